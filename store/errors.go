@@ -1,0 +1,58 @@
+package store
+
+import (
+	"fmt"
+	"strings"
+)
+
+// QueryError is Postgres' answer to a job's query that it refused.
+type QueryError struct {
+	Job      string
+	SQLState string // five characters, as in Postgres' appendix A
+	Message  string
+	Detail   string
+	Hint     string
+	Line     int // in the job's query, from 1; 0 when Postgres named no position
+	Col      int // in characters, from 1
+	Err      error
+}
+
+func (e *QueryError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "query of job %s: %s (SQLSTATE %s)", e.Job, e.Message, e.SQLState)
+	if e.Line > 0 {
+		fmt.Fprintf(&b, " at line %d, column %d of the query", e.Line, e.Col)
+	}
+	if e.Detail != "" {
+		fmt.Fprintf(&b, "; detail: %s", e.Detail)
+	}
+	if e.Hint != "" {
+		fmt.Fprintf(&b, "; hint: %s", e.Hint)
+	}
+	return b.String()
+}
+
+func (e *QueryError) Unwrap() error { return e.Err }
+
+// Permanent reports whether asking again cannot help: the query itself, a right
+// or a value is wrong (classes 22, 28, 3D, 3F, 42 and 0A).
+func (e *QueryError) Permanent() bool {
+	switch e.SQLState[:min(2, len(e.SQLState))] {
+	case "22", "28", "3D", "3F", "42", "0A":
+		return true
+	}
+	return false
+}
+
+// KeyValueError says that a value given for a key column does not fit its type.
+type KeyValueError struct {
+	Job     string
+	Column  string
+	Type    string // of the column, as SQL names it
+	Value   string
+	Message string // Postgres' own words
+}
+
+func (e *KeyValueError) Error() string {
+	return fmt.Sprintf("job %s: value %q does not fit key column %s of type %s: %s", e.Job, e.Value, e.Column, e.Type, e.Message)
+}

@@ -1,0 +1,56 @@
+package store
+
+import "time"
+
+// State says how a run ended.
+type State string
+
+// The states of a Record.
+const (
+	StateOK          State = "ok"          // every row was written
+	StateFailed      State = "failed"      // it stopped at Row, for the reason in Error
+	StateInterrupted State = "interrupted" // the worker was stopped; the task went back to the queue
+)
+
+// Record is what is kept of one run, the last 200 a job.
+type Record struct {
+	ID        string        `json:"id"` // of the Asynq task, or a random one for a local run
+	Job       string        `json:"job"`
+	Cause     string        `json:"cause"` // jobs.Cause: tick, catch-up, command, api, local
+	State     State         `json:"state"`
+	Due       time.Time     `json:"due"` // zero when no schedule asked for the run
+	Start     time.Time     `json:"start"`
+	End       time.Time     `json:"end"`
+	Rows      int64         `json:"rows"`                // read from Postgres
+	Keys      int64         `json:"keys"`                // written to Redis
+	Bytes     int64         `json:"bytes"`               // of keys and values written
+	Removed   int64         `json:"removed,omitempty"`   // keys removed
+	NullKeys  int64         `json:"null_keys,omitempty"` // rows skipped: NULL in a key column
+	Oversized int64         `json:"oversized,omitempty"` // keys not written: over max_value_bytes
+	Database  time.Duration `json:"database_ns"`         // how long the snapshot was held
+	Snapshot  string        `json:"snapshot,omitempty"`  // pg_current_snapshot() of the run
+	Error     string        `json:"error,omitempty"`
+	Warning   string        `json:"warning,omitempty"` // the first oversized key, by name
+}
+
+// Progress is what a run says of itself while it goes on.
+type Progress struct {
+	ID       string    `json:"id"`
+	Job      string    `json:"job"`
+	Start    time.Time `json:"start"`
+	Rows     int64     `json:"rows"`
+	Keys     int64     `json:"keys"`
+	Bytes    int64     `json:"bytes"`
+	Expected int64     `json:"expected,omitempty"` // rows of the last complete run or the planner's guess; 0 when unknown
+}
+
+// Tally is what the scheduler and the worker count for a job beside its runs.
+type Tally struct {
+	Missed        int64     `json:"missed"`  // ticks that came too late or could not be enqueued in time
+	Skipped       int64     `json:"skipped"` // ticks that came while the last run was still going
+	Refreshed     int64     `json:"refreshed"`
+	Refreshes     int64     `json:"refreshes"`
+	LastRefresh   time.Time `json:"last_refresh,omitzero"`
+	RefreshError  string    `json:"refresh_error,omitempty"` // of the last failed refresh; cleared by the next good one
+	RefreshFailed time.Time `json:"refresh_failed,omitzero"`
+}
