@@ -1,0 +1,74 @@
+package private
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// MissingError says that a server program is not installed, and what to do.
+type MissingError struct {
+	Program string
+	Debian  string // package
+	Brew    string // formula
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("%s not found: install it (Debian, Ubuntu: apt-get install %s; macOS: brew install %s) or put it in PATH", e.Program, e.Debian, e.Brew)
+}
+
+// postgresProgram finds a program of the Postgres server. Debian keeps them out
+// of PATH, in a folder a version.
+func postgresProgram(name string) (string, error) {
+	var found []string
+	for _, pattern := range []string{"/usr/lib/postgresql/*/bin/", "/usr/pgsql-*/bin/", "/opt/homebrew/opt/postgresql*/bin/", "/usr/local/opt/postgresql*/bin/"} {
+		matches, err := filepath.Glob(pattern + name)
+		if err == nil {
+			found = append(found, matches...)
+		}
+	}
+	if path, err := exec.LookPath(name); err == nil {
+		if path, err = filepath.EvalSymlinks(path); err == nil {
+			return path, nil
+		}
+	}
+	if len(found) == 0 {
+		return "", &MissingError{Program: name, Debian: "postgresql", Brew: "postgresql"}
+	}
+	return slices.MaxFunc(found, func(a, b string) int { return versionIn(a) - versionIn(b) }), nil
+}
+
+// versionIn returns the first number in a path, its Postgres version.
+func versionIn(path string) int {
+	start := strings.IndexAny(path, "0123456789")
+	if start < 0 {
+		return 0
+	}
+	end := start
+	for end < len(path) && path[end] >= '0' && path[end] <= '9' {
+		end++
+	}
+	v, err := strconv.Atoi(path[start:end])
+	if err != nil {
+		return 0
+	}
+	return v
+}
+
+func redisProgram() (string, error) {
+	for _, name := range []string{"redis-server", "valkey-server"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	for _, path := range []string{"/usr/bin/redis-server", "/opt/homebrew/bin/redis-server", "/usr/local/bin/redis-server"} {
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+	}
+	return "", &MissingError{Program: "redis-server", Debian: "redis-server", Brew: "redis"}
+}

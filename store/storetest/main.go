@@ -1,0 +1,104 @@
+// Package storetest is what tests of this project stand on: private servers
+// shared by a test process, and the conformance suite that the real stores and
+// the in-memory fakes both pass. Only tests import it.
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/goleak"
+
+	"github.com/stokerhq/stoker/store/private"
+)
+
+var (
+	postgres = sync.OnceValues(func() (*private.Postgres, error) { return private.StartPostgres(context.Background()) })
+	redis    = sync.OnceValues(func() (*private.Redis, error) { return private.StartRedis(context.Background()) })
+
+	used struct {
+		sync.Mutex
+		close []func() error
+	}
+	databases, redisDBs atomic.Int64
+)
+
+// Main runs the tests of a package, stops the private servers they used, and
+// then fails the package if a goroutine was left behind.
+func Main(m *testing.M) {
+	code := m.Run()
+	used.Lock()
+	defer used.Unlock()
+	var err error
+	for _, stop := range used.close {
+		err = errors.Join(err, stop())
+	}
+	if err == nil && code == 0 {
+		err = goleak.Find()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "storetest:", err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+// Postgres returns the URL of a fresh database on the private Postgres of this
+// test process, which is started on first use.
+func Postgres(t testing.TB) string {
+	t.Helper()
+	p, err := postgres()
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeOnce("postgres", p.Close)
+	name := fmt.Sprintf("t%d", databases.Add(1))
+	Exec(t, p.URL("postgres"), "CREATE DATABASE "+name)
+	return p.URL(name)
+}
+
+// Redis returns the URL of an empty logical database on the private Redis of
+// this test process, which is started on first use.
+func Redis(t testing.TB) string {
+	t.Helper()
+	r, err := redis()
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeOnce("redis", r.Close)
+	return r.URL(int(redisDBs.Add(1) - 1))
+}
+
+// Exec runs SQL statements on a database, each in its own transaction.
+func Exec(t testing.TB, url string, statements ...string) {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	for _, s := range statements {
+		if _, err := conn.Exec(ctx, s); err != nil {
+			t.Fatalf("%v\nin: %s", err, strings.TrimSpace(s))
+		}
+	}
+}
+
+var closing sync.Map
+
+func closeOnce(name string, stop func() error) {
+	if _, again := closing.LoadOrStore(name, true); again {
+		return
+	}
+	used.Lock()
+	defer used.Unlock()
+	used.close = append(used.close, stop)
+}
