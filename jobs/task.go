@@ -1,6 +1,8 @@
 package jobs
 
 import (
+	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -16,62 +18,90 @@ const (
 	TypeRefresh = "stoker:refresh"
 )
 
-// Cause says what asked for a run.
-type Cause string
-
-// The causes of a run.
+// Limits of the tasks. The worker holds a run to its job's own timeout; these
+// only end what has lost its worker's attention.
 const (
-	CauseTick    Cause = "tick"
-	CauseCatchUp Cause = "catch-up" // a missed tick, made up once
-	CauseCommand Cause = "command"  // stoker warm
-	CauseAPI     Cause = "api"
-	CauseLocal   Cause = "local" // stoker warm --local
+	runLimit     = 24 * time.Hour
+	refreshLimit = time.Hour
+
+	// retention keeps the ID of a tick taken until the slowest replica has tried
+	// it, and lets who waits for a task see its end.
+	retention = 10 * time.Minute
+
+	runRetries     = 3
+	refreshRetries = 8 // nobody asks again for an invalidation
 )
 
-// Run is the payload of a run task: warm every key of a job.
-type Run struct {
-	Job    string `json:"job"`
-	Due    int64  `json:"due,omitempty"` // unix seconds of the tick; 0 when no schedule asked
-	Cause  Cause  `json:"cause"`
-	Remove bool   `json:"remove,omitempty"` // remove the keyset instead of writing it
-}
-
-// Key is the values of a job's key columns, by column name, as text that
-// Postgres can cast to the column's type. A job whose key template names no
-// column has one key, the empty Key.
-type Key map[string]string
-
-// MaxKeys is how many keys one invalidation task carries at most.
-const MaxKeys = 500
-
-// Invalidation is the payload of a refresh task: these keys are out of date.
-type Invalidation struct {
-	Job    string `json:"job"`
-	Keys   []Key  `json:"keys"`
-	Remove bool   `json:"remove,omitempty"` // drop without loading
-}
-
 // NewTick returns the task of one tick of job: TaskID warm:<job>@<due>, so that
-// any number of replicas enqueue each tick once.
+// any number of replicas enqueue each tick once. A conflict of the ID is success.
 func NewTick(job string, due time.Time, cause Cause) *asynq.Task {
-	panic("filled in by the jobs package's author")
+	payload := marshal(Run{Job: job, Due: due.Unix(), Cause: cause})
+	id := fmt.Sprintf("warm:%s@%d", job, due.Unix())
+	return asynq.NewTask(TypeRun, payload, asynq.TaskID(id), asynq.Queue(QueueRun),
+		asynq.Timeout(runLimit), asynq.Retention(retention), asynq.MaxRetry(runRetries))
 }
 
 // NewRun returns a task that runs job once, now.
-func NewRun(job string, cause Cause) *asynq.Task { panic("") }
+func NewRun(job string, cause Cause) *asynq.Task {
+	return newRun(Run{Job: job, Cause: cause})
+}
 
 // NewKeysetRemoval returns a task that removes every key of job.
-func NewKeysetRemoval(job string, cause Cause) *asynq.Task { panic("") }
+func NewKeysetRemoval(job string, cause Cause) *asynq.Task {
+	return newRun(Run{Job: job, Cause: cause, Remove: true})
+}
+
+func newRun(r Run) *asynq.Task {
+	return asynq.NewTask(TypeRun, marshal(r), asynq.Queue(QueueRun),
+		asynq.Timeout(runLimit), asynq.Retention(retention), asynq.MaxRetry(runRetries))
+}
 
 // NewInvalidation returns a task that re-loads exactly these keys of job through
-// its own query, and removes those that have no row. At most MaxKeys keys.
-func NewInvalidation(job string, keys ...Key) (*asynq.Task, error) { panic("") }
+// its own query, and removes those that have no row. The error says what to
+// mend: 1 to MaxKeys keys are needed, all with the same columns.
+func NewInvalidation(job string, keys ...Key) (*asynq.Task, error) {
+	return newRefresh(Invalidation{Job: job, Keys: keys})
+}
 
 // NewRemoval returns a task that drops these keys of job without loading them.
-func NewRemoval(job string, keys ...Key) (*asynq.Task, error) { panic("") }
+// The error is as for NewInvalidation.
+func NewRemoval(job string, keys ...Key) (*asynq.Task, error) {
+	return newRefresh(Invalidation{Job: job, Keys: keys, Remove: true})
+}
 
-// ParseRun reads the payload of a run task.
-func ParseRun(t *asynq.Task) (Run, error) { panic("") }
+func newRefresh(i Invalidation) (*asynq.Task, error) {
+	if err := i.validate(); err != nil {
+		return nil, err
+	}
+	return asynq.NewTask(TypeRefresh, marshal(i), asynq.Queue(QueueRefresh),
+		asynq.Timeout(refreshLimit), asynq.Retention(retention), asynq.MaxRetry(refreshRetries)), nil
+}
 
-// ParseInvalidation reads the payload of a refresh task.
-func ParseInvalidation(t *asynq.Task) (Invalidation, error) { panic("") }
+// ParseRun reads the payload of a run task. The error is for good: no retry
+// makes the payload right.
+func ParseRun(t *asynq.Task) (Run, error) {
+	var r Run
+	if err := unmarshal(t, TypeRun, &r); err != nil {
+		return Run{}, err
+	}
+	return r, nil
+}
+
+// ParseInvalidation reads the payload of a refresh task. The error is for good,
+// as for ParseRun.
+func ParseInvalidation(t *asynq.Task) (Invalidation, error) {
+	var i Invalidation
+	if err := unmarshal(t, TypeRefresh, &i); err != nil {
+		return Invalidation{}, err
+	}
+	return i, nil
+}
+
+// marshal cannot fail: payloads hold strings, integers and booleans.
+func marshal(payload any) []byte {
+	data, err := json.Marshal(payload)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -55,4 +56,26 @@ type KeyValueError struct {
 
 func (e *KeyValueError) Error() string {
 	return fmt.Sprintf("job %s: value %q does not fit key column %s of type %s: %s", e.Job, e.Value, e.Column, e.Type, e.Message)
+}
+
+// ShapeError says that a job's query does not fit the job: a key column it does
+// not return, a scalar with two values.
+type ShapeError struct {
+	Job     string
+	Message string
+}
+
+func (e *ShapeError) Error() string { return fmt.Sprintf("job %s: %s", e.Job, e.Message) }
+
+// Permanent reports whether err is one that asking again cannot mend: a wrong
+// query, a value or a shape that does not fit.
+func Permanent(err error) bool {
+	if q, ok := errors.AsType[*QueryError](err); ok {
+		return q.Permanent()
+	}
+	if _, ok := errors.AsType[*ShapeError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[*KeyValueError](err)
+	return ok
 }

@@ -27,8 +27,9 @@ type Record struct {
 	Removed   int64         `json:"removed,omitempty"`   // keys removed
 	NullKeys  int64         `json:"null_keys,omitempty"` // rows skipped: NULL in a key column
 	Oversized int64         `json:"oversized,omitempty"` // keys not written: over max_value_bytes
-	Database  time.Duration `json:"database_ns"`         // how long the snapshot was held
+	Database  time.Duration `json:"database_ns"`         // how long the run held its snapshot
 	Snapshot  string        `json:"snapshot,omitempty"`  // pg_current_snapshot() of the run
+	Removal   bool          `json:"removal,omitempty"`   // the keyset was removed, not written
 	Error     string        `json:"error,omitempty"`
 	Warning   string        `json:"warning,omitempty"` // the first oversized key, by name
 }

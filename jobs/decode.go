@@ -1,0 +1,100 @@
+package jobs
+
+import (
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// defaults is what holds for jobs that do not say otherwise.
+type defaults struct {
+	ttl, timeout time.Duration
+	jitter       float64
+	zone         *time.Location
+	maxValue     int
+}
+
+// spec reads the whole document.
+func (d *decoder) spec(n *yaml.Node) *Spec {
+	s := &Spec{
+		File:     d.file,
+		Postgres: Postgres{MaxConnections: 8, StatementTimeout: time.Minute},
+		Admin:    Admin{Listen: "127.0.0.1:8080"},
+		Changes:  Changes{Source: SourceNone},
+	}
+	base := defaults{ttl: 15 * time.Minute, timeout: 5 * time.Minute, jitter: 0.1, zone: time.UTC, maxValue: 16 << 20}
+	given := d.fields(n, "the spec", map[string]setter{
+		"postgres": func(_ string, n *yaml.Node) { d.postgres(n, &s.Postgres) },
+		"redis":    func(_ string, n *yaml.Node) { d.redis(n, &s.Redis) },
+		"admin":    func(_ string, n *yaml.Node) { d.admin(n, &s.Admin) },
+		"changes":  func(_ string, n *yaml.Node) { d.changes(n, &s.Changes) },
+		"defaults": func(_ string, n *yaml.Node) { d.defaults(n, &base) },
+		"jobs":     later, // defaults may stand below them
+	})
+	if given == nil {
+		return s
+	}
+	d.demand(n, given, "the spec", "postgres", "add postgres: {url: ...}")
+	d.demand(n, given, "the spec", "redis", "add redis: {url: ...}")
+	if d.demand(n, given, "the spec", "jobs", "add a job: name, query, key, schedule, ttl") {
+		d.jobs(given["jobs"], base, s)
+	}
+	return s
+}
+
+// demand reports a field that must be there and is not.
+func (d *decoder) demand(n *yaml.Node, given map[string]*yaml.Node, what, name, hint string) bool {
+	if given == nil || given[name] != nil {
+		return given != nil
+	}
+	d.problem(n, hint, "%s has no %s", what, name)
+	return false
+}
+
+func (d *decoder) postgres(n *yaml.Node, p *Postgres) {
+	given := d.fields(n, "postgres", map[string]setter{
+		"url":               required(d, &p.URL, parsePostgresURL),
+		"max_connections":   required(d, &p.MaxConnections, parseConnections),
+		"statement_timeout": required(d, &p.StatementTimeout, parsePositive),
+	})
+	d.demand(n, given, "postgres", "url", "add url: ${DATABASE_URL}")
+}
+
+func (d *decoder) redis(n *yaml.Node, r *Redis) {
+	given := d.fields(n, "redis", map[string]setter{
+		"url":       required(d, &r.URL, parseRedisURL),
+		"queue_url": optional(d, &r.QueueURL, parseRedisURL),
+	})
+	d.demand(n, given, "redis", "url", "add url: ${REDIS_URL}")
+	if r.QueueURL.IsZero() {
+		r.QueueURL = r.URL
+	}
+}
+
+func (d *decoder) admin(n *yaml.Node, a *Admin) {
+	before := len(d.problems)
+	given := d.fields(n, "admin", map[string]setter{
+		"listen": required(d, &a.Listen, parseListen),
+		"token":  optional(d, &a.Token, func(s string) (Secret, error) { return NewSecret(s), nil }),
+		"queues": required(d, &a.QueuesWrite, parseQueues),
+	})
+	if len(d.problems) == before && a.Token.IsZero() && !isLoopback(a.Listen) {
+		d.problem(given["listen"], "set admin.token, or listen on 127.0.0.1", "admin can be reached from other machines and has no token")
+	}
+}
+
+func (d *decoder) changes(n *yaml.Node, c *Changes) {
+	d.fields(n, "changes", map[string]setter{
+		"source": required(d, &c.Source, parseSource),
+	})
+}
+
+func (d *decoder) defaults(n *yaml.Node, base *defaults) {
+	d.fields(n, "defaults", map[string]setter{
+		"ttl":             required(d, &base.ttl, parsePositive),
+		"jitter":          required(d, &base.jitter, parseJitter),
+		"timeout":         required(d, &base.timeout, parseTimeout),
+		"time_zone":       required(d, &base.zone, parseZone),
+		"max_value_bytes": required(d, &base.maxValue, parseBytes),
+	})
+}

@@ -1,0 +1,104 @@
+package jobs
+
+import (
+	"fmt"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// draft is a job with what the checks across jobs want to know.
+type draft struct {
+	*Job
+	node  *yaml.Node
+	given map[string]*yaml.Node
+}
+
+// at returns where a field of the job stands, or the job if it is not given.
+func (j draft) at(field string) *yaml.Node {
+	if n := j.given[field]; n != nil {
+		return n
+	}
+	return j.node
+}
+
+// jobs reads the list of jobs.
+func (d *decoder) jobs(n *yaml.Node, base defaults, s *Spec) {
+	items, ok := d.list("jobs", n)
+	if ok && len(items) == 0 {
+		d.problem(n, "add a job: name, query, key, schedule, ttl", "there are no jobs")
+	}
+	drafts := make([]draft, 0, len(items))
+	for _, item := range items {
+		j := d.job(item, base)
+		drafts = append(drafts, j)
+		s.Jobs = append(s.Jobs, j.Job)
+	}
+	d.refuseTwins(drafts)
+	if len(d.problems) == 0 {
+		s.Warnings = d.warnings(drafts, s.Changes.Source)
+	}
+}
+
+// refuseTwins reports jobs of one name and jobs that would write one key.
+func (d *decoder) refuseTwins(drafts []draft) {
+	names, keys := map[string]int{}, map[string]int{}
+	for _, j := range drafts {
+		if line := names[j.Name]; line > 0 {
+			d.problem(j.at("name"), fmt.Sprintf("the other is in line %d", line), "job %q is there twice", j.Name)
+		} else if j.Name != "" {
+			names[j.Name] = j.at("name").Line
+		}
+		if j.Key == nil {
+			continue
+		}
+		if line := keys[j.Key.String()]; line > 0 {
+			d.problem(j.at("key"), fmt.Sprintf("the other is in line %d", line), "two jobs have the same key and would overwrite each other")
+		} else {
+			keys[j.Key.String()] = j.at("key").Line
+		}
+	}
+}
+
+// job reads one job.
+func (d *decoder) job(n *yaml.Node, base defaults) draft {
+	j := &Job{Value: ValueRow, TTL: base.ttl, Jitter: base.jitter, Timeout: base.timeout, MaxValueBytes: base.maxValue}
+	zone := base.zone
+	given := d.fields(n, "job", map[string]setter{
+		"name":            required(d, &j.Name, parseName),
+		"query":           required(d, &j.Query, parseQuery),
+		"query_file":      required(d, &j.Query, d.readQuery),
+		"key":             required(d, &j.Key, ParseKeyTemplate),
+		"value":           required(d, &j.Value, parseValueKind),
+		"schedule":        later, // wants the time zone
+		"time_zone":       required(d, &zone, parseZone),
+		"ttl":             required(d, &j.TTL, parsePositive),
+		"jitter":          required(d, &j.Jitter, parseJitter),
+		"timeout":         required(d, &j.Timeout, parseTimeout),
+		"max_value_bytes": required(d, &j.MaxValueBytes, parseBytes),
+		"watch":           later, // wants the key
+	})
+	d.demand(n, given, "job", "name", "add a name of a-z, 0-9 and -")
+	d.demand(n, given, "job", "key", `add the key that a row goes to, as in key: "product:{id}"`)
+	d.demandOneQuery(n, given)
+	if schedule := given["schedule"]; schedule != nil {
+		d.schedule(j, zone)("schedule", schedule)
+	}
+	if watch := given["watch"]; watch != nil {
+		d.watches(watch, j)
+	}
+	return draft{j, n, given}
+}
+
+func (d *decoder) schedule(j *Job, zone *time.Location) setter {
+	return required(d, &j.Schedule, func(s string) (*Schedule, error) { return ParseSchedule(s, zone) })
+}
+
+func (d *decoder) demandOneQuery(n *yaml.Node, given map[string]*yaml.Node) {
+	switch {
+	case given["query"] != nil && given["query_file"] != nil:
+		d.problem(given["query_file"], "keep one", "job has both query and query_file")
+	case given["query_file"] == nil:
+		d.demand(n, given, "job", "query", "add query: SELECT ..., or query_file: with the name of a file")
+	}
+}

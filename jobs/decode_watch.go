@@ -1,0 +1,78 @@
+package jobs
+
+import (
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// watches reads the tables that a job watches.
+func (d *decoder) watches(n *yaml.Node, j *Job) {
+	items, _ := d.list("watch", n)
+	for _, item := range items {
+		j.Watch = append(j.Watch, d.watch(item, j.Key))
+	}
+}
+
+// watch reads one entry: a table alone, a table with the columns that name keys,
+// or a table with a column and a query that finds keys. key is nil when the
+// job's own is wrong.
+func (d *decoder) watch(n *yaml.Node, key *KeyTemplate) Watch {
+	var w Watch
+	given := d.fields(n, "watch entry", map[string]setter{
+		"table":  required(d, &w.Table, asIs),
+		"key":    func(_ string, n *yaml.Node) { w.Key = d.watchKey(n, key) },
+		"column": required(d, &w.Column, asIs),
+		"keys":   required(d, &w.Keys, parseKeysQuery),
+	})
+	d.demand(n, given, "watch entry", "table", "name the table, as in table: product or table: shop.product")
+	column, keys := given["column"], given["keys"]
+	switch {
+	case given["key"] != nil && (column != nil || keys != nil):
+		d.problem(n, "keep key, or column with keys", "watch entry has both key and a query for keys")
+	case column != nil && keys == nil:
+		d.problem(column, "add keys: SELECT <key columns> FROM ... WHERE ... = ANY($1)", "watch entry has column without keys")
+	case keys != nil && column == nil:
+		d.problem(keys, "add column: the column of the table whose values fill $1", "watch entry has keys without column")
+	}
+	return w
+}
+
+// watchKey reads a mapping from key columns to the table's columns. It must name
+// every column of the job's key, or a changed row would not name a key.
+func (d *decoder) watchKey(n *yaml.Node, key *KeyTemplate) map[string]string {
+	pairs, ok := d.pairs(n, "key of a watch entry")
+	if !ok {
+		return nil
+	}
+	columns := map[string]string{}
+	for _, p := range pairs {
+		var column string
+		required(d, &column, asIs)(p.name, p.value)
+		columns[p.name] = column
+		if key != nil && !slices.Contains(key.Columns(), p.name) {
+			d.problem(p.key, didYouMean(p.name, key.Columns()), "the job's key has no column %q", p.name)
+		}
+	}
+	if key == nil {
+		return columns
+	}
+	for _, column := range key.Columns() {
+		if _, ok := columns[column]; !ok {
+			d.problem(n, "add "+column+": <column of the table>, or use column and keys", "key of a watch entry does not say where the job's key column %q comes from", column)
+		}
+	}
+	if len(key.Columns()) == 0 && len(pairs) == 0 {
+		d.problem(n, "remove it: any change then runs the job", "key of a watch entry is empty")
+	}
+	return columns
+}
+
+// asIs takes a name of the database as it stands.
+func asIs(s string) (string, error) {
+	if strings.TrimSpace(s) != s {
+		return "", wrong("begins or ends with a space", "remove it")
+	}
+	return s, nil
+}

@@ -1,0 +1,149 @@
+package jobs
+
+import (
+	"strings"
+	"time"
+
+	"github.com/robfig/cron/v3"
+)
+
+// horizon is how far Next and Prev look. It covers the longest wait that a cron
+// line can ask for: 29 February across a century that is no leap year.
+const horizon = 9 * 366 * 24 * time.Hour
+
+// Schedule is when a job runs. It is safe for concurrent use.
+type Schedule struct {
+	text  string
+	every int64              // seconds of @every; 0: a cron line
+	cron  *cron.SpecSchedule // the fields as bit sets
+}
+
+// ParseSchedule parses a cron line of 5 or 6 fields (seconds first), a
+// descriptor such as @hourly, or "@every 30s". A cron line is read in loc (nil:
+// UTC), unless it names its own zone with a leading CRON_TZ= or TZ=. @every fires
+// at the multiples of its duration since 1970, so that all replicas agree. The
+// error says what is wrong and how to mend it; a line that never fires is one.
+func ParseSchedule(spec string, loc *time.Location) (*Schedule, error) {
+	text := strings.TrimSpace(spec)
+	if rest, ok := strings.CutPrefix(text, "@every"); ok {
+		return parseEvery(text, rest)
+	}
+	fields, err := parseCron(text)
+	if err != nil {
+		return nil, err
+	}
+	if fields.Location == time.Local { // how the parser says that the line names no zone
+		fields.Location = time.UTC
+		if loc != nil {
+			fields.Location = loc
+		}
+	}
+	s := &Schedule{text: text, cron: fields}
+	// From a fixed day, so that a spec is not right today and wrong tomorrow.
+	if s.Next(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
+		return nil, wrong("never fires", "no date has this day and month")
+	}
+	return s, nil
+}
+
+func parseEvery(text, rest string) (*Schedule, error) {
+	const hint = "write whole seconds, as in @every 30s"
+	d, err := parseDuration(strings.TrimSpace(rest))
+	switch {
+	case err != nil || !strings.HasPrefix(rest, " "):
+		return nil, wrong("is not @every and a duration", hint)
+	case d < time.Second || d%time.Second != 0:
+		return nil, wrong("is not in whole seconds from 1s up", hint)
+	}
+	return &Schedule{text: text, every: int64(d / time.Second)}, nil
+}
+
+// parseCron calls the cron parser, which panics on some lines ("TZ=0").
+func parseCron(text string) (fields *cron.SpecSchedule, err error) {
+	const hint = `write 5 or 6 fields as in "*/5 * * * *", @hourly, @daily or "@every 30s"`
+	defer func() {
+		if recover() != nil {
+			fields, err = nil, wrong("is not a schedule", hint)
+		}
+	}()
+	if strings.HasPrefix(text, "TZ=Local ") || strings.HasPrefix(text, "CRON_TZ=Local ") {
+		return nil, wrong("is in the time zone Local, which is another one on another machine", "name the zone, as in Europe/Berlin")
+	}
+	parser := cron.NewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
+	parsed, err := parser.Parse(text)
+	if err != nil {
+		return nil, &mistake{message: "is not a schedule", detail: err.Error(), hint: hint}
+	}
+	fields, ok := parsed.(*cron.SpecSchedule)
+	if !ok {
+		return nil, wrong("gives @every a time zone", "@every has none: remove it")
+	}
+	return fields, nil
+}
+
+// String returns the schedule as it was written.
+func (s *Schedule) String() string { return s.text }
+
+// Next returns the first tick strictly after a time, in UTC and whole seconds,
+// or the zero time when none comes in the next nine years.
+func (s *Schedule) Next(after time.Time) time.Time {
+	if s.every > 0 {
+		return time.Unix((floorDiv(after.Unix(), s.every)+1)*s.every, 0).UTC()
+	}
+	return nextMatch(s.cron, after)
+}
+
+// Prev returns the last tick at or before a time, in UTC, and false when there
+// was none in the last nine years.
+func (s *Schedule) Prev(at time.Time) (time.Time, bool) {
+	if s.every > 0 {
+		return time.Unix(floorDiv(at.Unix(), s.every)*s.every, 0).UTC(), true
+	}
+	// Some tick, not far back; then halve the stretch in which a later one may be.
+	var tick time.Time
+	for back := time.Second; back < 2*horizon && tick.IsZero(); back *= 2 {
+		if n := s.Next(at.Add(-back)); !n.IsZero() && !n.After(at) {
+			tick = n
+		}
+	}
+	if tick.IsZero() {
+		return time.Time{}, false
+	}
+	for free := at; free.Sub(tick) >= time.Second; { // no tick in (free, at]
+		middle := tick.Add(free.Sub(tick) / 2)
+		if n := s.Next(middle); !n.IsZero() && !n.After(at) {
+			tick = n
+		} else {
+			free = middle
+		}
+	}
+	return tick, true
+}
+
+// Period returns the longest wait between two ticks that follow each other,
+// among the next thousand ticks or those of the next year, whichever is fewer.
+func (s *Schedule) Period(at time.Time) time.Duration {
+	if s.every > 0 {
+		return time.Duration(s.every) * time.Second
+	}
+	const ticks, year = 1000, 366 * 24 * time.Hour
+	var longest time.Duration
+	tick := s.Next(at)
+	for i := 0; i < ticks && !tick.IsZero() && (longest == 0 || tick.Sub(at) < year); i++ {
+		next := s.Next(tick)
+		if !next.IsZero() {
+			longest = max(longest, next.Sub(tick))
+		}
+		tick = next
+	}
+	return longest
+}
+
+// floorDiv rounds down, also for times before 1970.
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
+}

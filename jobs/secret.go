@@ -1,0 +1,112 @@
+package jobs
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"strings"
+	"unique"
+)
+
+// hidden is what a secret prints as.
+const hidden = "[secret]"
+
+// Secret is a string that cannot print itself: every way to format, log or
+// marshal it gives "[secret]", and "" when it is empty. Secrets compare with ==.
+type Secret struct {
+	// A handle, not a string: fmt calls no method of an unexported field, so a
+	// string would be printed by %v of any struct that holds a Secret in one.
+	h unique.Handle[string]
+}
+
+// NewSecret hides v.
+func NewSecret(v string) Secret {
+	if v == "" {
+		return Secret{}
+	}
+	return Secret{unique.Make(v)}
+}
+
+// Reveal returns the string itself. It is the only way to get at it.
+func (s Secret) Reveal() string {
+	if s.IsZero() {
+		return ""
+	}
+	return s.h.Value()
+}
+
+// IsZero reports whether the secret is the empty string.
+func (s Secret) IsZero() bool { return s == Secret{} }
+
+// String returns "[secret]", or "" when s is empty.
+func (s Secret) String() string {
+	if s.IsZero() {
+		return ""
+	}
+	return hidden
+}
+
+// GoString keeps %#v from printing the secret.
+func (s Secret) GoString() string { return s.String() }
+
+// Format keeps every verb, also the numeric ones, from printing the secret.
+func (s Secret) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
+
+// LogValue keeps slog from printing the secret.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalJSON returns the JSON string of String.
+func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + s.String() + `"`), nil }
+
+// MarshalText returns String.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// MarshalYAML returns String.
+func (s Secret) MarshalYAML() (any, error) { return s.String(), nil }
+
+// Redacted returns a URL without what must stay hidden: the password becomes
+// ***, and query parameters that may hold one are dropped. What is not a URL
+// gives "[secret]".
+func (s Secret) Redacted() string {
+	if s.IsZero() {
+		return ""
+	}
+	u, err := url.Parse(s.Reveal())
+	if err != nil || u.Scheme == "" || u.Opaque != "" || u.Host == "" && u.Path == "" {
+		return hidden
+	}
+	out := u.Scheme + "://" + redactedUser(u) + u.Host + u.EscapedPath()
+	if q := redactedQuery(u.Query()); q != "" {
+		out += "?" + q
+	}
+	return out
+}
+
+// redactedUser is "user:***@". A Redis URL with one part before the @ is as
+// likely to hold the password there as a user, so that part is hidden too.
+func redactedUser(u *url.URL) string {
+	if u.User == nil {
+		return ""
+	}
+	name := url.User(u.User.Username()).String()
+	if _, has := u.User.Password(); has {
+		return name + ":***@"
+	}
+	if strings.HasPrefix(u.Scheme, "postgres") {
+		return name + "@"
+	}
+	return "***@"
+}
+
+func redactedQuery(q url.Values) string {
+	for name := range q {
+		lower := strings.ToLower(name)
+		for _, word := range []string{"pass", "pwd", "secret", "token"} {
+			if strings.Contains(lower, word) {
+				q.Del(name)
+			}
+		}
+	}
+	return q.Encode()
+}

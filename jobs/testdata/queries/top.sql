@@ -1,0 +1,3 @@
+﻿-- best first
+SELECT category, id FROM top ORDER BY 1;
+

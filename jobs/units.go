@@ -1,0 +1,103 @@
+package jobs
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// parseDuration reads Go's syntax plus days in front: 90s, 1h30m, 7d, 1d12h.
+func parseDuration(s string) (time.Duration, error) {
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil && n != 0 {
+		return 0, wrong("has no unit", "write a duration such as 30s, 5m, 2h or 1d")
+	}
+	head, tail, hasDays := strings.Cut(s, "d")
+	if !hasDays {
+		return goDuration(s)
+	}
+	number, negative := strings.CutPrefix(head, "-")
+	if number == "" || strings.Trim(number, "0123456789.") != "" || strings.HasPrefix(tail, "-") || strings.HasPrefix(tail, "+") {
+		return goDuration("")
+	}
+	days, err := goDuration(number + "h")
+	if err != nil {
+		return 0, err
+	}
+	var rest time.Duration
+	if tail != "" {
+		if rest, err = goDuration(tail); err != nil {
+			return 0, err
+		}
+	}
+	if days > (math.MaxInt64-rest)/24 {
+		return 0, wrong("is too long", "the longest is some 290 years")
+	}
+	if days = 24*days + rest; negative {
+		days = -days
+	}
+	return days, nil
+}
+
+func goDuration(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return 0, wrong("is not a duration", "write a number and a unit, such as 30s, 5m, 2h or 1d")
+	}
+	return d, nil
+}
+
+// parsePositive reads a duration that makes sense as a TTL or a time limit.
+func parsePositive(s string) (time.Duration, error) {
+	d, err := parseDuration(s)
+	switch {
+	case err != nil:
+		return 0, err
+	case d <= 0:
+		return 0, wrong("is not above zero", "write a duration such as 30s, 5m, 2h or 1d")
+	case d < time.Millisecond:
+		return 0, wrong("is shorter than 1ms", "Redis and Postgres count in milliseconds")
+	}
+	return d, nil
+}
+
+// parseTimeout reads the limit of a run, which must end before its task does.
+func parseTimeout(s string) (time.Duration, error) {
+	d, err := parsePositive(s)
+	if err == nil && d > runLimit {
+		return 0, wrong("is longer than a run may take", "write at most 24h")
+	}
+	return d, err
+}
+
+// parseJitter reads "10%" as 0.1.
+func parseJitter(s string) (float64, error) {
+	number, percent := strings.CutSuffix(s, "%")
+	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	switch {
+	case err != nil || !percent && v != 0:
+		return 0, wrong("is not a percentage", "write it as in 10%, or 0 for none")
+	case !(v >= 0 && v <= 100): // so that NaN is refused too
+		return 0, wrong("is outside 0% to 100%", "it is the share of the TTL that is taken off at random")
+	}
+	return v / 100, nil
+}
+
+// parseBytes reads a size: 1024, 64KiB, 16MiB, 1GiB, or decimal KB, MB, GB.
+func parseBytes(s string) (int, error) {
+	const hint = "write a size such as 1048576, 64KiB, 16MiB or 1GiB"
+	digits := strings.TrimRight(s, "BKMGikmgb \t")
+	unit := map[string]int{
+		"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30,
+	}[strings.ToLower(strings.TrimSpace(s[len(digits):]))]
+	n, err := strconv.Atoi(digits)
+	switch {
+	case err != nil || unit == 0:
+		return 0, wrong("is not a size", hint)
+	case n <= 0:
+		return 0, wrong("is not above zero", hint)
+	case n > math.MaxInt/unit:
+		return 0, wrong("is too large", hint)
+	}
+	return n * unit, nil
+}

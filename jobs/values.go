@@ -1,0 +1,133 @@
+package jobs
+
+import (
+	"math"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// isName reports whether a job may be called s: [a-z0-9][a-z0-9-]*. Names become
+// parts of Redis keys, task IDs, metric labels and URL paths.
+func isName(s string) bool {
+	return s != "" && s[0] != '-' && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+func parseName(s string) (string, error) {
+	if !isName(s) {
+		return "", wrong("is not a name", "use a-z, 0-9 and -, and begin with a letter or digit")
+	}
+	return s, nil
+}
+
+// parseQuery takes off what psql wants at the end and a subquery does not.
+func parseQuery(s string) (string, error) {
+	query := strings.TrimRight(strings.TrimSpace(s), "; \t\r\n")
+	if query == "" {
+		return "", wrong("is empty", "write a SELECT")
+	}
+	return query, nil
+}
+
+// parseKeysQuery reads the query of a watch that finds keys.
+func parseKeysQuery(s string) (string, error) {
+	query, err := parseQuery(s)
+	if err == nil && !strings.Contains(query, "$1") {
+		return "", wrong("does not use $1", "$1 is the array of the changed rows' values, as in WHERE supplier_id = ANY($1)")
+	}
+	return query, err
+}
+
+func parseValueKind(s string) (ValueKind, error) {
+	return oneOf(s, ValueRow, ValueRows, ValueScalar)
+}
+
+func parseSource(s string) (Source, error) {
+	return oneOf(s, SourceNone, SourceWAL, SourceOutbox)
+}
+
+func parseQueues(s string) (write bool, err error) {
+	v, err := oneOf(s, "read-only", "read-write")
+	return v == "read-write", err
+}
+
+func oneOf[T ~string](s string, allowed ...T) (T, error) {
+	names := make([]string, len(allowed))
+	for i, a := range allowed {
+		if T(s) == a {
+			return a, nil
+		}
+		names[i] = string(a)
+	}
+	return "", wrong("is not one of "+strings.Join(names, ", "), didYouMean(s, names))
+}
+
+func parseConnections(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > math.MaxInt16 {
+		return 0, wrong("is not a whole number from 1 up", "8 suits most databases")
+	}
+	return n, nil
+}
+
+func parseZone(s string) (*time.Location, error) {
+	loc, err := time.LoadLocation(s)
+	if err != nil || s == "Local" { // Local is another zone on another machine
+		return nil, wrong("is not a known time zone", "use an IANA name such as Europe/Berlin, or UTC")
+	}
+	return loc, nil
+}
+
+// parsePostgresURL refuses what is plainly not a connection string. The driver
+// has the last word, when it connects. The error never holds the text.
+func parsePostgresURL(s string) (Secret, error) {
+	const hint = "write postgres://user:password@host:5432/database, or host=... dbname=..."
+	if strings.HasPrefix(s, "postgres://") || strings.HasPrefix(s, "postgresql://") {
+		if _, err := url.Parse(s); err != nil {
+			return Secret{}, wrong("is a malformed Postgres URL", "special characters in a password must be percent-encoded")
+		}
+		return NewSecret(s), nil
+	}
+	if key, _, ok := strings.Cut(s, "="); !ok || key == "" || strings.ContainsAny(key, ":/@?") {
+		return Secret{}, wrong("is not a Postgres URL", hint)
+	}
+	return NewSecret(s), nil
+}
+
+// parseRedisURL refuses what is plainly not a Redis URL. The error never holds
+// the text.
+func parseRedisURL(s string) (Secret, error) {
+	const hint = "write redis://host:6379/0, rediss:// for TLS, or unix:///path"
+	scheme, _, ok := strings.Cut(s, "://")
+	if !ok || scheme != "redis" && scheme != "rediss" && scheme != "unix" {
+		return Secret{}, wrong("is not a Redis URL", hint)
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return Secret{}, wrong("is a malformed Redis URL", "special characters in a password must be percent-encoded")
+	}
+	if scheme == "unix" && u.Path == "" || scheme != "unix" && u.Hostname() == "" {
+		return Secret{}, wrong("is a Redis URL without a host", hint)
+	}
+	return NewSecret(s), nil
+}
+
+func parseListen(s string) (string, error) {
+	_, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return "", wrong("is not host:port", "write an address such as 127.0.0.1:8080")
+	}
+	return s, nil
+}
+
+// isLoopback reports whether only this machine reaches the address.
+func isLoopback(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
+}

@@ -1,0 +1,60 @@
+package jobs
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// warnings says what is allowed but likely not meant.
+func (d *decoder) warnings(drafts []draft, source Source) Problems {
+	var out Problems
+	warn := func(n *yaml.Node, hint, format string, args ...any) {
+		out = append(out, Problem{d.file, n.Line, n.Column, fmt.Sprintf(format, args...), hint})
+	}
+	for _, j := range drafts {
+		if shortest, needed := j.lifetimes(); shortest < needed {
+			warn(j.at("ttl"), "raise ttl or shorten timeout; with schedule and jitter as they are, "+atLeast(needed, j.Jitter),
+				"job %q: a key lives as short as %s, but two schedule periods plus the timeout are %s: one missed tick leaves keys cold", j.Name, short(shortest), short(needed))
+		}
+		if len(j.Watch) > 0 && source == SourceNone {
+			warn(j.at("watch"), "set changes.source to wal or outbox, or remove watch", "job %q watches tables, but changes.source is none: nothing is read", j.Name)
+		}
+	}
+	return out.inOrder()
+}
+
+// lifetimes returns the shortest life of a key, and how long it should live so
+// that one missed tick is not felt. Both are zero for a job without a schedule.
+func (j *Job) lifetimes() (shortest, needed time.Duration) {
+	if j.Schedule == nil {
+		return 0, 0
+	}
+	// From a fixed day, so that a spec does not warn on some days only.
+	period := j.Schedule.Period(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC))
+	shortest = j.TTL - time.Duration(float64(j.TTL)*j.Jitter)
+	return shortest, 2*period + j.Timeout
+}
+
+// atLeast names the shortest TTL that does not warn.
+func atLeast(needed time.Duration, jitter float64) string {
+	if jitter >= 1 {
+		return "no ttl is long enough"
+	}
+	seconds := time.Duration(needed.Seconds()/(1-jitter)+1) * time.Second
+	return "a ttl of " + short(seconds) + " is enough"
+}
+
+// short is 5m for 5m0s.
+func short(d time.Duration) string {
+	s := d.Round(time.Millisecond).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

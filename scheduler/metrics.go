@@ -1,0 +1,22 @@
+package scheduler
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics counts what the scheduler does, by job.
+type Metrics struct {
+	due, missed, failed *prometheus.CounterVec
+}
+
+// NewMetrics registers the scheduler's metrics.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	counter := func(name, help string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"job"})
+		r.MustRegister(c)
+		return c
+	}
+	return &Metrics{
+		due:    counter("stoker_ticks_due_total", "Ticks that came due in this process."),
+		missed: counter("stoker_ticks_missed_total", "Ticks that came too late or could not be enqueued before the next one."),
+		failed: counter("stoker_enqueue_failures_total", "Attempts to enqueue a tick that failed and were tried again."),
+	}
+}

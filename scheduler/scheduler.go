@@ -1,0 +1,167 @@
+// Package scheduler decides when: it turns each job's schedule into ticks and
+// each tick into one Asynq task, whatever the number of replicas. All replicas
+// are active and no leader is needed, because a tick's task is named by its due
+// time and Asynq refuses a second task of that name. It runs no job's query.
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+)
+
+// Enqueuer puts a task on its queue; *asynq.Client is one.
+type Enqueuer interface {
+	EnqueueContext(ctx context.Context, t *asynq.Task, opts ...asynq.Option) (*asynq.TaskInfo, error)
+}
+
+// Ledger knows what has been run, and counts what was missed.
+type Ledger interface {
+	LastComplete(ctx context.Context, job string) (store.Record, bool, error)
+	Missed(ctx context.Context, job string, last time.Time, n int64) error
+}
+
+// Scheduler follows the schedules of all jobs.
+type Scheduler struct {
+	jobs    []*jobs.Job
+	queue   Enqueuer
+	ledger  Ledger
+	metrics *Metrics
+	log     *slog.Logger
+}
+
+// New returns a scheduler of the given jobs.
+func New(list []*jobs.Job, q Enqueuer, l Ledger, m *Metrics, log *slog.Logger) *Scheduler {
+	return &Scheduler{jobs: list, queue: q, ledger: l, metrics: m, log: log}
+}
+
+// Run follows every job's schedule until ctx ends. It never gives up: what
+// fails is logged, counted and tried again.
+func (s *Scheduler) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, job := range s.jobs {
+		wg.Go(func() { s.follow(ctx, job) })
+	}
+	wg.Wait()
+}
+
+// follow is the life of one job: make up what was missed, then tick.
+func (s *Scheduler) follow(ctx context.Context, job *jobs.Job) {
+	start := time.Now()
+	s.catchUp(ctx, job, start)
+	if job.Schedule == nil {
+		return
+	}
+	for due, passed := range ticks(ctx, job.Schedule, start) {
+		if passed > 0 {
+			s.late(ctx, job, due, passed)
+		}
+		s.metrics.due.WithLabelValues(job.Name).Inc()
+		s.tick(ctx, job, due)
+	}
+}
+
+// catchUp enqueues the last tick once more if no run has completed since it was
+// due: it was missed, or the job has never run. A job without a schedule is
+// enqueued only if it has never run.
+func (s *Scheduler) catchUp(ctx context.Context, job *jobs.Job, now time.Time) {
+	due, until := time.Unix(0, 0), time.Time{}
+	if job.Schedule != nil {
+		until = job.Schedule.Next(now)
+		if prev, ok := job.Schedule.Prev(now); ok {
+			due = prev
+		}
+	}
+	s.persist(ctx, job, due, until, func(ctx context.Context) error {
+		last, ok, err := s.ledger.LastComplete(ctx, job.Name)
+		if err != nil || ok && !last.Start.Before(due) {
+			return err
+		}
+		return s.enqueue(ctx, job, due, jobs.CauseCatchUp)
+	})
+}
+
+// tick enqueues the tick's task, until that succeeds or the next tick is due and
+// makes this one stale.
+func (s *Scheduler) tick(ctx context.Context, job *jobs.Job, due time.Time) {
+	ok := s.persist(ctx, job, due, job.Schedule.Next(due), func(ctx context.Context) error {
+		return s.enqueue(ctx, job, due, jobs.CauseTick)
+	})
+	if !ok && ctx.Err() == nil {
+		s.missed(ctx, job, due, 1)
+	}
+}
+
+// enqueue puts one tick on the queue. A conflict of names is success: another
+// replica, or an attempt whose answer was lost, has done it.
+func (s *Scheduler) enqueue(ctx context.Context, job *jobs.Job, due time.Time, cause jobs.Cause) error {
+	info, err := s.queue.EnqueueContext(ctx, jobs.NewTick(job.Name, due, cause))
+	switch {
+	case errors.Is(err, asynq.ErrTaskIDConflict):
+		s.log.Debug("tick is already enqueued", jobs.LogJob, job.Name, jobs.LogDue, due)
+		return nil
+	case err != nil:
+		return err
+	}
+	s.log.Info("tick enqueued", jobs.LogJob, job.Name, jobs.LogDue, due, jobs.LogTask, info.ID, jobs.LogCause, cause)
+	return nil
+}
+
+// Pauses between attempts of one tick.
+const (
+	firstPause   = 100 * time.Millisecond
+	longestPause = 5 * time.Second
+)
+
+// persist calls try until it succeeds, the time until is reached (zero: never)
+// or ctx ends, and reports whether it succeeded.
+func (s *Scheduler) persist(ctx context.Context, job *jobs.Job, due, until time.Time, try func(context.Context) error) bool {
+	if !until.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, until)
+		defer cancel()
+	}
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		err := try(ctx)
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		s.metrics.failed.WithLabelValues(job.Name).Inc()
+		s.log.Warn("tick could not be enqueued; trying again", jobs.LogJob, job.Name, jobs.LogDue, due, jobs.LogErr, err)
+		if !sleep(ctx, pause/2+rand.N(pause)) {
+			return false
+		}
+	}
+}
+
+// late counts the ticks before due that passed while this process slept, unless
+// a run has completed since: then another replica saw to them.
+func (s *Scheduler) late(ctx context.Context, job *jobs.Job, due time.Time, passed int64) {
+	last, ok, err := s.ledger.LastComplete(ctx, job.Name)
+	if err != nil {
+		s.log.Warn("cannot tell whether passed ticks were missed", jobs.LogJob, job.Name, jobs.LogErr, err)
+	}
+	if before, found := job.Schedule.Prev(due.Add(-time.Second)); ok && found && !last.Start.Before(before) {
+		return
+	}
+	s.missed(ctx, job, due, passed)
+}
+
+func (s *Scheduler) missed(ctx context.Context, job *jobs.Job, due time.Time, n int64) {
+	s.metrics.missed.WithLabelValues(job.Name).Add(float64(n))
+	s.log.Error("ticks missed", jobs.LogJob, job.Name, jobs.LogDue, due, "ticks", n)
+	if err := s.ledger.Missed(ctx, job.Name, due, n); err != nil {
+		s.log.Warn("missed ticks were not counted", jobs.LogJob, job.Name, jobs.LogErr, err)
+	}
+}

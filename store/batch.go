@@ -1,0 +1,48 @@
+package store
+
+import "time"
+
+// Batch collects entries on their way to Redis in one buffer that is used again
+// and again: keys and values lie one after the other in Buf, and the encoder
+// appends to it directly. The zero Batch is empty and ready.
+type Batch struct {
+	Buf   []byte
+	marks []mark
+}
+
+// mark is where an entry lies in Buf.
+type mark struct {
+	key, value, end int
+	ttl             time.Duration
+}
+
+// Add makes an entry of what was appended to Buf: the key from keyAt, the value
+// from valueAt to the end.
+func (b *Batch) Add(keyAt, valueAt int, ttl time.Duration) {
+	b.marks = append(b.marks, mark{keyAt, valueAt, len(b.Buf), ttl})
+}
+
+// Len is the number of entries.
+func (b *Batch) Len() int { return len(b.marks) }
+
+// Size is the bytes of all keys and values, and of what is being appended.
+func (b *Batch) Size() int { return len(b.Buf) }
+
+// Entry returns entry i. Its slices are valid until Reset.
+func (b *Batch) Entry(i int) Entry {
+	m := b.marks[i]
+	return Entry{Key: b.Buf[m.key:m.value:m.value], Value: b.Buf[m.value:m.end:m.end], TTL: m.ttl}
+}
+
+// keep is the largest buffer that Reset keeps: one huge value must not stay in
+// memory for the rest of the run.
+const keep = 1 << 20
+
+// Reset empties the batch and keeps its memory.
+func (b *Batch) Reset() {
+	b.marks = b.marks[:0]
+	b.Buf = b.Buf[:0]
+	if cap(b.Buf) > keep {
+		b.Buf = nil
+	}
+}

@@ -1,0 +1,85 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stokerhq/stoker/store"
+)
+
+// Missed counts n ticks, up to the one due at last, that came too late or could
+// not be enqueued in time. Replicas that tell of the same ticks are heard once.
+func (l *Ledger) Missed(ctx context.Context, job string, last time.Time, n int64) error {
+	told := key("missed", job) + "@" + strconv.FormatInt(last.Unix(), 10)
+	err := l.c.SetArgs(ctx, told, n, redis.SetArgs{Mode: "NX", TTL: 10 * time.Minute}).Err()
+	if errors.Is(err, redis.Nil) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("count missed ticks of %s: %w", job, err)
+	}
+	return l.count(ctx, job, "missed", n)
+}
+
+// Skipped counts a tick that came while the last run was still going.
+func (l *Ledger) Skipped(ctx context.Context, job string) error {
+	return l.count(ctx, job, "skipped", 1)
+}
+
+func (l *Ledger) count(ctx context.Context, job, field string, n int64) error {
+	if err := l.c.HIncrBy(ctx, key("tally", job), field, n).Err(); err != nil {
+		return fmt.Errorf("count %s of %s: %w", field, job, err)
+	}
+	return nil
+}
+
+// Refreshed counts a refresh of so many keys, or remembers why it failed.
+func (l *Ledger) Refreshed(ctx context.Context, job string, keys int, failure error) error {
+	k, now := key("tally", job), time.Now().UTC().Format(time.RFC3339Nano)
+	_, err := l.c.Pipelined(ctx, func(p redis.Pipeliner) error {
+		if failure != nil {
+			p.HSet(ctx, k, "refresh_error", failure.Error(), "refresh_failed", now)
+			return nil
+		}
+		p.HIncrBy(ctx, k, "refreshes", 1)
+		p.HIncrBy(ctx, k, "refreshed", int64(keys))
+		p.HSet(ctx, k, "last_refresh", now)
+		p.HDel(ctx, k, "refresh_error", "refresh_failed")
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("count a refresh of %s: %w", job, err)
+	}
+	return nil
+}
+
+// Tally returns what was counted for a job.
+func (l *Ledger) Tally(ctx context.Context, job string) (store.Tally, error) {
+	h, err := l.c.HGetAll(ctx, key("tally", job)).Result()
+	if err != nil {
+		return store.Tally{}, fmt.Errorf("read the tally of %s: %w", job, err)
+	}
+	t := store.Tally{RefreshError: h["refresh_error"]}
+	for field, to := range map[string]*int64{"missed": &t.Missed, "skipped": &t.Skipped, "refreshes": &t.Refreshes, "refreshed": &t.Refreshed} {
+		if h[field] == "" {
+			continue
+		}
+		if *to, err = strconv.ParseInt(h[field], 10, 64); err != nil {
+			return t, fmt.Errorf("read the tally of %s: %w", job, err)
+		}
+	}
+	for field, to := range map[string]*time.Time{"last_refresh": &t.LastRefresh, "refresh_failed": &t.RefreshFailed} {
+		if h[field] == "" {
+			continue
+		}
+		if *to, err = time.Parse(time.RFC3339Nano, h[field]); err != nil {
+			return t, fmt.Errorf("read the tally of %s: %w", job, err)
+		}
+	}
+	return t, nil
+}

@@ -1,0 +1,98 @@
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+)
+
+// params are the keys' values, an array a key column.
+func (p *plan) params(keys []jobs.Key) ([][]byte, error) {
+	params := make([][]byte, 0, len(p.keys))
+	for _, name := range p.job.Key.Columns() {
+		texts := make([]string, len(keys))
+		for i, k := range keys {
+			v, ok := k[name]
+			if !ok {
+				return nil, shapeError(p.job, fmt.Sprintf("a key without a value for column %s: give every column of %q", name, p.job.Key))
+			}
+			if strings.ContainsRune(v, 0) {
+				return nil, &store.KeyValueError{Job: p.job.Name, Column: name, Type: "any", Value: v, Message: "postgres has no text with a zero byte"}
+			}
+			texts[i] = v
+		}
+		params = append(params, arrayLiteral(texts))
+	}
+	return params, nil
+}
+
+// CheckKeys reports the first value that does not fit its key column, as a
+// store.KeyValueError, and whatever is wrong with the job's query.
+func (s *Source) CheckKeys(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
+	return s.Keys(ctx, job, keys, func(*store.Reading) error { return nil })
+}
+
+// Keys hands fn a reading that has only Given, for a removal: no row of the job
+// is loaded. Errors are those of Refresh.
+func (s *Source) Keys(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn func(*store.Reading) error) error {
+	return s.with(ctx, func(conn *pgx.Conn) error {
+		c := conn.PgConn()
+		p, err := s.describe(ctx, c, job)
+		if err != nil {
+			return err
+		}
+		params, err := p.params(keys)
+		if err != nil {
+			return err
+		}
+		b := s.begin()
+		if len(p.keys) > 0 {
+			b.ExecParams(p.givenSQL(), params, nil, nil, binary)
+		}
+		err = transact(ctx, c, b, reading{plan: p, refresh: true, fn: fn})
+		if isValueError(err) {
+			return blame(ctx, c, p, keys, err)
+		}
+		return err
+	})
+}
+
+// isValueError: class 22, a value that its type cannot take.
+func isValueError(err error) bool {
+	pe, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && strings.HasPrefix(pe.Code, "22")
+}
+
+// blame finds the value that cause speaks of, by casting one at a time. If every
+// value fits, the query itself failed on a row, and cause is returned.
+func blame(ctx context.Context, c *pgconn.PgConn, p *plan, keys []jobs.Key, cause error) error {
+	for i, name := range p.job.Key.Columns() {
+		sql := "SELECT $1::" + p.casts[i]
+		for _, k := range keys {
+			err := c.ExecParams(ctx, sql, [][]byte{[]byte(k[name])}, nil, nil, nil).Read().Err
+			if pe, ok := errors.AsType[*pgconn.PgError](err); ok && isValueError(err) {
+				return &store.KeyValueError{Job: p.job.Name, Column: name, Type: p.casts[i], Value: k[name], Message: pe.Message}
+			}
+			if err != nil {
+				return fmt.Errorf("check the key values of job %s: %w", p.job.Name, err)
+			}
+		}
+	}
+	return cause
+}
+
+// statementName names a prepared statement by its text, so that a changed spec
+// never meets an old statement.
+func statementName(sql string) string {
+	sum := sha256.Sum256([]byte(sql))
+	return "stoker_" + hex.EncodeToString(sum[:12])
+}

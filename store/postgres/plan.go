@@ -1,0 +1,136 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/encode"
+)
+
+// OIDs and modifiers that plans speak of.
+const (
+	oidJSON    = 114
+	oidBpchar  = 1042
+	oidVarchar = 1043
+	oidVarbit  = 1562
+)
+
+// plan is what is known of a job's query before it runs: the columns it
+// returns, and the SQL that returns them in wire formats that encode reads.
+type plan struct {
+	job     *jobs.Job
+	fields  []pgconn.FieldDescription // as the job's query returns them
+	columns []store.Column            // as readings return them: json where Postgres converts
+	keys    []int                     // columns of the key template, by its order
+	casts   []string                  // SQL types to cast given key values to, by the same order
+	convert bool                      // some column is turned into JSON by Postgres
+}
+
+// describe asks Postgres what the job's query returns. It prepares the query as
+// it stands, so that a mistake in it is located in the user's own text.
+func (s *Source) describe(ctx context.Context, c *pgconn.PgConn, job *jobs.Job) (*plan, error) {
+	sd, err := c.Prepare(ctx, "", job.Query, nil)
+	if err != nil {
+		return nil, queryError(job, err, 0)
+	}
+	if len(sd.ParamOIDs) > 0 {
+		return nil, shapeError(job, "the query has parameters ($1 ...): a job's query takes none")
+	}
+	if old := s.plan(job.Name); old != nil && old.job == job && slices.EqualFunc(old.fields, sd.Fields, sameField) {
+		return old, nil
+	}
+	p := &plan{job: job, fields: slices.Clone(sd.Fields)}
+	if err := p.name(ctx, c); err != nil {
+		return nil, err
+	}
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.plans[job.Name] = p
+	s.mu.Unlock()
+	return p, nil
+}
+
+func (s *Source) plan(job string) *plan {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.plans[job]
+}
+
+func (s *Source) forget(job string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.plans, job)
+}
+
+func sameField(a, b pgconn.FieldDescription) bool {
+	return a.Name == b.Name && a.DataTypeOID == b.DataTypeOID && a.TypeModifier == b.TypeModifier
+}
+
+// name fills in columns with the SQL names of their types, and casts.
+func (p *plan) name(ctx context.Context, c *pgconn.PgConn) error {
+	var oids, mods []string
+	for _, f := range p.fields {
+		oids = append(oids, fmt.Sprint(f.DataTypeOID))
+		mods = append(mods, fmt.Sprint(f.TypeModifier))
+	}
+	res := c.ExecParams(ctx, "SELECT format_type(o, m), format_type(o, -1) FROM unnest($1::oid[], $2::int[]) AS t(o, m)",
+		[][]byte{arrayLiteral(oids), arrayLiteral(mods)}, nil, nil, nil).Read()
+	if res.Err != nil {
+		return fmt.Errorf("name the column types of job %s: %w", p.job.Name, res.Err)
+	}
+	casts := make([]string, len(p.fields))
+	for i, f := range p.fields {
+		col := store.Column{Name: f.Name, OID: f.DataTypeOID, Type: string(res.Rows[i][0])}
+		casts[i] = col.Type
+		if f.DataTypeOID == oidVarchar || f.DataTypeOID == oidVarbit {
+			casts[i] = string(res.Rows[i][1]) // a length would silently cut a given value
+		}
+		if _, fast := encode.ForOID(f.DataTypeOID); !fast {
+			col.OID, p.convert = oidJSON, true
+		}
+		p.columns = append(p.columns, col)
+	}
+	for _, name := range p.job.Key.Columns() {
+		i := slices.IndexFunc(p.columns, func(c store.Column) bool { return c.Name == name })
+		p.keys = append(p.keys, i)
+		if i >= 0 {
+			p.casts = append(p.casts, casts[i])
+		}
+	}
+	return nil
+}
+
+// check holds the columns against the job's key template and kind of value.
+func (p *plan) check() error {
+	names := make([]string, len(p.columns))
+	for i, c := range p.columns {
+		names[i] = c.Name
+	}
+	for i, name := range p.job.Key.Columns() {
+		if p.keys[i] < 0 {
+			return shapeError(p.job, fmt.Sprintf("key %q names column %s, which the query does not return; it returns: %s", p.job.Key, name, strings.Join(names, ", ")))
+		}
+		if slices.Index(names[p.keys[i]+1:], name) >= 0 {
+			return shapeError(p.job, fmt.Sprintf("the query returns two columns named %s, which the key names: give them different names with AS", name))
+		}
+	}
+	if p.job.Value == jobs.ValueScalar && len(p.columns)-len(p.keys) != 1 {
+		return shapeError(p.job, fmt.Sprintf("value: scalar needs exactly one column beside the key columns; the query returns: %s", strings.Join(names, ", ")))
+	}
+	if len(p.columns) == 0 {
+		return shapeError(p.job, "the query returns no columns")
+	}
+	return nil
+}
+
+func shapeError(job *jobs.Job, msg string) error {
+	return &store.ShapeError{Job: job.Name, Message: msg}
+}

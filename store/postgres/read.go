@@ -1,0 +1,236 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+)
+
+// Run reads every row of the job's query and hands the reading to fn, once. The
+// transaction ends when fn returns; its error is returned. A schema change
+// between planning and reading is met with one fresh plan.
+func (s *Source) Run(ctx context.Context, job *jobs.Job, fn func(*store.Reading) error) error {
+	return s.with(ctx, func(c *pgx.Conn) error {
+		return retryStale(func() error {
+			p, err := s.describe(ctx, c.PgConn(), job)
+			if err != nil {
+				return err
+			}
+			sql, offset := p.runSQL()
+			b := s.begin()
+			b.ExecParams(sql, nil, nil, nil, binary)
+			return transact(ctx, c.PgConn(), b, reading{plan: p, load: true, offset: offset, fn: fn})
+		})
+	})
+}
+
+// Refresh reads the rows of the given keys and hands the reading to fn, once.
+// Each key has a value for every column of the job's key template. A value that
+// its column's type cannot take is a store.KeyValueError.
+func (s *Source) Refresh(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn func(*store.Reading) error) error {
+	return s.with(ctx, func(c *pgx.Conn) error {
+		return retryStale(func() error {
+			p, err := s.refreshPlan(ctx, c.PgConn(), job)
+			if err != nil {
+				return err
+			}
+			err = s.refresh(ctx, c, p, keys, fn)
+			if stalePlan(err) {
+				s.forget(job.Name)
+			}
+			if isValueError(err) {
+				return blame(ctx, c.PgConn(), p, keys, err)
+			}
+			return err
+		})
+	})
+}
+
+// refreshPlan is the plan of the last reading. A query that we wrap is looked
+// at each time: Postgres would not tell us that it returns more columns than
+// when it was planned.
+func (s *Source) refreshPlan(ctx context.Context, c *pgconn.PgConn, job *jobs.Job) (*plan, error) {
+	if p := s.plan(job.Name); p != nil && p.job == job && !p.convert {
+		return p, nil
+	}
+	return s.describe(ctx, c, job)
+}
+
+func (s *Source) refresh(ctx context.Context, c *pgx.Conn, p *plan, keys []jobs.Key, fn func(*store.Reading) error) error {
+	params, err := p.params(keys)
+	if err != nil {
+		return err
+	}
+	sql, offset := p.refreshSQL()
+	// pgx keeps the statement with the connection: prepared once, not each time.
+	sd, err := c.Prepare(ctx, statementName(sql), sql)
+	if err != nil {
+		return queryError(p.job, err, offset)
+	}
+	b := s.begin()
+	if len(p.keys) > 0 {
+		b.ExecParams(p.givenSQL(), params, nil, nil, binary)
+	}
+	b.ExecPrepared(sd.Name, params, nil, binary)
+	err = transact(ctx, c.PgConn(), b, reading{plan: p, refresh: true, load: true, offset: offset, fn: fn})
+	if stalePlan(err) {
+		err = errors.Join(err, c.Deallocate(ctx, sd.Name))
+	}
+	return err
+}
+
+// retryStale runs read and, if the plan it used turned out to be stale, once
+// more, now with a fresh one.
+func retryStale(read func() error) error {
+	err := read()
+	if stalePlan(err) {
+		return read()
+	}
+	return err
+}
+
+// binary asks for the binary wire format of every column.
+var binary = []int16{1}
+
+// begin queues what every reading starts with: the transaction, its snapshot,
+// and the settings that JSON depends on. They are local to the transaction, so
+// that a pooler in between, or a setting of the role, cannot change a byte.
+func (s *Source) begin() *pgconn.Batch {
+	b := &pgconn.Batch{}
+	b.ExecParams("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", nil, nil, nil, nil)
+	b.ExecParams(snapshotSQL, [][]byte{strconv.AppendInt(nil, s.timeout.Milliseconds(), 10)}, nil, nil, nil)
+	return b
+}
+
+const snapshotSQL = `SELECT pg_current_snapshot()::text, set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true),
+	set_config('intervalstyle', 'postgres', true), set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true),
+	set_config('client_encoding', 'UTF8', true), set_config('statement_timeout', $1, true)`
+
+// reading is how the answers of a batch are to be understood.
+type reading struct {
+	plan    *plan
+	refresh bool // the keys as Postgres reads them come before the rows
+	load    bool // the rows of the job come last
+	offset  int  // of the job's query in the statement that loads
+	fn      func(*store.Reading) error
+}
+
+// transact sends the batch, hands its rows to r.fn and ends the transaction.
+// Nothing is written in it: ROLLBACK ends it as well as COMMIT, in every state.
+func transact(ctx context.Context, c *pgconn.PgConn, b *pgconn.Batch, r reading) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	mrr := c.ExecBatch(ctx, b)
+	err := r.consume(mrr)
+	if _, answered := errors.AsType[*pgconn.PgError](err); err != nil && !answered && !errors.Is(err, errShapeChanged) {
+		cancel() // fn wants no more rows: have Postgres stop, the connection goes with it
+	}
+	if cerr := mrr.Close(); err == nil && cerr != nil {
+		err = queryError(r.plan.job, cerr, r.offset)
+	}
+	if c.IsClosed() {
+		return err
+	}
+	if _, rerr := c.Exec(ctx, "ROLLBACK").ReadAll(); err == nil && rerr != nil {
+		err = fmt.Errorf("end the transaction of job %s: %w", r.plan.job.Name, rerr)
+	}
+	return err
+}
+
+// consume walks through the batch's results in the order begin queued them.
+func (r reading) consume(mrr *pgconn.MultiResultReader) error {
+	out := &store.Reading{Columns: r.plan.columns, Keys: r.plan.keys}
+	if _, err := r.next(mrr, noPosition); err != nil { // BEGIN
+		return err
+	}
+	snap, err := r.all(mrr)
+	if err != nil {
+		return err
+	}
+	out.Snapshot = string(snap[0][0])
+	if r.refresh {
+		if out.Given, err = r.given(mrr); err != nil {
+			return err
+		}
+	}
+	if !r.load {
+		return r.fn(out)
+	}
+	rr, err := r.next(mrr, r.offset)
+	if err != nil {
+		return err
+	}
+	if !r.plan.matches(rr.FieldDescriptions()) {
+		return errShapeChanged
+	}
+	out.Rows = rows(rr, r.plan.job, r.offset)
+	return r.fn(out)
+}
+
+// given reads the asked keys; a constant key has no columns and is there once.
+func (r reading) given(mrr *pgconn.MultiResultReader) ([]store.Row, error) {
+	if len(r.plan.keys) == 0 {
+		return []store.Row{{}}, nil
+	}
+	return r.all(mrr)
+}
+
+// next moves on to the next statement's result.
+func (r reading) next(mrr *pgconn.MultiResultReader, offset int) (*pgconn.ResultReader, error) {
+	if !mrr.NextResult() {
+		return nil, queryError(r.plan.job, mrr.Close(), offset)
+	}
+	return mrr.ResultReader(), nil
+}
+
+// all reads the whole of a small result of our own making.
+func (r reading) all(mrr *pgconn.MultiResultReader) ([]store.Row, error) {
+	rr, err := r.next(mrr, noPosition)
+	if err != nil {
+		return nil, err
+	}
+	res := rr.Read()
+	if res.Err != nil {
+		return nil, queryError(r.plan.job, res.Err, noPosition)
+	}
+	out := make([]store.Row, len(res.Rows))
+	for i, row := range res.Rows {
+		out[i] = row
+	}
+	return out, nil
+}
+
+// matches reports whether the fields that came are those that were planned for.
+func (p *plan) matches(fields []pgconn.FieldDescription) bool {
+	if len(fields) != len(p.columns) {
+		return false
+	}
+	for i, f := range fields {
+		if f.DataTypeOID != p.columns[i].OID || !p.convert && f.Name != p.columns[i].Name && f.Name != alias(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// rows streams a result. pgconn hands out the cells where they lie in its read
+// buffer: nothing is copied and nothing is allocated a row.
+func rows(rr *pgconn.ResultReader, job *jobs.Job, offset int) store.Rows {
+	return func(yield func(store.Row, error) bool) {
+		for rr.NextRow() {
+			if !yield(rr.Values(), nil) {
+				return
+			}
+		}
+		if _, err := rr.Close(); err != nil {
+			yield(nil, queryError(job, err, offset))
+		}
+	}
+}

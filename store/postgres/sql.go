@@ -1,0 +1,109 @@
+package postgres
+
+import (
+	"fmt"
+	"strings"
+)
+
+// alias names column i of the job's query inside our statements: its own name
+// may be no identifier, or be there twice.
+func alias(i int) string { return fmt.Sprintf("c%d", i+1) }
+
+// body is the job's query as a FROM item with aliased columns. The line break
+// keeps a trailing comment of the query from swallowing the bracket. Its text
+// before the query is bodyPrefix, so that error positions can be mapped back.
+func (p *plan) body() string {
+	names := make([]string, len(p.columns))
+	for i := range p.columns {
+		names[i] = alias(i)
+	}
+	return bodyPrefix + p.job.Query + "\n) AS q(" + strings.Join(names, ", ") + ")"
+}
+
+const bodyPrefix = "FROM ("
+
+// output lists the columns as readings return them. Postgres builds the JSON of
+// those types that encode does not read from the wire.
+func (p *plan) output() string {
+	cols := make([]string, len(p.columns))
+	for i, c := range p.columns {
+		cols[i] = "q." + alias(i)
+		if c.OID == oidJSON && p.fields[i].DataTypeOID != oidJSON {
+			cols[i] = "to_json(q." + alias(i) + ")"
+		}
+	}
+	return strings.Join(cols, ", ")
+}
+
+// runSQL is the statement of a run and the offset of the job's query in it. The
+// query runs as it stands unless Postgres has to convert a column.
+func (p *plan) runSQL() (sql string, offset int) {
+	if !p.convert {
+		return p.job.Query, 0
+	}
+	return p.wrap("")
+}
+
+// refreshSQL is the statement that returns the rows of given keys: one array
+// parameter a key column. The planner pushes the condition into the query where
+// it can.
+func (p *plan) refreshSQL() (sql string, offset int) {
+	switch len(p.keys) {
+	case 0:
+		return p.wrap("")
+	case 1:
+		return p.wrap(fmt.Sprintf("\nWHERE q.%s = ANY($1::%s[])", alias(p.keys[0]), p.casts[0]))
+	}
+	cols := make([]string, len(p.keys))
+	for i, k := range p.keys {
+		cols[i] = "q." + alias(k)
+	}
+	return p.wrap(fmt.Sprintf("\nWHERE (%s) IN (SELECT * FROM %s)", strings.Join(cols, ", "), p.unnest()))
+}
+
+func (p *plan) wrap(where string) (string, int) {
+	head := "SELECT " + p.output() + "\n"
+	return head + p.body() + where, len(head) + len(bodyPrefix)
+}
+
+// givenSQL returns the given key values as Postgres reads them, in the order
+// given, so that a key is named from the same text that a run would use.
+func (p *plan) givenSQL() string {
+	cols := make([]string, len(p.keys))
+	for i, k := range p.keys {
+		cols[i] = "k." + alias(i)
+		if p.columns[k].OID == oidJSON && p.fields[k].DataTypeOID != oidJSON {
+			cols[i] = "to_json(k." + alias(i) + ")"
+		}
+	}
+	return "SELECT " + strings.Join(cols, ", ") + " FROM " + p.unnest()
+}
+
+func (p *plan) unnest() string {
+	params, names := make([]string, len(p.keys)), make([]string, len(p.keys))
+	for i, cast := range p.casts {
+		params[i] = fmt.Sprintf("$%d::%s[]", i+1, cast)
+		names[i] = alias(i)
+	}
+	return fmt.Sprintf("unnest(%s) AS k(%s)", strings.Join(params, ", "), strings.Join(names, ", "))
+}
+
+// arrayLiteral is a Postgres array of the given texts, for a text-format
+// parameter: Postgres itself reads each with its element type's input function.
+func arrayLiteral(texts []string) []byte {
+	b := []byte{'{'}
+	for i, t := range texts {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '"')
+		for j := range len(t) {
+			if t[j] == '"' || t[j] == '\\' {
+				b = append(b, '\\')
+			}
+			b = append(b, t[j])
+		}
+		b = append(b, '"')
+	}
+	return append(b, '}')
+}

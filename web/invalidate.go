@@ -1,0 +1,166 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+)
+
+const (
+	maxInvalidateKeys = 10_000
+	maxInvalidateBody = 4 << 20
+)
+
+// invalidateBody is what POST .../invalidate reads: some keys, or all.
+type invalidateBody struct {
+	Keys   []json.RawMessage `json:"keys"` // see parseKey
+	All    bool              `json:"all"`
+	Remove bool              `json:"remove"`
+}
+
+// invalidated is its answer.
+type invalidated struct {
+	Keys    int      `json:"keys,omitempty"` // accepted
+	All     bool     `json:"all,omitempty"`
+	Remove  bool     `json:"remove,omitempty"`
+	TaskIDs []string `json:"task_ids"`
+	Queue   string   `json:"queue"`
+}
+
+// cutShort is its answer when the queue failed in the middle.
+type cutShort struct {
+	Error   string   `json:"error"`
+	TaskIDs []string `json:"task_ids"` // these will be done
+}
+
+// invalidateJob checks everything before it enqueues anything.
+func (s *Server) invalidateJob(w http.ResponseWriter, r *http.Request) {
+	job, ok := s.findJob(w, r)
+	if !ok {
+		return
+	}
+	body, err := readInvalidate(http.MaxBytesReader(w, r.Body, maxInvalidateBody))
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		s.refuse(w, r, http.StatusRequestEntityTooLarge,
+			fmt.Sprintf("the body is over %d MiB: send fewer keys at a time", maxInvalidateBody>>20))
+		return
+	}
+	if err != nil {
+		s.refuse(w, r, http.StatusBadRequest, err.Error())
+		return
+	}
+	keys, err := parseKeys(job, body.Keys)
+	if err != nil {
+		s.refuse(w, r, http.StatusBadRequest, err.Error())
+		return
+	}
+	if !s.keysFit(w, r, job, keys) {
+		return
+	}
+	tasks, err := invalidations(job, body, keys)
+	if err != nil {
+		s.refuse(w, r, http.StatusBadRequest, err.Error())
+		return
+	}
+	s.enqueueAll(w, r, job, tasks, invalidated{Keys: len(keys), All: body.All, Remove: body.Remove})
+}
+
+// readInvalidate reads the body strictly: a misspelt field must not turn into
+// "nothing to do".
+func readInvalidate(r io.Reader) (invalidateBody, error) {
+	var body invalidateBody
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return body, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&body); err != nil {
+		return body, describeJSON(text, err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return body, errors.New("there is more after the JSON object: send one object")
+	}
+	return body, body.check()
+}
+
+func (b invalidateBody) check() error {
+	switch {
+	case b.All && b.Keys != nil:
+		return errors.New(`both "keys" and "all" are given: send one of them`)
+	case !b.All && len(b.Keys) == 0:
+		return errors.New("no keys are given: " + bodyShape)
+	case len(b.Keys) > maxInvalidateKeys:
+		return fmt.Errorf(`%d keys are more than one call takes: send at most %d at a time, or {"all": true}`,
+			len(b.Keys), maxInvalidateKeys)
+	}
+	return nil
+}
+
+// keysFit asks the KeyChecker, and answers the request itself when it says no or
+// cannot tell.
+func (s *Server) keysFit(w http.ResponseWriter, r *http.Request, job *jobs.Job, keys []jobs.Key) bool {
+	if s.cfg.KeyChecker == nil || len(keys) == 0 {
+		return true
+	}
+	err := s.cfg.KeyChecker.CheckKeys(r.Context(), job, keys)
+	if err == nil {
+		return true
+	}
+	if _, misfit := errors.AsType[*store.KeyValueError](err); misfit {
+		s.refuse(w, r, http.StatusBadRequest, err.Error()+": nothing was enqueued, correct the value and send it again")
+		return false
+	}
+	s.log.Error("keys were not checked", "job", job.Name, "err", s.mask.text(err.Error()))
+	s.refuse(w, r, http.StatusServiceUnavailable, "the keys could not be checked, so nothing was enqueued; try again: "+err.Error())
+	return false
+}
+
+// invalidations turns a body into the tasks that do it.
+func invalidations(job *jobs.Job, body invalidateBody, keys []jobs.Key) ([]*asynq.Task, error) {
+	switch {
+	case body.All && body.Remove:
+		return []*asynq.Task{jobs.NewKeysetRemoval(job.Name, jobs.CauseAPI)}, nil
+	case body.All:
+		return []*asynq.Task{jobs.NewRun(job.Name, jobs.CauseAPI)}, nil
+	}
+	build := jobs.NewInvalidation
+	if body.Remove {
+		build = jobs.NewRemoval
+	}
+	var tasks []*asynq.Task
+	for part := range slices.Chunk(keys, jobs.MaxKeys) {
+		task, err := build(job.Name, part...)
+		if err != nil {
+			return nil, err
+		}
+		tasks = append(tasks, task)
+	}
+	return tasks, nil
+}
+
+// enqueueAll answers with done, completed by what the queue said.
+func (s *Server) enqueueAll(w http.ResponseWriter, r *http.Request, job *jobs.Job, tasks []*asynq.Task, done invalidated) {
+	done.TaskIDs = []string{}
+	for _, task := range tasks {
+		info, err := s.enqueue(r, task, job.Name)
+		if err != nil {
+			reason := fmt.Sprintf("%d of %d tasks were enqueued; doing one twice is harmless, so send it all again: %v",
+				len(done.TaskIDs), len(tasks), err)
+			answerJSON(w, http.StatusServiceUnavailable, cutShort{s.mask.text(reason), done.TaskIDs})
+			return
+		}
+		done.TaskIDs = append(done.TaskIDs, info.ID)
+		done.Queue = info.Queue
+	}
+	answerJSON(w, http.StatusAccepted, done)
+}

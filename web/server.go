@@ -1,0 +1,164 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/hibiken/asynqmon"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stokerhq/stoker/jobs"
+)
+
+// Enqueuer puts a task on its queue. *asynq.Client is one.
+type Enqueuer interface {
+	EnqueueContext(ctx context.Context, t *asynq.Task, opts ...asynq.Option) (*asynq.TaskInfo, error)
+}
+
+// KeyChecker refuses key values that do not fit their column, with a
+// *store.KeyValueError, before anything is enqueued. Any other error means that
+// it could not tell.
+type KeyChecker interface {
+	CheckKeys(ctx context.Context, job *jobs.Job, keys []jobs.Key) error
+}
+
+// Config is what a Server is made of.
+type Config struct {
+	Spec     *jobs.Spec // required
+	Ledger   Ledger     // required
+	Enqueuer Enqueuer   // required
+
+	Sampler    Sampler                     // nil: no warmth is shown
+	KeyChecker KeyChecker                  // nil: wrong key values are found by the worker
+	Queue      asynq.RedisConnOpt          // where the dashboard looks; nil: no dashboard
+	Gatherer   prometheus.Gatherer         // nil: no /metrics
+	Ready      func(context.Context) error // what /readyz asks; nil, or a nil error: ready
+	Version    string                      // shown on the page
+	Logger     *slog.Logger                // nil: slog.Default()
+}
+
+// Server is the admin listener.
+type Server struct {
+	cfg       Config
+	log       *slog.Logger
+	mask      masker
+	auth      *auth                 // nil when the spec sets no token
+	dashboard *asynqmon.HTTPHandler // nil without Config.Queue
+	status    *statusCache
+	handler   http.Handler
+	http      *http.Server
+
+	closeDashboard sync.Once
+}
+
+// New returns a Server for cfg. It refuses a spec whose listener needs a token
+// and has none. Call Shutdown even if Serve is never called: the dashboard holds
+// connections.
+func New(cfg Config) (*Server, error) {
+	if cfg.Spec == nil || cfg.Ledger == nil || cfg.Enqueuer == nil {
+		return nil, errors.New("web: Config needs Spec, Ledger and Enqueuer")
+	}
+	if err := CheckListen(cfg.Spec.Admin); err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, log: cfg.Logger, mask: newMasker(cfg.Spec)}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	s.status = newStatusCache(func(ctx context.Context) []JobStatus {
+		statuses, err := Collect(ctx, cfg.Spec, cfg.Ledger, cfg.Sampler, time.Now())
+		if err != nil {
+			s.log.Warn("status is incomplete", "err", err)
+		}
+		return statuses
+	})
+	if !cfg.Spec.Admin.Token.IsZero() {
+		s.auth = newAuth(cfg.Spec.Admin.Token)
+	}
+	if cfg.Queue != nil {
+		s.dashboard = newDashboard(cfg)
+	}
+	s.handler = s.gates(s.routes())
+	s.http = newHTTPServer(s.handler, s.log)
+	return s, nil
+}
+
+// Handler is everything the listener answers, behind its gates.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// gates wraps next in the order the package comment gives.
+func (s *Server) gates(next http.Handler) http.Handler {
+	if s.auth != nil {
+		next = s.tokenOnly(next)
+	}
+	origin := http.NewCrossOriginProtection()
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.refuse(w, r, http.StatusForbidden, "a page of another origin may not change anything here: "+
+			"use the status page itself, or call the API without a browser")
+	}))
+	next = origin.Handler(next)
+	if s.auth == nil {
+		next = s.loopbackOnly(next)
+	}
+	return secureHeaders(next)
+}
+
+func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+}
+
+// drainTime is how long requests may take to end once Serve's context is done.
+const drainTime = 5 * time.Second
+
+// Serve answers on ln until ctx is done or Shutdown is called, lets requests
+// that have begun end, and returns nil then.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	if err := checkBound(ln.Addr(), s.cfg.Spec.Admin); err != nil {
+		ln.Close()
+		return err
+	}
+	s.http.BaseContext = func(net.Listener) context.Context { return context.WithoutCancel(ctx) }
+	stopped := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+		defer cancel()
+		stopped <- s.Shutdown(drain)
+	})
+	err := s.http.Serve(ln)
+	if !stop() {
+		return <-stopped // ctx is done: the listener closes first, the requests end later
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the admin listener on %s: %w", ln.Addr(), err)
+	}
+	return nil
+}
+
+// Shutdown closes the listener, waits for requests until ctx is done, cuts off
+// the rest and closes the dashboard's connections. Calling it again is harmless.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		s.http.Close()
+		err = fmt.Errorf("admin requests were cut off: %w", err)
+	}
+	if s.dashboard != nil {
+		s.closeDashboard.Do(func() { err = errors.Join(err, s.dashboard.Close()) })
+	}
+	return err
+}

@@ -1,0 +1,216 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+)
+
+// Ledger is what the page reads of the past. store/cache implements it.
+type Ledger interface {
+	Runs(ctx context.Context, job string, n int) ([]store.Record, error) // newest first
+	Live(ctx context.Context, job string) (store.Progress, bool, error)  // a run that is going on now
+	Tally(ctx context.Context, job string) (store.Tally, error)
+}
+
+// Sampler measures warmth: of the keys in job's sample, how many are in Redis
+// right now.
+type Sampler interface {
+	Warmth(ctx context.Context, job string) (present, sampled int, err error)
+}
+
+// JobStatus is what is known of one job at one moment.
+type JobStatus struct {
+	Name       string         `json:"name"`
+	Key        string         `json:"key"` // the template
+	Value      jobs.ValueKind `json:"value"`
+	Schedule   string         `json:"schedule,omitempty"`
+	NextTick   time.Time      `json:"next_tick,omitzero"`
+	TTLSeconds float64        `json:"ttl_seconds"`
+
+	Keys       int64    `json:"keys"`                  // of the last complete run
+	Bytes      int64    `json:"bytes"`                 // of the last complete run
+	Warmth     *float64 `json:"warmth,omitempty"`      // 0 to 1; nil when nothing was sampled
+	Sampled    int      `json:"sampled,omitempty"`     // keys that Warmth was measured on
+	AgeSeconds *float64 `json:"age_seconds,omitempty"` // since the last complete run began; nil when it left no key
+
+	LastRun *store.Record   `json:"last_run,omitempty"`
+	Running *store.Progress `json:"running,omitempty"`
+
+	Missed      int64     `json:"missed"`
+	Skipped     int64     `json:"skipped"`
+	Refreshes   int64     `json:"refreshes"`
+	Refreshed   int64     `json:"refreshed"`
+	LastRefresh time.Time `json:"last_refresh,omitzero"`
+
+	Failures []Failure `json:"failures,omitempty"`
+
+	unread bool // nothing of the job could be read
+}
+
+// What a Failure happened to.
+const (
+	FailedRun     = "run"     // the last run
+	FailedRefresh = "refresh" // the last refresh
+	FailedStatus  = "status"  // reading the status itself: the numbers beside it are incomplete
+)
+
+// Failure is one thing that is wrong with a job now. It goes away with the next
+// run, refresh or look that succeeds.
+type Failure struct {
+	Of      string    `json:"of"` // FailedRun, FailedRefresh or FailedStatus
+	Message string    `json:"message"`
+	At      time.Time `json:"at,omitzero"`
+}
+
+// How many records tell a job's state, and how many are read when none of these
+// is of a complete run.
+const (
+	recentRuns = 20
+	keptRuns   = 200
+)
+
+// collectAtOnce bounds how many jobs are read at the same time.
+const collectAtOnce = 8
+
+// Collect reads the status of every job, in the order of the spec. A job that
+// cannot be read hides neither itself nor the others: it carries a Failure of
+// FailedStatus, and the error returned joins these. A nil Sampler leaves Warmth out.
+func Collect(ctx context.Context, spec *jobs.Spec, l Ledger, s Sampler, now time.Time) ([]JobStatus, error) {
+	statuses := make([]JobStatus, len(spec.Jobs))
+	errs := make([]error, len(spec.Jobs))
+	mask := newMasker(spec)
+	slots := make(chan struct{}, collectAtOnce)
+	var wg sync.WaitGroup
+	for i, job := range spec.Jobs {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			statuses[i], errs[i] = collectJob(ctx, job, l, s, now, mask)
+		})
+	}
+	wg.Wait()
+	return statuses, errors.Join(errs...)
+}
+
+// collectJob reads what it can of one job; what it cannot read is in the error
+// and, masked, among the failures.
+func collectJob(ctx context.Context, job *jobs.Job, l Ledger, s Sampler, now time.Time, mask masker) (JobStatus, error) {
+	st := JobStatus{Name: job.Name, Key: job.Key.String(), Value: job.Value, TTLSeconds: job.TTL.Seconds()}
+	if job.Schedule != nil {
+		st.Schedule = job.Schedule.String()
+		st.NextTick = job.Schedule.Next(now)
+	}
+	readers := []func() error{
+		func() error { return st.readRuns(ctx, l, now) },
+		func() error { return st.readLive(ctx, l) },
+		func() error { return st.readTally(ctx, l) },
+	}
+	if s != nil {
+		readers = append(readers, func() error { return st.readWarmth(ctx, s) })
+	}
+	var errs []error
+	for _, read := range readers {
+		if err := read(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	st.unread = len(errs) == len(readers)
+	if len(errs) > 0 {
+		st.Failures = append(st.Failures, Failure{Of: FailedStatus, Message: joinDistinct(errs), At: now})
+	}
+	st.mask(mask)
+	if len(errs) > 0 {
+		return st, fmt.Errorf("job %s: %s", job.Name, mask.text(joinDistinct(errs)))
+	}
+	return st, nil
+}
+
+func (st *JobStatus) readRuns(ctx context.Context, l Ledger, now time.Time) error {
+	runs, err := l.Runs(ctx, st.Name, recentRuns)
+	if err != nil {
+		return fmt.Errorf("read the run records: %w", err)
+	}
+	complete := lastComplete(runs)
+	if complete == nil && len(runs) == recentRuns {
+		if runs, err = l.Runs(ctx, st.Name, keptRuns); err != nil {
+			return fmt.Errorf("read the run records: %w", err)
+		}
+		complete = lastComplete(runs)
+	}
+	if len(runs) > 0 {
+		last := runs[0]
+		st.LastRun = &last
+		if last.State == store.StateFailed {
+			st.Failures = append(st.Failures, Failure{Of: FailedRun, Message: last.Error, At: last.End})
+		}
+	}
+	if complete != nil {
+		st.Keys, st.Bytes = complete.Keys, complete.Bytes
+		if complete.Keys > 0 {
+			// The snapshot is taken right after the start, so this errs to the old side.
+			st.AgeSeconds = new(max(0, now.Sub(complete.Start).Seconds()))
+		}
+	}
+	return nil
+}
+
+func (st *JobStatus) readLive(ctx context.Context, l Ledger) error {
+	p, going, err := l.Live(ctx, st.Name)
+	if err != nil {
+		return fmt.Errorf("read the progress: %w", err)
+	}
+	if going {
+		st.Running = &p
+	}
+	return nil
+}
+
+func (st *JobStatus) readTally(ctx context.Context, l Ledger) error {
+	t, err := l.Tally(ctx, st.Name)
+	if err != nil {
+		return fmt.Errorf("read the tally: %w", err)
+	}
+	st.Missed, st.Skipped = t.Missed, t.Skipped
+	st.Refreshes, st.Refreshed, st.LastRefresh = t.Refreshes, t.Refreshed, t.LastRefresh
+	if t.RefreshError != "" {
+		st.Failures = append(st.Failures, Failure{Of: FailedRefresh, Message: t.RefreshError, At: t.RefreshFailed})
+	}
+	return nil
+}
+
+func (st *JobStatus) readWarmth(ctx context.Context, s Sampler) error {
+	present, sampled, err := s.Warmth(ctx, st.Name)
+	if err != nil {
+		return fmt.Errorf("sample the warmth: %w", err)
+	}
+	if sampled > 0 {
+		st.Sampled = sampled
+		st.Warmth = new(float64(present) / float64(sampled))
+	}
+	return nil
+}
+
+// mask takes the spec's secrets out of everything that others worded.
+func (st *JobStatus) mask(m masker) {
+	for i := range st.Failures {
+		st.Failures[i].Message = m.text(st.Failures[i].Message)
+	}
+	if st.LastRun != nil {
+		m.record(st.LastRun)
+	}
+}
+
+func lastComplete(runs []store.Record) *store.Record {
+	for i := range runs {
+		if runs[i].State == store.StateOK {
+			return &runs[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+package web
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+const (
+	guessBurst     = 10              // wrong tokens an address has at once
+	guessEvery     = 5 * time.Second // and one more each
+	maxGuessers    = 4096            // addresses remembered; the rest share one budget
+	sharedGuesser  = ""
+	ipv6GuesserLen = 64 // one customer has a whole /64 to guess from
+)
+
+// throttle slows the guessing of tokens. Only wrong guesses cost, and an address
+// that has spent its budget is not even compared, so that it learns nothing.
+// Sessions are signed and not guessed, so they pass by: nobody can lock out
+// someone who is logged in.
+type throttle struct {
+	mu       sync.Mutex
+	guessers map[string]*budget // by address
+}
+
+// budget is the wrong guesses left at a moment; it grows back with time.
+type budget struct {
+	left float64
+	at   time.Time
+}
+
+func newThrottle() *throttle { return &throttle{guessers: map[string]*budget{}} }
+
+// try compares a guess of remote, if remote has any left. The lock spans the
+// comparison, so that many guesses at once cannot spend the same budget.
+func (t *throttle) try(remote string, right func() bool) verdict {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	who := guesser(remote)
+	b := t.guessers[who]
+	if b != nil && b.refill(now) < 1 {
+		return tooMany
+	}
+	if right() {
+		return allowed
+	}
+	if b == nil {
+		b = t.remember(who, now)
+	}
+	b.left--
+	return wrong
+}
+
+// remember returns the budget of an address that guessed wrong for the first time.
+func (t *throttle) remember(who string, now time.Time) *budget {
+	if len(t.guessers) >= maxGuessers {
+		t.forget(now)
+	}
+	if len(t.guessers) >= maxGuessers {
+		who = sharedGuesser
+	}
+	b := t.guessers[who]
+	if b == nil {
+		b = &budget{left: guessBurst, at: now}
+		t.guessers[who] = b
+	}
+	return b
+}
+
+// forget drops who has a full budget again.
+func (t *throttle) forget(now time.Time) {
+	for who, b := range t.guessers {
+		if b.refill(now) >= guessBurst {
+			delete(t.guessers, who)
+		}
+	}
+}
+
+func (b *budget) refill(now time.Time) float64 {
+	b.left = min(guessBurst, b.left+now.Sub(b.at).Seconds()/guessEvery.Seconds())
+	b.at = now
+	return b.left
+}
+
+// guesser is the address that a budget belongs to.
+func guesser(remote string) string {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return remote
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil || ip.Unmap().Is4() {
+		return host
+	}
+	prefix, err := ip.WithZone("").Prefix(ipv6GuesserLen)
+	if err != nil {
+		return host
+	}
+	return prefix.String()
+}

@@ -1,0 +1,182 @@
+package web
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/stokerhq/stoker/store"
+)
+
+// statusView is what status.html shows.
+type statusView struct {
+	frame
+	Jobs   []jobView
+	Notice string // one line above the jobs: what was asked for
+}
+
+// jobPageView is what job.html shows.
+type jobPageView struct {
+	frame
+	Job    jobView
+	Runs   []runView
+	Notice string
+	Base   string // where the API is, as the browser sees it
+	Column string // an example of a key, as JSON and as an argument; empty without key columns
+	Arg    string
+}
+
+// errorView is what error.html shows.
+type errorView struct {
+	Status int
+	Title  string
+	Reason string
+}
+
+// frame is what every page has around its content.
+type frame struct {
+	Now     time.Time
+	Version string
+	Queues  bool // the dashboard is mounted
+	Metrics bool
+	Logout  bool
+}
+
+// jobView words a JobStatus. Its methods are what the templates call.
+type jobView struct {
+	JobStatus
+	Now time.Time
+}
+
+func (v jobView) TTL() string {
+	return duration(time.Duration(v.TTLSeconds * float64(time.Second)))
+}
+func (v jobView) InNextTick() string   { return in(v.Now, v.NextTick) }
+func (v jobView) HasTick() bool        { return !v.NextTick.IsZero() }
+func (v jobView) Unread() bool         { return v.unread }
+func (v jobView) NeverRan() bool       { return !v.unread && v.LastRun == nil && v.Running == nil }
+func (v jobView) RefreshedAgo() string { return ago(v.Now, v.LastRefresh) }
+
+// WarmthPercent rounds down: 100 is said only when every sampled key was there.
+func (v jobView) WarmthPercent() int { return int(*v.Warmth * 100) }
+
+// WarmthLevel chooses the bar's colour.
+func (v jobView) WarmthLevel() string {
+	switch {
+	case *v.Warmth >= 0.99:
+		return "good"
+	case *v.Warmth >= 0.8:
+		return "fair"
+	}
+	return "bad"
+}
+
+func (v jobView) age() time.Duration { return time.Duration(*v.AgeSeconds * float64(time.Second)) }
+func (v jobView) Age() string        { return roughly(v.age()) }
+
+// AgePercent is the share of the TTL that is gone, 100 at most.
+func (v jobView) AgePercent() int {
+	if v.TTLSeconds <= 0 {
+		return 0
+	}
+	return int(min(100, *v.AgeSeconds/v.TTLSeconds*100))
+}
+
+// AgeLevel chooses the bar's colour: past the TTL the values of that run are gone.
+func (v jobView) AgeLevel() string {
+	switch percent := v.AgePercent(); {
+	case percent >= 100:
+		return "bad"
+	case percent >= 75:
+		return "fair"
+	}
+	return "good"
+}
+
+func (v jobView) Last() runView { return runView{*v.LastRun, v.Now} }
+
+// Progress is the line of a run that is going on.
+func (v jobView) Progress() string {
+	p := v.Running
+	text := fmt.Sprintf("%s rows, %s keys, %s", count(p.Rows), count(p.Keys), size(p.Bytes))
+	if spent := v.Now.Sub(p.Start); spent > 0 {
+		text += fmt.Sprintf(" in %s, %s rows/s", roughly(spent), rate(p.Rows, spent))
+	}
+	return text
+}
+
+// ProgressPercent says 100 only when nothing is left: Expected is a guess, and a
+// run may find more rows than it promised.
+func (v jobView) ProgressPercent() int {
+	return int(min(99, v.Running.Rows*100/max(1, v.Running.Expected)))
+}
+
+// runView words a Record.
+type runView struct {
+	store.Record
+	Now time.Time
+}
+
+func (v runView) EndedAgo() string     { return ago(v.Now, v.End) }
+func (v runView) Took() string         { return duration(v.End.Sub(v.Start)) }
+func (v runView) RowsPerSec() string   { return rate(v.Rows, v.End.Sub(v.Start)) }
+func (v runView) DatabaseTime() string { return duration(v.Database) }
+
+// Late is how long after its tick the run began.
+func (v runView) Late() string {
+	if v.Due.IsZero() {
+		return ""
+	}
+	return duration(v.Start.Sub(v.Due))
+}
+
+// Notes are what a run did beside writing keys.
+func (v runView) Notes() []string {
+	var notes []string
+	note := func(n int64, text string) {
+		if n > 0 {
+			notes = append(notes, fmt.Sprintf(text, count(n)))
+		}
+	}
+	note(v.Removed, "%s keys removed")
+	note(v.NullKeys, "%s rows skipped, NULL in a key column")
+	note(v.Oversized, "%s keys not written, over max_value_bytes")
+	if v.Warning != "" {
+		notes = append(notes, v.Warning)
+	}
+	return notes
+}
+
+// totals is the line above the jobs.
+type totals struct {
+	Jobs, Running, Failing int
+	Keys, Bytes            int64
+}
+
+func (v statusView) Totals() totals {
+	t := totals{Jobs: len(v.Jobs)}
+	for _, job := range v.Jobs {
+		t.Keys += job.Keys
+		t.Bytes += job.Bytes
+		if job.Running != nil {
+			t.Running++
+		}
+		if len(job.Failures) > 0 {
+			t.Failing++
+		}
+	}
+	return t
+}
+
+// Outage is the one reason why nothing could be read, so that it is told once
+// and not under every job.
+func (v statusView) Outage() string {
+	if len(v.Jobs) == 0 {
+		return ""
+	}
+	for _, job := range v.Jobs {
+		if !job.unread {
+			return ""
+		}
+	}
+	return v.Jobs[0].Failures[0].Message
+}

@@ -1,0 +1,100 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+)
+
+// RunResult is what a run task leaves behind for who waits for it.
+type RunResult struct {
+	Record  store.Record `json:"record"`
+	Skipped string       `json:"skipped,omitempty"` // why nothing was run
+}
+
+// handleRun does one run task.
+func (w *Worker) handleRun(ctx context.Context, task *asynq.Task) error {
+	t, err := jobs.ParseRun(task)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
+	}
+	if _, ok := w.spec.Job(t.Job); !ok {
+		return outcome(unknownJob(t.Job, w.spec.File))
+	}
+	id := task.ResultWriter().TaskID()
+	release, skipped, err := w.begin(ctx, id, t)
+	if err != nil {
+		return err
+	}
+	if skipped != "" {
+		return w.leave(task, t.Job, RunResult{Skipped: skipped})
+	}
+	defer release()
+	rec, err := w.Run(ctx, id, t, nil)
+	if err != nil {
+		return outcome(err)
+	}
+	return w.leave(task, t.Job, RunResult{Record: rec})
+}
+
+// begin takes the job's lease, or says why the task is not to be run. A tick is
+// skipped while the last run is still going, and when a run that began after it
+// was due has completed: ticks that piled up are run once.
+func (w *Worker) begin(ctx context.Context, id string, t jobs.Run) (release func(), skipped string, err error) {
+	if t.Cause == jobs.CauseTick || t.Cause == jobs.CauseCatchUp {
+		last, ok, err := w.ledger.LastComplete(ctx, t.Job)
+		if err != nil {
+			return nil, "", err
+		}
+		if ok && !last.Start.Before(time.Unix(t.Due, 0)) {
+			return nil, "a run that began after this tick was due has completed", w.skip(ctx, id, t)
+		}
+	}
+	release, ok, err := w.hold(ctx, t.Job, id)
+	switch {
+	case err != nil || ok:
+		return release, "", err
+	case t.Cause == jobs.CauseTick:
+		return nil, "the last run is still going", w.skip(ctx, id, t)
+	}
+	return nil, "", errBusy
+}
+
+// skip counts a tick that is not run.
+func (w *Worker) skip(ctx context.Context, id string, t jobs.Run) error {
+	w.metrics.skipped.WithLabelValues(t.Job).Inc()
+	w.log.Info("tick skipped", jobs.LogJob, t.Job, jobs.LogDue, time.Unix(t.Due, 0).UTC(), jobs.LogTask, id)
+	return w.ledger.Skipped(ctx, t.Job)
+}
+
+// handleRefresh does one refresh task.
+func (w *Worker) handleRefresh(ctx context.Context, task *asynq.Task) error {
+	inv, err := jobs.ParseInvalidation(task)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
+	}
+	out, err := w.Refresh(ctx, task.ResultWriter().TaskID(), inv)
+	if err != nil {
+		return outcome(err)
+	}
+	return w.leave(task, inv.Job, out)
+}
+
+// leave writes a task's result for who waits. That nobody can read it is no
+// reason to do the work again.
+func (w *Worker) leave(task *asynq.Task, job string, result any) error {
+	b, err := json.Marshal(result)
+	if err == nil {
+		_, err = task.ResultWriter().Write(b)
+	}
+	if err != nil {
+		w.log.Warn("the result of a task was not kept", jobs.LogJob, job, jobs.LogTask, task.ResultWriter().TaskID(), jobs.LogErr, err)
+	}
+	return nil
+}

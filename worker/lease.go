@@ -1,0 +1,91 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"github.com/stokerhq/stoker/jobs"
+)
+
+// The lease of a run lives for leaseTTL and is renewed every leaseEvery: a
+// worker that was killed holds a job up for a few seconds, not longer.
+const (
+	leaseTTL   = 4 * time.Second
+	leaseEvery = time.Second
+)
+
+// hold takes the job's lease and keeps it until the returned function is called.
+// It reports false if a living worker has it. A holder that does not renew is
+// waited for, because it may have been killed: then the lease lapses.
+func (w *Worker) hold(ctx context.Context, job, holder string) (release func(), ok bool, err error) {
+	for {
+		ok, err := w.ledger.Lease(ctx, job, holder, leaseTTL)
+		if err != nil {
+			return nil, false, err
+		}
+		if ok {
+			return w.keepLease(ctx, job, holder), true, nil
+		}
+		alive, err := w.holderRenews(ctx, job)
+		if err != nil || alive {
+			return nil, false, err
+		}
+	}
+}
+
+// holderRenews watches the lease until it is renewed, changes hands or is free.
+func (w *Worker) holderRenews(ctx context.Context, job string) (bool, error) {
+	first, left, err := w.ledger.Holder(ctx, job)
+	if err != nil || first == "" {
+		return false, err
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		case <-time.After(leaseEvery / 5):
+		}
+		holder, now, err := w.ledger.Holder(ctx, job)
+		if err != nil {
+			return false, err
+		}
+		if holder != first {
+			return holder != "", nil
+		}
+		if now > left {
+			return true, nil
+		}
+		left = now
+	}
+}
+
+// keepLease renews the lease until the returned function gives it back.
+func (w *Worker) keepLease(ctx context.Context, job, holder string) (release func()) {
+	renewing, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(leaseEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-renewing.Done():
+				return
+			case <-tick.C:
+			}
+			ok, err := w.ledger.Renew(renewing, job, holder, leaseTTL)
+			if renewing.Err() == nil && (err != nil || !ok) {
+				w.log.Warn("the lease of a run was lost; another run of the job may begin", jobs.LogJob, job, jobs.LogErr, err)
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+		ctx, cancel := afterwards(ctx)
+		defer cancel()
+		if err := w.ledger.Release(ctx, job, holder); err != nil {
+			w.log.Warn("the lease of a run was not given back; it lapses by itself", jobs.LogJob, job, jobs.LogErr, err)
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+)
+
+// Metrics counts what workers do.
+type Metrics struct {
+	runs, refreshes, keys, bytes, removed, oversized, skipped *prometheus.CounterVec
+	runTime, refreshTime, databaseTime, wait                  *prometheus.HistogramVec
+}
+
+// NewMetrics registers the worker's metrics.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		r.MustRegister(c)
+		return c
+	}
+	histogram := func(name, help, label string, from float64) *prometheus.HistogramVec {
+		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(from, 2.5, 14)}, []string{label})
+		r.MustRegister(h)
+		return h
+	}
+	return &Metrics{
+		runs:         counter("stoker_runs_total", "Runs that ended, by how: ok, failed, interrupted.", "job", "outcome"),
+		refreshes:    counter("stoker_refreshes_total", "Refreshes that ended, by how: ok, failed, interrupted.", "job", "outcome"),
+		keys:         counter("stoker_keys_written_total", "Keys written.", "job"),
+		bytes:        counter("stoker_bytes_written_total", "Bytes of keys and values written.", "job"),
+		removed:      counter("stoker_keys_removed_total", "Keys removed.", "job"),
+		oversized:    counter("stoker_keys_oversized_total", "Keys not written because their value is over max_value_bytes.", "job"),
+		skipped:      counter("stoker_ticks_skipped_total", "Ticks not run because a run was still going or had covered them.", "job"),
+		runTime:      histogram("stoker_run_duration_seconds", "How long runs took.", "job", 0.005),
+		databaseTime: histogram("stoker_run_database_seconds", "How long runs held their snapshot.", "job", 0.005),
+		refreshTime:  histogram("stoker_refresh_duration_seconds", "How long refreshes took.", "job", 0.0005),
+		wait:         histogram("stoker_queue_wait_seconds", "How long tasks waited in their queue before they began.", "queue", 0.001),
+	}
+}
+
+// observeRun tells of a run's end in metrics and in one line of log.
+func (w *Worker) observeRun(rec store.Record, err error) {
+	m, job := w.metrics, rec.Job
+	m.runs.WithLabelValues(job, string(rec.State)).Inc()
+	m.keys.WithLabelValues(job).Add(float64(rec.Keys))
+	m.bytes.WithLabelValues(job).Add(float64(rec.Bytes))
+	m.removed.WithLabelValues(job).Add(float64(rec.Removed))
+	m.oversized.WithLabelValues(job).Add(float64(rec.Oversized))
+	m.runTime.WithLabelValues(job).Observe(rec.End.Sub(rec.Start).Seconds())
+	m.databaseTime.WithLabelValues(job).Observe(rec.Database.Seconds())
+	attrs := []any{jobs.LogJob, job, jobs.LogDue, rec.Due, jobs.LogTask, rec.ID, jobs.LogCause, rec.Cause,
+		"rows", rec.Rows, "keys", rec.Keys, "bytes", rec.Bytes, "removed", rec.Removed, "null_keys", rec.NullKeys, "oversized", rec.Oversized,
+		"took", rec.End.Sub(rec.Start), "database", rec.Database, "snapshot", rec.Snapshot}
+	switch {
+	case rec.State == store.StateInterrupted:
+		w.log.Info("run interrupted", append(attrs, jobs.LogErr, err)...)
+	case err != nil:
+		w.log.Error("run failed", append(attrs, jobs.LogErr, err)...)
+	case rec.Warning != "":
+		w.log.Warn("run complete, but not every key", append(attrs, "warning", rec.Warning)...)
+	default:
+		w.log.Info("run complete", attrs...)
+	}
+}
+
+// observeRefresh tells of a refresh's end in metrics, ledger and one line of log.
+func (w *Worker) observeRefresh(ctx context.Context, id string, asked int, out Refreshed, err error) {
+	m, job := w.metrics, out.Job
+	state := store.StateOK
+	switch {
+	case errors.Is(err, ErrStopping):
+		state = store.StateInterrupted
+	case err != nil:
+		state = store.StateFailed
+	}
+	m.refreshes.WithLabelValues(job, string(state)).Inc()
+	m.keys.WithLabelValues(job).Add(float64(out.Keys))
+	m.bytes.WithLabelValues(job).Add(float64(out.Bytes))
+	m.removed.WithLabelValues(job).Add(float64(out.Removed))
+	m.refreshTime.WithLabelValues(job).Observe(out.Took.Seconds())
+	attrs := []any{jobs.LogJob, job, jobs.LogTask, id, "asked", asked, "keys", out.Keys, "removed", out.Removed, "took", out.Took}
+	if state == store.StateInterrupted {
+		w.log.Info("refresh interrupted", attrs...)
+		return
+	}
+	switch {
+	case err != nil:
+		w.log.Error("refresh failed", append(attrs, jobs.LogErr, err)...)
+	case out.Warning != "":
+		w.log.Warn("refresh complete, but not every key", append(attrs, "warning", out.Warning)...)
+	default:
+		w.log.Debug("refresh complete", attrs...)
+	}
+	ctx, cancel := afterwards(ctx)
+	defer cancel()
+	if lerr := w.ledger.Refreshed(ctx, job, asked, err); lerr != nil {
+		w.log.Warn("a refresh was not counted", jobs.LogJob, job, jobs.LogErr, lerr)
+	}
+}
+
+// observeWait tells how long a task waited since it was enqueued.
+func (m *Metrics) observeWait(queue string, since time.Time) {
+	m.wait.WithLabelValues(queue).Observe(max(0, time.Since(since).Seconds()))
+}

@@ -1,0 +1,72 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/stokerhq/stoker/store"
+)
+
+// ErrStopping ends runs and refreshes when the worker is stopped: their tasks go
+// back to the queue as they were.
+var ErrStopping = errors.New("the worker is stopping; the task goes back to the queue")
+
+// errBusy sends an asked-for run back to the queue: the run that is going on
+// began before it was asked for, so it may not show what the asker wants shown.
+var errBusy = errors.New("another run of the job is going on; this one starts when it ends")
+
+// UnknownJobError says that a task names a job that the worker's spec lacks.
+type UnknownJobError struct{ Job, File string }
+
+func (e *UnknownJobError) Error() string {
+	return fmt.Sprintf("job %q is not in %s: this worker has an older or newer spec than who asked; give both the same file", e.Job, e.File)
+}
+
+func unknownJob(job, file string) error { return &UnknownJobError{job, file} }
+
+// outcome turns an error into what Asynq understands: what asking again cannot
+// mend is not tried again.
+func outcome(err error) error {
+	_, unknown := errors.AsType[*UnknownJobError](err)
+	if unknown || store.Permanent(err) {
+		return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
+	}
+	return err
+}
+
+// isFailure tells Asynq which errors use up a retry.
+func isFailure(err error) bool {
+	return err != nil && !errors.Is(err, ErrStopping) && !errors.Is(err, errBusy)
+}
+
+// retryDelay is short: the database may be back in a second, and until then keys
+// grow old. n is how often the task has failed already.
+func retryDelay(n int, err error, _ *asynq.Task) time.Duration {
+	switch {
+	case errors.Is(err, ErrStopping):
+		return 0
+	case errors.Is(err, errBusy):
+		return time.Second
+	}
+	d := min(time.Second<<min(n, 5), 30*time.Second)
+	return d/2 + rand.N(d)
+}
+
+// stoppable derives a context that ends with cause ErrStopping when stop is
+// closed. Asynq's own context ends only after its grace period.
+func stoppable(ctx context.Context, stop <-chan struct{}) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-stop:
+			cancel(ErrStopping)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}

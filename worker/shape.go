@@ -1,0 +1,170 @@
+package worker
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/encode"
+)
+
+// shaper turns the rows of a reading into entries, by the job's kind of value,
+// and hands on the batch they are in when it is full. It is used by one
+// goroutine.
+type shaper struct {
+	job   *jobs.Job
+	batch *store.Batch
+	send  func(*store.Batch) (*store.Batch, error) // takes a full batch, returns an empty one
+
+	keys   []int           // the key template's columns in a row
+	texts  []encode.Append // their texts
+	object *encode.Object  // row and rows
+	cell   encode.Append   // scalar; nil is NULL
+	at     int             // the scalar's column
+
+	nullKeys  int64  // rows without a key
+	oversized int64  // values over the job's limit
+	tooLarge  string // the first of them
+
+	group group // rows: the value that is being built
+
+	row     store.Row // what text reads, so that it is no new closure each row
+	textErr error
+	text    func(dst []byte, column int) []byte
+}
+
+// newShaper prepares for the columns of one reading, beginning with an empty
+// batch from send.
+func newShaper(job *jobs.Job, r *store.Reading, send func(*store.Batch) (*store.Batch, error)) (*shaper, error) {
+	s := &shaper{job: job, keys: r.Keys, send: send}
+	for _, i := range r.Keys {
+		text, ok := encode.KeyText(r.Columns[i].OID)
+		if !ok {
+			return nil, &store.ShapeError{Job: job.Name, Message: fmt.Sprintf("column %s of type %s cannot be part of a key", r.Columns[i].Name, r.Columns[i].Type)}
+		}
+		s.texts = append(s.texts, text)
+	}
+	s.bind()
+	if err := s.values(r); err != nil {
+		return nil, err
+	}
+	var err error
+	s.batch, err = send(nil)
+	return s, err
+}
+
+// bind makes the function that renders keys of s.row: once, not for each row.
+func (s *shaper) bind() {
+	s.text = func(dst []byte, column int) []byte {
+		out, err := s.texts[column](dst, s.row[s.keys[column]])
+		if err != nil {
+			s.textErr = err
+			return dst
+		}
+		return out
+	}
+}
+
+func (s *shaper) values(r *store.Reading) (err error) {
+	if s.job.Value == jobs.ValueScalar {
+		s.at = slices.IndexFunc(r.Columns, func(c store.Column) bool { return !slices.Contains(s.job.Key.Columns(), c.Name) })
+		s.cell, err = encode.Cell(r.Columns[s.at])
+	} else {
+		s.object, err = encode.NewObject(r.Columns)
+	}
+	if err != nil {
+		return fmt.Errorf("encode job %s: %w", s.job.Name, err)
+	}
+	return nil
+}
+
+// add makes the row's entry; of a rows job, it adds the row to the entry that is
+// being built.
+func (s *shaper) add(row store.Row) error {
+	if s.job.Value == jobs.ValueRows {
+		return s.addToGroup(row)
+	}
+	b := s.batch
+	keyAt := len(b.Buf)
+	buf, ok, err := s.key(b.Buf, row)
+	if err != nil || !ok {
+		return err
+	}
+	valueAt := len(buf)
+	if buf, err = s.value(buf, row); err != nil {
+		return fmt.Errorf("key %s: %w", buf[keyAt:valueAt], err)
+	}
+	b.Buf = buf
+	if size := len(buf) - valueAt; size > s.job.MaxValueBytes {
+		s.reject(buf[keyAt:valueAt], size)
+		b.Buf = buf[:keyAt]
+		return nil
+	}
+	return s.entry(keyAt, valueAt)
+}
+
+// A batch is handed on at this many keys or bytes, whichever comes first: what
+// one pipeline makes API nodes wait for.
+const (
+	batchKeys  = 100
+	batchBytes = 64 << 10
+)
+
+// entry ends an entry and hands on the batch if that filled it.
+func (s *shaper) entry(keyAt, valueAt int) (err error) {
+	s.batch.Add(keyAt, valueAt, s.ttl())
+	if s.batch.Len() >= batchKeys || s.batch.Size() >= batchBytes {
+		s.batch, err = s.send(s.batch)
+	}
+	return err
+}
+
+// value appends the value of a row.
+func (s *shaper) value(dst []byte, row store.Row) ([]byte, error) {
+	if s.cell != nil {
+		return s.cell(dst, row[s.at])
+	}
+	return s.object.AppendRow(dst, row)
+}
+
+// key appends the row's key; ok is false where a key column is NULL.
+func (s *shaper) key(dst []byte, row store.Row) (out []byte, ok bool, err error) {
+	for _, i := range s.keys {
+		if row[i] == nil {
+			s.nullKeys++
+			return dst, false, nil
+		}
+	}
+	s.row, s.textErr = row, nil
+	out = s.job.Key.Append(dst, s.text)
+	if s.textErr != nil {
+		return dst, false, fmt.Errorf("key of job %s: %w", s.job.Name, s.textErr)
+	}
+	switch key := out[len(dst):]; {
+	case len(key) == 0:
+		return dst, false, fmt.Errorf("the row's key is empty: give the key template a prefix")
+	case key[0] == '#':
+		return dst, false, fmt.Errorf("key %s begins with #, which is reserved: give the key template a prefix", key)
+	}
+	return out, true, nil
+}
+
+// reject counts a value over the limit and remembers the first.
+func (s *shaper) reject(key []byte, size int) {
+	if s.oversized++; s.oversized == 1 {
+		s.tooLarge = fmt.Sprintf("key %s: a value of %d bytes is over max_value_bytes (%d): it was not written; select less, or raise max_value_bytes", key, size, s.job.MaxValueBytes)
+	}
+}
+
+// ttl is the job's TTL, shortened at random by up to its jitter, so that keys
+// written together do not expire together. It is never prolonged: the TTL says
+// how long an old value is better than none.
+func (s *shaper) ttl() time.Duration {
+	if spread := time.Duration(float64(s.job.TTL) * s.job.Jitter); spread > 0 {
+		return s.job.TTL - rand.N(spread+1)
+	}
+	return s.job.TTL
+}

@@ -1,0 +1,74 @@
+// Package worker does it: it takes run and refresh tasks from Asynq's queues,
+// reads the job's rows, encodes them and writes them to the cache. The recipe of
+// a run is in run.go, that of a refresh in refresh.go; what becomes of a task
+// that failed is in outcome.go.
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache"
+)
+
+// Source reads jobs' rows; store/postgres is one.
+type Source interface {
+	Run(ctx context.Context, job *jobs.Job, fn func(*store.Reading) error) error
+	Refresh(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn func(*store.Reading) error) error
+	Keys(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn func(*store.Reading) error) error
+}
+
+// Cache writes values; store/cache is one. It is the one way that values take.
+type Cache interface {
+	Arm(ctx context.Context) (cache.Armed, error)
+	Put(ctx context.Context, a cache.Armed, b *store.Batch) error
+	Remove(ctx context.Context, a cache.Armed, keys [][]byte) (int64, error)
+}
+
+// Ledger keeps what is known of runs; store/cache has one.
+type Ledger interface {
+	Records
+	Leases
+	Refreshed(ctx context.Context, job string, keys int, failure error) error
+}
+
+// Records is the part of a Ledger that runs write.
+type Records interface {
+	Add(ctx context.Context, r store.Record) error
+	Report(ctx context.Context, p store.Progress) error
+	KeepSample(ctx context.Context, job string, keys []string) error
+	LastComplete(ctx context.Context, job string) (store.Record, bool, error)
+	Skipped(ctx context.Context, job string) error
+}
+
+// Leases is the part of a Ledger that keeps two runs of one job apart.
+type Leases interface {
+	Lease(ctx context.Context, job, holder string, ttl time.Duration) (bool, error)
+	Renew(ctx context.Context, job, holder string, ttl time.Duration) (bool, error)
+	Release(ctx context.Context, job, holder string) error
+	Holder(ctx context.Context, job string) (holder string, left time.Duration, err error)
+}
+
+// Worker does runs and refreshes. It is safe for concurrent use.
+type Worker struct {
+	spec    *jobs.Spec
+	source  Source
+	cache   Cache
+	ledger  Ledger
+	metrics *Metrics
+	log     *slog.Logger
+}
+
+// New returns a worker of the spec's jobs.
+func New(spec *jobs.Spec, s Source, c Cache, l Ledger, m *Metrics, log *slog.Logger) *Worker {
+	return &Worker{spec: spec, source: s, cache: c, ledger: l, metrics: m, log: log}
+}
+
+// afterwards is a context for what must be told even when ctx has ended: the
+// record of a run that was cut short, a lease given back.
+func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+}
