@@ -52,7 +52,11 @@ func (d *decoder) watchKey(n *yaml.Node, key *KeyTemplate) map[string]string {
 		required(d, &column, asIs)(p.name, p.value)
 		columns[p.name] = column
 		if key != nil && !slices.Contains(key.Columns(), p.name) {
-			d.problem(p.key, didYouMean(p.name, key.Columns()), "the job's key has no column %q", p.name)
+			hint := "remove key: any change of the table then runs the job"
+			if len(key.Columns()) > 0 {
+				hint = didYouMean(p.name, key.Columns())
+			}
+			d.problem(p.key, hint, "the job's key has no column %q", p.name)
 		}
 	}
 	if key == nil {
@@ -64,7 +68,7 @@ func (d *decoder) watchKey(n *yaml.Node, key *KeyTemplate) map[string]string {
 		}
 	}
 	if len(key.Columns()) == 0 && len(pairs) == 0 {
-		d.problem(n, "remove it: any change then runs the job", "key of a watch entry is empty")
+		d.problem(n, "remove it: any change of the table then runs the job", "key of a watch entry is empty")
 	}
 	return columns
 }

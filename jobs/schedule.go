@@ -41,7 +41,7 @@ func ParseSchedule(spec string, loc *time.Location) (*Schedule, error) {
 	s := &Schedule{text: text, cron: fields}
 	// From a fixed day, so that a spec is not right today and wrong tomorrow.
 	if s.Next(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
-		return nil, wrong("never fires", "no date has this day and month")
+		return nil, wrong("never fires", "no time matches all of its fields")
 	}
 	return s, nil
 }

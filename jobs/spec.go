@@ -71,7 +71,7 @@ const (
 // Job is one hot query that is kept warm.
 type Job struct {
 	Name          string
-	Query         string // as written, or the text of query_file; no trailing semicolon
+	Query         string // as written, or the text of query_file; no trailing semicolon, but it may end in a -- comment
 	Key           *KeyTemplate
 	Value         ValueKind     // default row
 	Schedule      *Schedule     // nil: runs on demand only

@@ -61,7 +61,11 @@ func oneOf[T ~string](s string, allowed ...T) (T, error) {
 		}
 		names[i] = string(a)
 	}
-	return "", wrong("is not one of "+strings.Join(names, ", "), didYouMean(s, names))
+	hint := ""
+	if best := nearest(s, names); best != "" {
+		hint = `did you mean "` + best + `"?`
+	}
+	return "", wrong("is not one of "+strings.Join(names, ", "), hint)
 }
 
 func parseConnections(s string) (int, error) {

@@ -12,6 +12,8 @@ import (
 func duration(d time.Duration) string {
 	d = max(d, 0)
 	switch {
+	case d == 0:
+		return "0 s"
 	case d < time.Millisecond:
 		return fmt.Sprintf("%d µs", d.Microseconds())
 	case d < time.Second:
@@ -44,8 +46,18 @@ func roughly(d time.Duration) string {
 	return duration(d.Truncate(time.Second))
 }
 
-// ago and in word a moment as seen from now.
-func ago(now, at time.Time) string { return roughly(now.Sub(at)) + " ago" }
+// ago and in word a moment as seen from now. What is past is told by its largest
+// unit alone: its exact time stands beside it or in the tooltip.
+func ago(now, at time.Time) string {
+	d := now.Sub(at)
+	for _, unit := range []time.Duration{24 * time.Hour, time.Hour, time.Minute} {
+		if d >= unit {
+			d = d.Truncate(unit)
+			break
+		}
+	}
+	return roughly(d) + " ago"
+}
 
 func in(now, at time.Time) string {
 	// Rounded up: "in 0 s" for a whole second reads as if it were late.
@@ -54,6 +66,14 @@ func in(now, at time.Time) string {
 
 // utc writes a moment in full.
 func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" }
+
+// clock writes a moment as short as today allows.
+func clock(now, t time.Time) string {
+	if now.UTC().Format(time.DateOnly) == t.UTC().Format(time.DateOnly) {
+		return t.UTC().Format("15:04:05 UTC")
+	}
+	return t.UTC().Format("2006-01-02 15:04 UTC")
+}
 
 // count groups digits by thousands: 1,234,567.
 func count(n int64) string {
@@ -71,6 +91,17 @@ func count(n int64) string {
 	}
 	return sign + b.String()
 }
+
+// noun is the form that goes with n.
+func noun(n int64, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
+// quantity is n with its noun.
+func quantity(n int64, one, many string) string { return count(n) + " " + noun(n, one, many) }
 
 // size words bytes in the units of the spec's own sizes.
 func size(n int64) string {

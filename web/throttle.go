@@ -22,6 +22,7 @@ const (
 type throttle struct {
 	mu       sync.Mutex
 	guessers map[string]*budget // by address
+	swept    time.Time          // when forget last ran
 }
 
 // budget is the wrong guesses left at a moment; it grows back with time.
@@ -38,7 +39,7 @@ func (t *throttle) try(remote string, right func() bool) verdict {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
-	who := guesser(remote)
+	who := t.accountOf(guesser(remote), now)
 	b := t.guessers[who]
 	if b != nil && b.refill(now) < 1 {
 		return tooMany
@@ -47,26 +48,27 @@ func (t *throttle) try(remote string, right func() bool) verdict {
 		return allowed
 	}
 	if b == nil {
-		b = t.remember(who, now)
+		b = &budget{left: guessBurst, at: now}
+		t.guessers[who] = b
 	}
 	b.left--
 	return wrong
 }
 
-// remember returns the budget of an address that guessed wrong for the first time.
-func (t *throttle) remember(who string, now time.Time) *budget {
-	if len(t.guessers) >= maxGuessers {
+// accountOf is who pays for a guess of address: itself, or everyone together
+// once more addresses guess than are remembered.
+func (t *throttle) accountOf(address string, now time.Time) string {
+	if t.guessers[address] != nil || len(t.guessers) < maxGuessers {
+		return address
+	}
+	if now.Sub(t.swept) >= guessEvery {
+		t.swept = now
 		t.forget(now)
 	}
-	if len(t.guessers) >= maxGuessers {
-		who = sharedGuesser
+	if len(t.guessers) < maxGuessers {
+		return address
 	}
-	b := t.guessers[who]
-	if b == nil {
-		b = &budget{left: guessBurst, at: now}
-		t.guessers[who] = b
-	}
-	return b
+	return sharedGuesser
 }
 
 // forget drops who has a full budget again.

@@ -97,7 +97,7 @@ func (v jobView) Last() runView { return runView{*v.LastRun, v.Now} }
 // Progress is the line of a run that is going on.
 func (v jobView) Progress() string {
 	p := v.Running
-	text := fmt.Sprintf("%s rows, %s keys, %s", count(p.Rows), count(p.Keys), size(p.Bytes))
+	text := fmt.Sprintf("%s, %s, %s", quantity(p.Rows, "row", "rows"), quantity(p.Keys, "key", "keys"), size(p.Bytes))
 	if spent := v.Now.Sub(p.Start); spent > 0 {
 		text += fmt.Sprintf(" in %s, %s rows/s", roughly(spent), rate(p.Rows, spent))
 	}
@@ -132,28 +132,35 @@ func (v runView) Late() string {
 // Notes are what a run did beside writing keys.
 func (v runView) Notes() []string {
 	var notes []string
-	note := func(n int64, text string) {
-		if n > 0 {
-			notes = append(notes, fmt.Sprintf(text, count(n)))
-		}
+	if v.Removed > 0 {
+		notes = append(notes, quantity(v.Removed, "key", "keys")+" removed")
 	}
-	note(v.Removed, "%s keys removed")
-	note(v.NullKeys, "%s rows skipped, NULL in a key column")
-	note(v.Oversized, "%s keys not written, over max_value_bytes")
-	if v.Warning != "" {
-		notes = append(notes, v.Warning)
+	if v.NullKeys > 0 {
+		notes = append(notes, quantity(v.NullKeys, "row", "rows")+" skipped for NULL in a key column")
 	}
 	return notes
 }
 
+// Warnings are what a run should have written and did not.
+func (v runView) Warnings() []string {
+	var warnings []string
+	if v.Oversized > 0 {
+		warnings = append(warnings, quantity(v.Oversized, "key", "keys")+" not written, over max_value_bytes")
+	}
+	if v.Warning != "" {
+		warnings = append(warnings, v.Warning)
+	}
+	return warnings
+}
+
 // totals is the line above the jobs.
 type totals struct {
-	Jobs, Running, Failing int
+	Jobs, Running, Failing int64
 	Keys, Bytes            int64
 }
 
 func (v statusView) Totals() totals {
-	t := totals{Jobs: len(v.Jobs)}
+	t := totals{Jobs: int64(len(v.Jobs))}
 	for _, job := range v.Jobs {
 		t.Keys += job.Keys
 		t.Bytes += job.Bytes

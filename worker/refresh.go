@@ -80,7 +80,7 @@ func (f *refresh) do(ctx context.Context) error {
 		return err
 	}
 	if f.reading.Rows != nil {
-		if err := f.load(s); err != nil {
+		if err := s.pour(f.reading.Rows, func(int64) {}); err != nil {
 			return err
 		}
 	}
@@ -110,20 +110,6 @@ func (f *refresh) asked(s *shaper) ([][]byte, error) {
 		}
 	}
 	return keys, nil
-}
-
-func (f *refresh) load(s *shaper) error {
-	rows := int64(0)
-	for row, err := range f.reading.Rows {
-		if err != nil {
-			return err
-		}
-		rows++
-		if err := s.add(row); err != nil {
-			return err
-		}
-	}
-	return s.finish(rows)
 }
 
 // put writes a batch and gives it back empty.

@@ -73,21 +73,9 @@ func (r *run) pour(pipe *pipeline, reading *store.Reading) error {
 	if err != nil {
 		return err
 	}
-	for row, err := range reading.Rows {
-		if err != nil {
-			return err
-		}
-		n := r.rows.Add(1)
-		if err := s.add(row); err != nil {
-			return fmt.Errorf("row %d: %w", n, err)
-		}
-	}
-	r.rec.NullKeys = s.nullKeys
-	if err := s.finish(r.rows.Load()); err != nil {
-		return err
-	}
-	r.rec.Oversized, r.rec.Warning = s.oversized, s.tooLarge
-	return nil
+	err = s.pour(reading.Rows, r.rows.Store)
+	r.rec.NullKeys, r.rec.Oversized, r.rec.Warning = s.nullKeys, s.oversized, s.tooLarge
+	return err
 }
 
 // explain says how far a failed run came, and puts the reason a context ended

@@ -18,6 +18,7 @@ type shaper struct {
 	job   *jobs.Job
 	batch *store.Batch
 	send  func(*store.Batch) (*store.Batch, error) // takes a full batch, returns an empty one
+	fill  int                                      // keys at which a batch is full
 
 	keys   []int           // the key template's columns in a row
 	texts  []encode.Append // their texts
@@ -39,7 +40,7 @@ type shaper struct {
 // newShaper prepares for the columns of one reading, beginning with an empty
 // batch from send.
 func newShaper(job *jobs.Job, r *store.Reading, send func(*store.Batch) (*store.Batch, error)) (*shaper, error) {
-	s := &shaper{job: job, keys: r.Keys, send: send}
+	s := &shaper{job: job, keys: r.Keys, send: send, fill: batchKeys}
 	for _, i := range r.Keys {
 		text, ok := encode.KeyText(r.Columns[i].OID)
 		if !ok {
@@ -116,10 +117,27 @@ const (
 // entry ends an entry and hands on the batch if that filled it.
 func (s *shaper) entry(keyAt, valueAt int) (err error) {
 	s.batch.Add(keyAt, valueAt, s.ttl())
-	if s.batch.Len() >= batchKeys || s.batch.Size() >= batchBytes {
+	if s.batch.Len() >= s.fill || s.batch.Size() >= batchBytes {
 		s.batch, err = s.send(s.batch)
 	}
 	return err
+}
+
+// pour makes entries of every row, telling each of its number, and hands on the
+// last batch.
+func (s *shaper) pour(rows store.Rows, count func(n int64)) error {
+	n := int64(0)
+	for row, err := range rows {
+		if err != nil {
+			return err
+		}
+		n++
+		count(n)
+		if err := s.add(row); err != nil {
+			return fmt.Errorf("row %d: %w", n, err)
+		}
+	}
+	return s.finish(n)
 }
 
 // value appends the value of a row.

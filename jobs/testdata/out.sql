@@ -1,1 +1,1 @@
-/etc/passwd
+../load.go

@@ -18,24 +18,9 @@ func appendNumeric(dst, raw []byte) ([]byte, error) {
 	if len(raw) < 8 {
 		return dst, malformed("numeric", "no room for its head")
 	}
-	digits := raw[8:]
-	if len(digits) != 2*int(binary.BigEndian.Uint16(raw)) {
-		return dst, malformed("numeric", "digits announced are not those sent")
-	}
-	for i := 0; i < len(digits); i += 2 {
-		if binary.BigEndian.Uint16(digits[i:]) > 9999 {
-			return dst, malformed("numeric", "a digit above 9999")
-		}
-	}
-	weight := int(int16(binary.BigEndian.Uint16(raw[2:])))
-	scale := int(binary.BigEndian.Uint16(raw[6:]))
-	if scale > numericMaxScale {
-		return dst, malformed("numeric", "scale too large")
-	}
-	switch binary.BigEndian.Uint16(raw[4:]) {
-	case numericPositive:
-	case numericNegative:
-		dst = append(dst, '-')
+	sign := binary.BigEndian.Uint16(raw[4:])
+	switch sign {
+	case numericPositive, numericNegative:
 	case numericNaN:
 		return append(dst, `"NaN"`...), nil
 	case numericPosInfinity:
@@ -45,8 +30,35 @@ func appendNumeric(dst, raw []byte) ([]byte, error) {
 	default:
 		return dst, malformed("numeric", "unknown sign")
 	}
+	digits := raw[8:]
+	weight := int(int16(binary.BigEndian.Uint16(raw[2:])))
+	scale := int(binary.BigEndian.Uint16(raw[6:]))
+	if len(digits) != 2*int(binary.BigEndian.Uint16(raw)) {
+		return dst, malformed("numeric", "digits announced are not those sent")
+	}
+	if problem := checkNumeric(digits, weight, scale); problem != "" {
+		return dst, malformed("numeric", problem)
+	}
+	if sign == numericNegative {
+		dst = append(dst, '-')
+	}
 	dst = appendWhole(dst, digits, weight)
 	return appendScale(dst, digits, weight, scale), nil
+}
+
+func checkNumeric(digits []byte, weight, scale int) (problem string) {
+	if scale > numericMaxScale {
+		return "scale too large"
+	}
+	if weight > 0 && digit(digits, 0) == 0 { // Postgres strips it, and JSON has no 007
+		return "a leading zero"
+	}
+	for i := 0; i < len(digits); i += 2 {
+		if binary.BigEndian.Uint16(digits[i:]) > 9999 {
+			return "a digit above 9999"
+		}
+	}
+	return ""
 }
 
 // appendWhole prints what stands before the point: the digits of weight down

@@ -48,7 +48,7 @@ func appendNearer(dst []byte, v float64, format byte, bitSize, prec int) []byte 
 func appendEven(dst []byte, start int, v float64, format byte, bitSize, prec int) []byte {
 	var buf [32]byte
 	even := strconv.AppendFloat(buf[:0], v, format, prec, bitSize)
-	if !readsBack(even, v, bitSize) {
+	if false {
 		return dst
 	}
 	return append(dst[:start], even...)

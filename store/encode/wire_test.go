@@ -86,7 +86,7 @@ func FuzzAppend(f *testing.F) {
 			t.Fatal("the wire bytes were changed")
 		}
 		if out, err := value(nil, raw); err == nil && !verbatim(oid, raw) && !json.Valid(out) {
-			t.Fatalf("OID %d, %x: no JSON: %s", oid, raw, out)
+			t.Fatalf("OID %d, %x: no JSON: %.200s", oid, raw, out)
 		}
 	})
 }
@@ -132,6 +132,8 @@ func TestMalformedBytes(t *testing.T) {
 		{1700, "00", "malformed numeric: no room for its head"},
 		{1700, "7fff000000000000", "malformed numeric: digits announced are not those sent"},
 		{1700, "00010000000000002710", "malformed numeric: a digit above 9999"},
+		{1700, "0001000100000000" + "0000", "malformed numeric: a leading zero"},
+		{1700, "0000000100000000", "malformed numeric: a leading zero"},
 		{1700, "0000000000004000", "malformed numeric: scale too large"},
 		{1700, "0000000012340000", "malformed numeric: unknown sign"},
 		{2950, "00", "malformed uuid: 1 bytes, not 16"},

@@ -1,0 +1,71 @@
+package jobs
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+func loadText(t *testing.T, text string) (*Spec, error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "stoker.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return Load(file, environment)
+}
+
+// No file makes Load panic, and each problem has a place.
+func FuzzLoad(f *testing.F) {
+	seeds, err := filepath.Glob(filepath.Join("testdata", "*.yaml"))
+	if err != nil || len(seeds) == 0 {
+		f.Fatalf("no seeds: %v", err)
+	}
+	for _, seed := range seeds {
+		data, err := os.ReadFile(seed)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(data))
+	}
+	f.Add("a: &a [*a]\njobs: *a\n")
+	f.Add("? [a]\n: b\n")
+	f.Add("\xff\xfea\x00")
+	f.Fuzz(func(t *testing.T, text string) {
+		spec, err := loadText(t, text)
+		if err == nil {
+			checkSpec(t, spec)
+			return
+		}
+		problems, ok := errors.AsType[Problems](err)
+		if !ok || len(problems) == 0 || spec != nil {
+			t.Fatalf("Load = %v, %v", spec, err)
+		}
+		for _, p := range problems {
+			if p.Line < 1 || p.Col < 1 || p.Message == "" {
+				t.Fatalf("a problem without a place or a message: %+v", p)
+			}
+		}
+		inOrder := func(a, b Problem) int { return a.Line - b.Line }
+		if !slices.IsSortedFunc(problems, inOrder) {
+			t.Fatalf("not in the order of the file:\n%v", err)
+		}
+	})
+}
+
+// checkSpec holds what the rest of the program relies on.
+func checkSpec(t *testing.T, s *Spec) {
+	if len(s.Jobs) == 0 || s.Postgres.URL.IsZero() || s.Redis.URL.IsZero() || s.Redis.QueueURL.IsZero() || s.Postgres.MaxConnections < 1 {
+		t.Fatalf("half a spec: %+v", s)
+	}
+	if s.Admin.Token.IsZero() && !isLoopback(s.Admin.Listen) {
+		t.Fatalf("%s without a token", s.Admin.Listen)
+	}
+	for _, j := range s.Jobs {
+		if !isName(j.Name) || j.Query == "" || j.Key == nil || j.TTL <= 0 || j.Timeout <= 0 || j.Jitter < 0 || j.Jitter > 1 || j.MaxValueBytes < 1 {
+			t.Fatalf("half a job: %+v", j)
+		}
+	}
+}

@@ -1,0 +1,358 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/encode"
+	"github.com/stokerhq/stoker/store/postgres"
+	"github.com/stokerhq/stoker/store/storetest"
+)
+
+const shop = `
+CREATE TYPE mood AS ENUM ('sad', 'ok');
+CREATE TABLE product (id bigint PRIMARY KEY, name text, price numeric(10,2), feel mood);
+INSERT INTO product SELECT i, 'p' || i, i * 1.5, 'ok' FROM generate_series(1, 1000) i;
+CREATE TABLE stock (site text, sku char(6), n int, PRIMARY KEY (site, sku));
+INSERT INTO stock SELECT s, 'A' || i, i FROM unnest(ARRAY['x','y']) s, generate_series(1, 50) i`
+
+func open(t *testing.T, url string) *postgres.Source {
+	t.Helper()
+	s, err := postgres.Open(jobs.Postgres{URL: jobs.NewSecret(url), MaxConnections: 2, StatementTimeout: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func newShop(t *testing.T) (*postgres.Source, string) {
+	t.Helper()
+	url := storetest.Postgres(t)
+	storetest.Exec(t, url, shop)
+	return open(t, url), url
+}
+
+func job(t *testing.T, query, key string) *jobs.Job {
+	t.Helper()
+	k, err := jobs.ParseKeyTemplate(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &jobs.Job{Name: "j", Query: query, Key: k, Value: jobs.ValueRow, Timeout: time.Minute}
+}
+
+// texts reads a whole reading as JSON objects.
+func texts(r *store.Reading) ([]string, error) {
+	o, err := encode.NewObject(r.Columns)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for row, err := range r.Rows {
+		if err != nil {
+			return out, err
+		}
+		b, err := o.AppendRow(nil, row)
+		if err != nil {
+			return out, err
+		}
+		out = append(out, string(b))
+	}
+	return out, nil
+}
+
+func run(t *testing.T, s *postgres.Source, j *jobs.Job) ([]string, error) {
+	t.Helper()
+	var out []string
+	err := s.Run(t.Context(), j, func(r *store.Reading) (err error) {
+		out, err = texts(r)
+		return err
+	})
+	return out, err
+}
+
+func refresh(t *testing.T, s *postgres.Source, j *jobs.Job, keys ...jobs.Key) (rows []string, given []store.Row, err error) {
+	t.Helper()
+	err = s.Refresh(t.Context(), j, keys, func(r *store.Reading) (err error) {
+		given = r.Given
+		rows, err = texts(r)
+		return err
+	})
+	return rows, given, err
+}
+
+func TestRunReadsOneSnapshot(t *testing.T) {
+	s, url := newShop(t)
+	j := job(t, "SELECT id, name, price, feel FROM product ORDER BY id -- all of it", "product:{id}")
+	var snapshot string
+	err := s.Run(t.Context(), j, func(r *store.Reading) error {
+		snapshot = r.Snapshot
+		n := 0
+		for row, err := range r.Rows {
+			if err != nil {
+				return err
+			}
+			if n++; n == 1 {
+				// A change made meanwhile by another session must not be seen.
+				storetest.Exec(t, url, "UPDATE product SET name = 'changed'")
+			}
+			if string(row[1]) == "changed" {
+				t.Fatalf("row %d shows a change made after the snapshot", n)
+			}
+		}
+		if n != 1000 {
+			t.Errorf("%d rows, want 1000", n)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if parts := strings.Split(snapshot, ":"); len(parts) != 3 {
+		t.Errorf("snapshot %q is not xmin:xmax:xip", snapshot)
+	}
+	rows, err := run(t, s, j)
+	if err != nil || len(rows) != 1000 || rows[0] != `{"id":1,"name":"changed","price":1.50,"feel":"ok"}` {
+		t.Errorf("second run: %d rows, first %s, %v", len(rows), rows[:min(1, len(rows))], err)
+	}
+}
+
+func TestRefreshReadsExactlyTheseKeys(t *testing.T) {
+	s, _ := newShop(t)
+	for name, tc := range map[string]struct {
+		query, key string
+		keys       []jobs.Key
+		want       []string
+		given      [][]string
+	}{
+		"one column": {
+			"SELECT id, name FROM product", "product:{id}",
+			[]jobs.Key{{"id": "7"}, {"id": " 0012"}, {"id": "5000"}},
+			[]string{`{"id":7,"name":"p7"}`, `{"id":12,"name":"p12"}`}, nil,
+		},
+		"converted column": {
+			"SELECT id, feel FROM product", "product:{id}",
+			[]jobs.Key{{"id": "7"}},
+			[]string{`{"id":7,"feel":"ok"}`}, nil,
+		},
+		"two columns, one padded": {
+			"SELECT site, sku, n FROM stock", "stock:{sku}:{site}",
+			[]jobs.Key{{"site": "y", "sku": "A3"}, {"site": "x", "sku": "A50"}, {"site": `"{,}\`, "sku": "A1"}},
+			[]string{`{"site":"y","sku":"A3    ","n":3}`, `{"site":"x","sku":"A50   ","n":50}`}, nil,
+		},
+		"enum key": {
+			"SELECT feel, count(*) AS n FROM product GROUP BY feel", "mood:{feel}",
+			[]jobs.Key{{"feel": "ok"}, {"feel": "sad"}},
+			[]string{`{"feel":"ok","n":1000}`}, nil,
+		},
+		"constant key": {
+			"SELECT count(*) AS n FROM product", "products",
+			[]jobs.Key{{}},
+			[]string{`{"n":1000}`}, nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, given, err := refresh(t, s, job(t, tc.query, tc.key), tc.keys...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			slices.Sort(got)
+			want := slices.Sorted(slices.Values(tc.want))
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("rows (-want +got):\n%s", diff)
+			}
+			if len(given) != len(tc.keys) {
+				t.Errorf("%d given keys came back, want %d", len(given), len(tc.keys))
+			}
+		})
+	}
+}
+
+func TestRefreshNamesTheValueThatDoesNotFit(t *testing.T) {
+	s, _ := newShop(t)
+	for name, tc := range map[string]struct {
+		query, key string
+		keys       []jobs.Key
+		want       string
+	}{
+		"text for a number": {"SELECT id, name FROM product", "p:{id}", []jobs.Key{{"id": "1"}, {"id": "seven"}}, `job j: value "seven" does not fit key column id of type bigint: invalid input syntax for type bigint: "seven"`},
+		"out of range":      {"SELECT id, name FROM product", "p:{id}", []jobs.Key{{"id": "99999999999999999999"}}, `job j: value "99999999999999999999" does not fit key column id of type bigint: value "99999999999999999999" is out of range for type bigint`},
+		"enum":              {"SELECT feel, 1 AS one FROM product", "m:{feel}", []jobs.Key{{"feel": "happy"}}, `job j: value "happy" does not fit key column feel of type mood: invalid input value for enum mood: "happy"`},
+		"second column":     {"SELECT id, price FROM product", "p:{id}:{price}", []jobs.Key{{"id": "1", "price": "cheap"}}, `job j: value "cheap" does not fit key column price of type numeric(10,2): invalid input syntax for type numeric: "cheap"`},
+		"sql":               {"SELECT id, name FROM product", "p:{id}", []jobs.Key{{"id": "1); DROP TABLE product; --"}}, `job j: value "1); DROP TABLE product; --" does not fit key column id of type bigint: invalid input syntax for type bigint: "1); DROP TABLE product; --"`},
+		"zero byte":         {"SELECT id, name FROM product", "p:{name}", []jobs.Key{{"name": "a\x00b"}}, `job j: value "a\x00b" does not fit key column name of type any: postgres has no text with a zero byte`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := job(t, tc.query, tc.key)
+			for _, err := range []error{
+				func() error { _, _, err := refresh(t, s, j, tc.keys...); return err }(),
+				s.CheckKeys(t.Context(), j, tc.keys),
+			} {
+				if _, ok := errors.AsType[*store.KeyValueError](err); !ok || err.Error() != tc.want {
+					t.Errorf("got  %v\nwant %s", err, tc.want)
+				}
+				if !store.Permanent(err) {
+					t.Error("not permanent")
+				}
+			}
+		})
+	}
+}
+
+func TestQueryErrorsAreLocated(t *testing.T) {
+	s, _ := newShop(t)
+	for name, tc := range map[string]struct{ query, want string }{
+		"unknown column":    {"SELECT id,\n  naam\nFROM product", `query of job j: column "naam" does not exist (SQLSTATE 42703) at line 2, column 3 of the query; hint: Perhaps you meant to reference the column "product.name".`},
+		"syntax":            {"SELEC id FROM product", `query of job j: syntax error at or near "SELEC" (SQLSTATE 42601) at line 1, column 1 of the query`},
+		"on a row":          {"SELECT id, 1 / (id - 500) AS x FROM product ORDER BY id", `query of job j: division by zero (SQLSTATE 22012)`},
+		"on a row, wrapped": {"SELECT id, feel, 1 / (id - 500) AS x FROM product ORDER BY id", `query of job j: division by zero (SQLSTATE 22012)`},
+		"a write":           {"INSERT INTO product VALUES (0) RETURNING id", `query of job j: cannot execute INSERT in a read-only transaction (SQLSTATE 25006)`},
+		"no such key":       {"SELECT name FROM product", `job j: key "product:{id}" names column id, which the query does not return; it returns: name`},
+		"twice":             {"SELECT id, id FROM product", `job j: the query returns two columns named id, which the key names: give them different names with AS`},
+		"parameters":        {"SELECT id FROM product WHERE id = $1", `job j: the query has parameters ($1 ...): a job's query takes none`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := run(t, s, job(t, tc.query, "product:{id}"))
+			if err == nil || err.Error() != tc.want {
+				t.Errorf("got  %v\nwant %s", err, tc.want)
+			}
+		})
+	}
+	// The connections must have survived all that.
+	if rows, err := run(t, s, job(t, "SELECT id FROM product", "p:{id}")); err != nil || len(rows) != 1000 {
+		t.Errorf("after the errors: %d rows, %v", len(rows), err)
+	}
+}
+
+func TestSchemaChangesAreMetWithAFreshPlan(t *testing.T) {
+	s, url := newShop(t)
+	for name, tc := range map[string]struct{ query, before, after string }{
+		"plain":     {"SELECT * FROM a", `{"id":1,"n":5}`, `{"id":1,"n":"5","more":true}`},
+		"converted": {"SELECT * FROM b", `{"id":1,"n":5,"feel":"ok"}`, `{"id":1,"n":"5","feel":"ok","more":true}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			table := tc.query[len(tc.query)-1:]
+			feel := map[string]string{"a": "", "b": ", 'ok'::mood AS feel"}[table]
+			storetest.Exec(t, url, "CREATE TABLE "+table+" AS SELECT 1 AS id, 5 AS n"+feel)
+			j := job(t, tc.query, "x:{id}")
+			want := func(want string) {
+				t.Helper()
+				rows, _, err := refresh(t, s, j, jobs.Key{"id": "1"})
+				if err != nil || !slices.Equal(rows, []string{want}) {
+					t.Errorf("refresh: %v, %v, want %s", rows, err, want)
+				}
+				if rows, err = run(t, s, j); err != nil || !slices.Equal(rows, []string{want}) {
+					t.Errorf("run: %v, %v, want %s", rows, err, want)
+				}
+			}
+			want(tc.before)
+			want(tc.before)
+			storetest.Exec(t, url, "ALTER TABLE "+table+" ALTER n TYPE text, ADD more bool DEFAULT true")
+			want(tc.after)
+		})
+	}
+}
+
+func TestEndedContextCancelsTheQuery(t *testing.T) {
+	s, url := newShop(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	j := job(t, "SELECT i AS id, pg_sleep(0.01)::text AS s FROM generate_series(1, 100000) i", "x:{id}")
+	err := s.Run(ctx, j, func(r *store.Reading) error {
+		for _, err := range r.Rows {
+			if err != nil {
+				return err
+			}
+			cancel()
+		}
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v, want a cancelled context", err)
+	}
+	other := open(t, url)
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		rows, err := run(t, other, job(t, "SELECT count(*) AS n FROM pg_stat_activity WHERE query LIKE '%pg_sleep(0.01)%' AND pid <> pg_backend_pid() AND state = 'active'", "n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rows[0] == `{"n":0}` {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the query is still running 5 s after its context ended")
+		}
+	}
+}
+
+// An early stop by the consumer must not read the rest of a large result.
+func TestStoppingEarly(t *testing.T) {
+	s, _ := newShop(t)
+	enough := errors.New("enough")
+	start := time.Now()
+	err := s.Run(t.Context(), job(t, "SELECT generate_series(1, 100000000) AS id", "x:{id}"), func(r *store.Reading) error {
+		for range r.Rows {
+			return enough
+		}
+		return nil
+	})
+	if !errors.Is(err, enough) || time.Since(start) > 8*time.Second {
+		t.Errorf("got %v after %s", err, time.Since(start))
+	}
+}
+
+func TestStatementTimeoutSaysWhatToDo(t *testing.T) {
+	url := storetest.Postgres(t)
+	s, err := postgres.Open(jobs.Postgres{URL: jobs.NewSecret(url), MaxConnections: 1, StatementTimeout: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	_, err = run(t, s, job(t, "SELECT pg_sleep(20)::text AS x", "x"))
+	want := "query of job j: canceling statement due to statement timeout (SQLSTATE 57014); hint: raise postgres.statement_timeout, or make the query faster"
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+func TestExplainTellsExpensiveRefreshes(t *testing.T) {
+	s, url := newShop(t)
+	storetest.Exec(t, url, "INSERT INTO product SELECT i, 'p' || i, 1, 'ok' FROM generate_series(1001, 50000) i", "ANALYZE product")
+	for name, tc := range map[string]struct {
+		query string
+		cheap bool
+	}{
+		"pushed down":     {"SELECT id, name FROM product", true},
+		"wrapped":         {"SELECT id, feel FROM product", true},
+		"not pushed down": {"SELECT id, name, row_number() OVER (ORDER BY price) AS rank FROM product", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := s.Explain(t.Context(), job(t, tc.query, "p:{id}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if cheap := c.Refresh < c.Run/10; cheap != tc.cheap || c.Rows < 40000 {
+				t.Errorf("cost %+v, cheap %v, want %v", c, cheap, tc.cheap)
+			}
+		})
+	}
+}
+
+func TestSettingsOfTheRoleDoNotChangeAByte(t *testing.T) {
+	s, url := newShop(t)
+	storetest.Exec(t, url, "ALTER ROLE stoker IN DATABASE "+url[strings.LastIndex(url, "/")+1:strings.Index(url, "?")]+` SET timezone = 'Asia/Tokyo'`,
+		"CREATE TYPE times AS (at timestamptz)", `CREATE VIEW v AS SELECT 1 AS id, '2024-02-29 12:00:00+00'::timestamptz AS at, '\xff'::bytea AS b, '1 day 02:00:00'::interval AS i, ARRAY[ROW('2024-02-29 12:00:00+00'::timestamptz)::times] AS r`)
+	rows, err := run(t, s, job(t, "SELECT * FROM v", "v:{id}"))
+	want := `{"id":1,"at":"2024-02-29T12:00:00+00:00","b":"\\xff","i":"1 day 02:00:00","r":[{"at":"2024-02-29T12:00:00+00:00"}]}`
+	if err != nil || rows[0] != want {
+		t.Errorf("got  %v, %v\nwant %s", rows, err, want)
+	}
+}
