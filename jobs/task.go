@@ -37,7 +37,7 @@ const (
 func NewTick(job string, due time.Time, cause Cause) *asynq.Task {
 	payload := marshal(Run{Job: job, Due: due.Unix(), Cause: cause})
 	id := fmt.Sprintf("warm:%s@%d", job, due.Unix())
-	return asynq.NewTask(TypeRun, payload, asynq.TaskID(id), asynq.Queue(QueueRun),
+	return newTask(TypeRun, payload, asynq.TaskID(id), asynq.Queue(QueueRun),
 		asynq.Timeout(runLimit), asynq.Retention(retention), asynq.MaxRetry(runRetries))
 }
 
@@ -52,7 +52,7 @@ func NewKeysetRemoval(job string, cause Cause) *asynq.Task {
 }
 
 func newRun(r Run) *asynq.Task {
-	return asynq.NewTask(TypeRun, marshal(r), asynq.Queue(QueueRun),
+	return newTask(TypeRun, marshal(r), asynq.Queue(QueueRun),
 		asynq.Timeout(runLimit), asynq.Retention(retention), asynq.MaxRetry(runRetries))
 }
 
@@ -73,7 +73,7 @@ func newRefresh(i Invalidation) (*asynq.Task, error) {
 	if err := i.validate(); err != nil {
 		return nil, err
 	}
-	return asynq.NewTask(TypeRefresh, marshal(i), asynq.Queue(QueueRefresh),
+	return newTask(TypeRefresh, marshal(i), asynq.Queue(QueueRefresh),
 		asynq.Timeout(refreshLimit), asynq.Retention(retention), asynq.MaxRetry(refreshRetries)), nil
 }
 

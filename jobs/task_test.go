@@ -66,6 +66,9 @@ func TestTasksCarryTheirOptions(t *testing.T) {
 			if got.Type != tt.typ || got.Queue != tt.queue || got.Timeout != tt.timeout || got.MaxRetry != tt.retries || got.Retention != 10*time.Minute {
 				t.Errorf("got %s in %s, timeout %v, retries %d, retention %v", got.Type, got.Queue, got.Timeout, got.MaxRetry, got.Retention)
 			}
+			if made, ok := EnqueuedAt(asynq.NewTaskWithHeaders(got.Type, nil, got.Headers)); !ok || time.Since(made).Abs() > time.Hour {
+				t.Errorf("made at %v, %v", made, ok)
+			}
 			if diff := cmp.Diff(tt.payload, string(got.Payload)); diff != "" {
 				t.Errorf("payload -want +got:\n%s", diff)
 			}

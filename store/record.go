@@ -18,7 +18,7 @@ type Record struct {
 	Job       string        `json:"job"`
 	Cause     string        `json:"cause"` // jobs.Cause: tick, catch-up, command, api, local
 	State     State         `json:"state"`
-	Due       time.Time     `json:"due"` // zero when no schedule asked for the run
+	Due       time.Time     `json:"due,omitzero"` // zero when no schedule asked for the run
 	Start     time.Time     `json:"start"`
 	End       time.Time     `json:"end"`
 	Rows      int64         `json:"rows"`                // read from Postgres

@@ -80,7 +80,7 @@ func (s *Server) detail(ctx context.Context, job *jobs.Job, n int) (JobDetail, e
 	}
 	runs, err := s.cfg.Ledger.Runs(ctx, job.Name, n)
 	if err != nil {
-		s.log.Warn("runs were not read", "job", job.Name, "err", err)
+		s.log.Warn("runs were not read", "job", job.Name, "err", s.mask.text(err.Error()))
 		return detail, nil
 	}
 	for i := range runs {

@@ -35,6 +35,10 @@ func (s *Server) routes() http.Handler {
 	return mux
 }
 
+// requestLimit ends what a request waits for, before the listener's own
+// WriteTimeout would leave the caller without an answer.
+const requestLimit = 30 * time.Second
+
 type methods map[string]http.HandlerFunc
 
 // handle serves pattern by method. ServeMux could do that, but its own answer to
@@ -52,7 +56,9 @@ func (s *Server) handle(mux *http.ServeMux, pattern string, by methods) {
 			method = http.MethodGet
 		}
 		if h := by[method]; h != nil {
-			h(w, r)
+			ctx, cancel := context.WithTimeout(r.Context(), requestLimit)
+			defer cancel()
+			h(w, r.WithContext(ctx))
 			return
 		}
 		w.Header().Set("Allow", strings.Join(allow, ", "))

@@ -18,25 +18,24 @@ import (
 func appendShortest(dst []byte, v float64, format byte, bitSize int) []byte {
 	start := len(dst)
 	dst = strconv.AppendFloat(dst, v, format, -1, bitSize)
-	text := parseDecimal(dst[start:])
-	f := parseFloat(v, bitSize)
-	if f.halfwayHere(text) {
-		return appendNearer(dst[:start], v, format, bitSize, text.prec)
-	}
-	if f.betweenDecimals(text) {
-		return appendEven(dst, start, v, format, bitSize, text.prec)
+	d := parseDecimal(dst[start:])
+	switch {
+	case isHalfway(d, v, bitSize):
+		return appendNearer(dst[:start], v, format, bitSize, d.prec)
+	case isBetween(d, v):
+		return appendEven(dst, start, v, format, bitSize, d.prec)
 	}
 	return dst
 }
 
-// appendNearer adds digits until the decimal is no end of v's interval. With
-// 17 digits, 9 for a float4, none is.
+// appendNearer adds digits until the decimal lies inside v's interval, as it
+// does with 17 digits (a float4: 9) at the latest.
 func appendNearer(dst []byte, v float64, format byte, bitSize, prec int) []byte {
 	start := len(dst)
 	for range 17 {
 		prec++
 		dst = strconv.AppendFloat(dst[:start], v, format, prec, bitSize)
-		if readsBack(dst[start:], v, bitSize) {
+		if isInside(dst[start:], v, bitSize) {
 			break
 		}
 	}
@@ -48,37 +47,42 @@ func appendNearer(dst []byte, v float64, format byte, bitSize, prec int) []byte 
 func appendEven(dst []byte, start int, v float64, format byte, bitSize, prec int) []byte {
 	var buf [32]byte
 	even := strconv.AppendFloat(buf[:0], v, format, prec, bitSize)
-	if false {
+	if !isInside(even, v, bitSize) {
 		return dst
 	}
 	return append(dst[:start], even...)
 }
 
-// readsBack tells whether text lies inside v's interval, its ends excluded.
-func readsBack(text []byte, v float64, bitSize int) bool {
+// isInside tells whether text reads back as v and would with any rounding.
+func isInside(text []byte, v float64, bitSize int) bool {
 	back, err := strconv.ParseFloat(string(text), bitSize)
-	return err == nil && back == v && !parseFloat(v, bitSize).halfwayHere(parseDecimal(text))
+	return err == nil && back == v && !isHalfway(parseDecimal(text), v, bitSize)
 }
 
-// float is a float4 or float8 as odd·2^twos, with 2^gap from it to its neighbours.
-type float struct {
-	odd  uint64
-	twos int
-	gap  int
-}
-
-func parseFloat(v float64, bitSize int) (f float) {
-	fraction, exp := math.Frexp(math.Abs(v))
-	f.odd = uint64(fraction * (1 << 53))
-	zeros := bits.TrailingZeros64(f.odd)
-	f.odd >>= zeros
-	f.twos = exp - 53 + zeros
+// isHalfway tells whether d, which reads back as v, lies halfway to a neighbour:
+// it is an odd multiple of half the gap between the two. Twos alone decide, for
+// only integers come into question: d never has more decimals than v itself.
+//
+// Nor do the narrow gaps of denormals or below a power of two matter here: what
+// is halfway there has more digits than the shortest decimal.
+func isHalfway(d decimal, v float64, bitSize int) bool {
+	mantissa := 53
 	if bitSize == 32 {
-		f.gap = max(exp-24, -149)
-	} else {
-		f.gap = max(exp-53, -1074)
+		mantissa = 24
 	}
-	return f
+	_, exp := math.Frexp(v)
+	gap := exp - mantissa
+	return bits.TrailingZeros64(d.digits)+d.exp == gap-1
+}
+
+// isBetween tells whether v lies halfway between d, which reads back as it, and
+// the next decimal of as many digits: v has just one decimal more, a 5. Among
+// large integers this does not occur: v is a multiple of the gap, which has
+// more twos than five units after d's last digit.
+func isBetween(d decimal, v float64) bool {
+	fraction, exp := math.Frexp(v)
+	odd := uint64(math.Abs(fraction) * (1 << 53))
+	return bits.TrailingZeros64(odd)+exp-53 == d.exp-1
 }
 
 // decimal is digits·10^exp, written with prec digits after the point.
@@ -101,46 +105,22 @@ func parseDecimal(text []byte) (d decimal) {
 				d.prec++
 			}
 		case c == 'e':
-			for _, c := range text[i+2:] {
-				d.exp = d.exp*10 + int(c-'0')
-			}
-			if text[i+1] == '-' {
-				d.exp = -d.exp
-			}
-			d.exp -= d.prec
+			d.exp = parseExponent(text[i+1:]) - d.prec
 			return d
 		}
 	}
-	d.exp -= d.prec
+	d.exp = -d.prec
 	return d
 }
 
-// halfwayHere tells whether d, which reads back as f, is an odd multiple of
-// half the gap. Below a power of two, where the gap is half as wide, decimals
-// that lie halfway have too many digits to be the shortest.
-func (f float) halfwayHere(d decimal) bool {
-	if bits.TrailingZeros64(d.digits)+d.exp != f.gap-1 {
-		return false
+// parseExponent reads a sign and digits.
+func parseExponent(text []byte) int {
+	exp := 0
+	for _, c := range text[1:] {
+		exp = exp*10 + int(c-'0')
 	}
-	return d.exp >= 0 || divides5(d.digits, -d.exp) // a fraction of twos alone
-}
-
-// betweenDecimals tells whether f lies halfway between d, which reads back as
-// it, and the next decimal of as many digits: f/10^(exp-1) ends in 5.
-func (f float) betweenDecimals(d decimal) bool {
-	if f.twos != d.exp-1 {
-		return false
+	if text[0] == '-' {
+		return -exp
 	}
-	return d.exp <= 0 || divides5(f.odd, d.exp)
-}
-
-// divides5 tells whether 5^n divides v.
-func divides5(v uint64, n int) bool {
-	for ; n > 0 && v != 0; n-- {
-		if v%5 != 0 {
-			return false
-		}
-		v /= 5
-	}
-	return true
+	return exp
 }

@@ -1,0 +1,101 @@
+package show
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"github.com/stokerhq/stoker/store"
+)
+
+// Progress shows how one run goes on. It is used by one goroutine at a time.
+type Progress struct {
+	out  io.Writer
+	job  string
+	bar  *progressbar.ProgressBar // on a terminal
+	last time.Time                // elsewhere: when the last line was written
+}
+
+// lineEvery is how often a line is written where no bar can be drawn.
+const lineEvery = 2 * time.Second
+
+// NewProgress shows the progress of a run of job on out.
+func NewProgress(out io.Writer, job string) *Progress {
+	p := &Progress{out: out, job: job, last: time.Now()}
+	if IsTerminal(out) {
+		p.bar = progressbar.NewOptions64(-1,
+			progressbar.OptionSetWriter(out),
+			progressbar.OptionSetDescription(job),
+			progressbar.OptionShowCount(),
+			progressbar.OptionShowIts(),
+			progressbar.OptionSetItsString("keys"),
+			progressbar.OptionSetPredictTime(true),
+			progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionClearOnFinish(),
+			progressbar.OptionSetWidth(30),
+		)
+	}
+	return p
+}
+
+// Update shows where the run is.
+func (p *Progress) Update(at store.Progress) error {
+	if p.bar != nil {
+		if at.Expected > 0 && p.bar.GetMax64() < at.Expected {
+			p.bar.ChangeMax64(max(at.Expected, at.Rows+1))
+		}
+		return p.bar.Set64(at.Keys)
+	}
+	if time.Since(p.last) < lineEvery {
+		return nil
+	}
+	p.last = time.Now()
+	_, err := fmt.Fprintln(p.out, Line(at, time.Since(at.Start)))
+	return err
+}
+
+// Done removes the bar.
+func (p *Progress) Done() error {
+	if p.bar == nil {
+		return nil
+	}
+	return p.bar.Clear()
+}
+
+// Line says in words how a run goes on.
+func Line(at store.Progress, took time.Duration) string {
+	line := fmt.Sprintf("%s: %d keys, %s, %s", at.Job, at.Keys, Bytes(at.Bytes), Rate(at.Keys, took))
+	if at.Expected > 0 {
+		line += fmt.Sprintf(", %d%%", min(99, at.Rows*100/at.Expected))
+		if left := at.Expected - at.Rows; left > 0 && at.Rows > 0 {
+			line += ", " + Duration(time.Duration(float64(took)*float64(left)/float64(at.Rows))) + " left"
+		}
+	}
+	return line
+}
+
+// Summary is the one line that a run ends with.
+func Summary(r store.Record) string {
+	took := r.End.Sub(r.Start)
+	line := fmt.Sprintf("%s: %d keys, %s, %.2f seconds, %s", r.Job, r.Keys, Bytes(r.Bytes), took.Seconds(), Rate(r.Keys, took))
+	if r.Removal {
+		line = fmt.Sprintf("%s: %d keys removed, %.2f seconds", r.Job, r.Removed, took.Seconds())
+	}
+	if r.NullKeys > 0 {
+		line += fmt.Sprintf("; %d rows without a key", r.NullKeys)
+	}
+	if r.Oversized > 0 {
+		line += fmt.Sprintf("; %d keys NOT written: %s", r.Oversized, r.Warning)
+	}
+	return line
+}
+
+// Rate is keys a second.
+func Rate(keys int64, took time.Duration) string {
+	if took <= 0 {
+		return "0 keys/s"
+	}
+	return fmt.Sprintf("%.0f keys/s", float64(keys)/took.Seconds())
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache"
+)
+
+// redis looks at the cache and at the queue.
+func (f *findings) redis(ctx context.Context, spec *jobs.Spec, s *servers) {
+	f.oneRedis(ctx, "redis", spec.Redis.URL, s.cacheC, false)
+	if spec.Redis.QueueURL.Equal(spec.Redis.URL) {
+		f.queuePolicy(ctx, s.cacheC, "the queue shares it")
+		return
+	}
+	f.oneRedis(ctx, "queue", spec.Redis.QueueURL, s.queueC, true)
+	f.queuePolicy(ctx, s.queueC, "the queue has it for itself")
+}
+
+func (f *findings) oneRedis(ctx context.Context, subject string, url jobs.Secret, c redis.UniversalClient, queue bool) {
+	info, err := cache.Inspect(ctx, c)
+	switch {
+	case err != nil:
+		f.add(fail, subject, "%s: %v", url.Redacted(), err)
+	case !info.AtLeast(oldestMajor, oldestMinor):
+		f.add(fail, subject, "version %s is too old: Stoker needs %d.%d or newer", info.Version, oldestMajor, oldestMinor)
+	case info.Version == "":
+		f.add(warn, subject, "%s answers, but does not say its version: Stoker is tested with Redis 7", url.Redacted())
+	default:
+		f.add(pass, subject, "version %s at %s", info.Version, url.Redacted())
+	}
+	if !queue && err == nil && info.MaxMemory > 0 && info.Policy == "noeviction" {
+		f.add(warn, subject, "maxmemory is set with noeviction: when it is full, nothing more can be written; watch its memory, or choose volatile-ttl")
+	}
+}
+
+// queuePolicy: a server that may evict keys without a TTL loses tasks silently.
+func (f *findings) queuePolicy(ctx context.Context, c redis.UniversalClient, who string) {
+	info, err := cache.Inspect(ctx, c)
+	switch {
+	case err != nil: // told already
+	case info.Evicts():
+		f.add(warn, "queue", "maxmemory_policy is %s, and %s: queued tasks may be evicted without a word; set redis.queue_url to another Redis, or choose volatile-* or noeviction", info.Policy, who)
+	case info.Policy != "":
+		f.add(pass, "queue", "maxmemory_policy %s keeps queued tasks", info.Policy)
+	}
+}
+
+// oldestPostgres has the functions that snapshots are read with.
+const oldestPostgres = 140000
+
+// postgres looks at the database server and reports whether jobs can be looked
+// at as well.
+func (f *findings) postgres(ctx context.Context, spec *jobs.Spec, s *servers) bool {
+	info, err := s.source.Server(ctx)
+	if err != nil {
+		f.add(fail, "postgres", "%s: %v", spec.Postgres.URL.Redacted(), err)
+		return false
+	}
+	if info.Version < oldestPostgres {
+		f.add(fail, "postgres", "version %s is too old: Stoker needs 14 or newer", info.Text)
+		return false
+	}
+	f.add(pass, "postgres", "version %s at %s, as %s", info.Text, spec.Postgres.URL.Redacted(), info.User)
+	if info.Encoding != "UTF8" {
+		f.add(warn, "postgres", "the database's encoding is %s: values are converted to UTF-8, and text that cannot be fails a run", info.Encoding)
+	}
+	if info.Standby {
+		f.add(warn, "postgres", "this is a standby: what it shows lags behind the primary")
+	}
+	return true
+}
+
+// dear is the planner's cost above which a refresh that reads the whole query
+// is worth a warning: below, nobody notices.
+const dear = 500
+
+// job prepares and explains one job's query.
+func (f *findings) job(ctx context.Context, job *jobs.Job, s *servers) {
+	shape, err := s.source.Describe(ctx, job)
+	if err != nil {
+		f.jobFails(job, err)
+		return
+	}
+	cost, err := s.source.Explain(ctx, job)
+	if err != nil {
+		f.jobFails(job, err)
+		return
+	}
+	columns := make([]string, len(shape.Columns))
+	for i, c := range shape.Columns {
+		columns[i] = c.Name + " " + c.Type
+	}
+	f.add(pass, job.Name, "key %s, %s, about %d rows: %s", job.Key, job.Value, cost.Rows, strings.Join(columns, ", "))
+	if len(shape.Converted) > 0 {
+		f.add(pass, job.Name, "the JSON of %s is built by Postgres", strings.Join(shape.Converted, ", "))
+	}
+	if len(shape.Keys) > 0 && cost.Run > dear && cost.Refresh > cost.Run/2 {
+		f.add(warn, job.Name, "a refresh of one key costs a full query (planner cost %.0f, the run %.0f): the condition on %s cannot be pushed into it", cost.Refresh, cost.Run, strings.Join(job.Key.Columns(), ", "))
+	}
+}
+
+func (f *findings) jobFails(job *jobs.Job, err error) {
+	if q, ok := errors.AsType[*store.QueryError](err); ok && q.SQLState == "42501" {
+		f.add(fail, job.Name, "%v; grant SELECT to Stoker's role", err)
+		return
+	}
+	f.add(fail, job.Name, "%v", err)
+}

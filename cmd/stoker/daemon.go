@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/scheduler"
+	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/web"
+	"github.com/stokerhq/stoker/worker"
+)
+
+// Roles of a daemon.
+const (
+	roleScheduler = "scheduler"
+	roleWorker    = "worker"
+	roleChanges   = "changes"
+	roleAdmin     = "admin"
+)
+
+var allRoles = []string{roleScheduler, roleWorker, roleChanges, roleAdmin}
+
+// daemon is the composition root of `stoker run`: it wires the parts together,
+// starts them in order and stops them in the opposite order.
+type daemon struct {
+	spec    *jobs.Spec
+	roles   []string
+	log     *slog.Logger
+	servers *servers
+	metrics *prometheus.Registry
+
+	listener net.Listener // bound by listen
+	ready    atomic.Bool
+}
+
+func newDaemon(spec *jobs.Spec, roles []string, log *slog.Logger) (*daemon, error) {
+	if err := web.CheckListen(spec.Admin); err != nil {
+		return nil, usageError{err}
+	}
+	if spec.Changes.Source != jobs.SourceNone {
+		return nil, wrong("%s: changes.source is %s, which this version does not have yet: set it to none; until then, say what changed with `stoker invalidate` or the API", spec.File, spec.Changes.Source)
+	}
+	s, err := openServers(spec, log)
+	if err != nil {
+		return nil, err
+	}
+	d := &daemon{spec: spec, roles: roles, log: log, servers: s, metrics: prometheus.NewRegistry()}
+	d.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return d, nil
+}
+
+func (d *daemon) has(role string) bool { return slices.Contains(d.roles, role) }
+
+// listen binds the admin address, so that one that is taken is told before
+// anything has begun.
+func (d *daemon) listen() error {
+	if !d.has(roleAdmin) {
+		return nil
+	}
+	var err error
+	if d.listener, err = net.Listen("tcp", d.spec.Admin.Listen); err != nil {
+		return fmt.Errorf("admin.listen: %w (is another stoker running? choose another port in the spec)", err)
+	}
+	return nil
+}
+
+// run is the daemon's life, until ctx ends.
+//
+// Start: the admin listener first, so that probes and metrics answer while we
+// wait for Redis; then the workers; then the scheduler, which has someone to do
+// what it enqueues. Stop, in the opposite order: not ready; no new ticks; what
+// is in hand ends or goes back to the queue; and the admin listener last, so
+// that metrics stay readable while the workers drain.
+func (d *daemon) run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, d.servers.close()) }()
+	if err := d.listen(); err != nil {
+		return err
+	}
+	stopAdmin, err := d.startAdmin()
+	if err != nil {
+		return err
+	}
+	defer stopAdmin()
+	if err := d.awaitRedis(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped while waiting: nothing had begun
+		}
+		return err
+	}
+	stopWorker, err := d.startWorker()
+	if err != nil {
+		return err
+	}
+	defer stopWorker()
+	stopScheduler := d.startScheduler()
+	defer stopScheduler()
+	d.ready.Store(true)
+	d.log.Info("stoker is running", "jobs", len(d.spec.Jobs), "roles", d.roles, "admin", d.adminURL(), "version", version())
+	<-ctx.Done()
+	d.ready.Store(false)
+	d.log.Info("stoker is stopping", "reason", context.Cause(ctx))
+	return nil
+}
+
+func (d *daemon) adminURL() string {
+	if d.listener == nil {
+		return ""
+	}
+	return "http://" + d.listener.Addr().String() + "/"
+}
+
+// awaitRedis waits until Redis answers: it may start after us. A Redis that
+// answers but cannot serve is an error.
+func (d *daemon) awaitRedis(ctx context.Context) error {
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		err := d.servers.suitable(ctx, d.log)
+		if err == nil || ctx.Err() != nil || !passes(err) {
+			return err
+		}
+		d.log.Warn("waiting for redis", jobs.LogErr, err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// passes reports whether err is of the kind that passes by itself: nobody
+// listens yet, or Redis is still loading its data.
+func passes(err error) bool {
+	_, network := errors.AsType[net.Error](err)
+	return network || redis.HasErrorPrefix(err, "LOADING") || redis.HasErrorPrefix(err, "CLUSTERDOWN")
+}
+
+func (d *daemon) startAdmin() (stop func(), err error) {
+	if d.listener == nil {
+		return func() {}, nil
+	}
+	server, err := web.New(web.Config{
+		Spec: d.spec, Ledger: d.servers.ledger, Sampler: d.servers.sampler(), Enqueuer: d.servers.client(), KeyChecker: d.servers.source,
+		Queue: queueOption{d.spec.Redis.QueueURL}, Gatherer: d.metrics, Ready: d.isReady, Version: version(), Logger: d.log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, d.listener.Close())
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := server.Serve(context.Background(), d.listener); err != nil {
+			d.log.Error("the admin listener ended", jobs.LogErr, err)
+		}
+	})
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			d.log.Warn("the admin listener did not stop in order", jobs.LogErr, err)
+		}
+		wg.Wait()
+	}, nil
+}
+
+// isReady is what /readyz asks: this process does its work, and Redis answers.
+func (d *daemon) isReady(ctx context.Context) error {
+	if !d.ready.Load() {
+		return errors.New("starting or stopping")
+	}
+	if err := d.servers.queueC.Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("redis: %w", err)
+	}
+	if d.has(roleWorker) {
+		return d.servers.source.Ping(ctx)
+	}
+	return nil
+}
+
+func (d *daemon) startWorker() (stop func(), err error) {
+	if !d.has(roleWorker) {
+		return func() {}, nil
+	}
+	// Asynq has a client of its own: its hook must not slow down anybody else.
+	client, err := cache.Open(d.spec.Redis.QueueURL)
+	if err != nil {
+		return nil, err
+	}
+	w := worker.New(d.spec, d.servers.source, d.servers.cache, d.servers.ledger, worker.NewMetrics(d.metrics), d.log)
+	server := worker.NewServer(w, client, worker.Share(d.spec.Postgres.MaxConnections))
+	if err := server.Start(); err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	return func() {
+		server.Shutdown()
+		if err := client.Close(); err != nil {
+			d.log.Warn("the queue's client did not close", jobs.LogErr, err)
+		}
+	}, nil
+}
+
+func (d *daemon) startScheduler() (stop func()) {
+	if !d.has(roleScheduler) {
+		return func() {}
+	}
+	s := scheduler.New(d.spec.Jobs, d.servers.client(), d.servers.ledger, scheduler.NewMetrics(d.metrics), d.log)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { s.Run(ctx) })
+	return func() { cancel(); wg.Wait() }
+}

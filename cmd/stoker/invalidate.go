@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/hibiken/asynq"
+	"github.com/spf13/cobra"
+
+	"github.com/stokerhq/stoker/cmd/internal/show"
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/worker"
+)
+
+func (a *app) invalidateCmd() *cobra.Command {
+	var wait, local, all, remove bool
+	cmd := &cobra.Command{
+		Use:   "invalidate JOB [column=value[,column=value...] ...]",
+		Short: "Say that keys are out of date: they are loaded again, or removed",
+		Long: `Says that keys of a job are out of date. Exactly these are loaded again through
+the job's own query; a key without a row is removed. Each argument is one key:
+a value for every column of the key template. A job whose key has no columns
+takes no arguments. Put a value that holds commas in double quotes.`,
+		Example: `  stoker invalidate product id=42
+  stoker invalidate product id=42 id=43 --wait
+  stoker invalidate stock 'site=x,sku="A,1"'
+  stoker invalidate product id=42 --remove       drop it without loading
+  stoker invalidate product --all                the same as: stoker warm product
+  stoker invalidate product --all --remove       drop every key of the job`,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeJobs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(wait, local, func(r *runner) error {
+				list, err := named(r.spec, args[:1])
+				if err != nil {
+					return err
+				}
+				job := list[0]
+				if all {
+					if len(args) > 1 {
+						return wrong("give keys or --all, not both")
+					}
+					return r.runs(cmd.Context(), list, remove)
+				}
+				keys, err := parseKeyArgs(job, args[1:])
+				if err != nil {
+					return err
+				}
+				return r.invalidate(cmd.Context(), job, keys, remove)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the keys are fresh; the exit status tells")
+	cmd.Flags().BoolVar(&local, "local", false, "do it in this process instead of enqueueing it")
+	cmd.Flags().BoolVar(&all, "all", false, "every key of the job")
+	cmd.Flags().BoolVar(&remove, "remove", false, "drop the keys without loading them")
+	return cmd
+}
+
+func parseKeyArgs(job *jobs.Job, args []string) ([]jobs.Key, error) {
+	if len(job.Key.Columns()) == 0 {
+		if len(args) > 0 {
+			return nil, wrong("job %s takes %s", job.Name, keyForm(job))
+		}
+		return []jobs.Key{{}}, nil
+	}
+	if len(args) == 0 {
+		return nil, wrong("name the keys of job %s as %s, or give --all", job.Name, keyForm(job))
+	}
+	keys := make([]jobs.Key, len(args))
+	for i, arg := range args {
+		var err error
+		if keys[i], err = parseKeyArg(job, arg); err != nil {
+			return nil, err
+		}
+	}
+	return keys, nil
+}
+
+// invalidate refreshes or removes the named keys. Values that do not fit their
+// column are refused before anything is done, if the database can be asked.
+func (r *runner) invalidate(ctx context.Context, job *jobs.Job, keys []jobs.Key, remove bool) error {
+	err := r.servers.source.CheckKeys(ctx, job, keys)
+	if _, misfit := errors.AsType[*store.KeyValueError](err); misfit {
+		return usageError{err}
+	}
+	if err != nil && (r.local || store.Permanent(err)) {
+		return err
+	}
+	if err != nil {
+		r.say("stoker: the values were not checked: %v", err)
+	}
+	if r.local {
+		return r.invalidateHere(ctx, job, keys, remove)
+	}
+	return r.invalidateThere(ctx, job, keys, remove)
+}
+
+func (r *runner) invalidateHere(ctx context.Context, job *jobs.Job, keys []jobs.Key, remove bool) error {
+	w := r.worker()
+	var sum worker.Refreshed
+	for part := range slices.Chunk(keys, jobs.MaxKeys) {
+		out, err := w.Refresh(ctx, "local", jobs.Invalidation{Job: job.Name, Keys: part, Remove: remove})
+		if err != nil {
+			return err
+		}
+		add(&sum, out)
+	}
+	return r.refreshed(sum)
+}
+
+func (r *runner) invalidateThere(ctx context.Context, job *jobs.Job, keys []jobs.Key, remove bool) error {
+	if err := r.servers.suitable(ctx, r.log); err != nil {
+		return err
+	}
+	construct := jobs.NewInvalidation
+	if remove {
+		construct = jobs.NewRemoval
+	}
+	var tasks []*asynq.Task
+	for part := range slices.Chunk(keys, jobs.MaxKeys) {
+		task, err := construct(job.Name, part...)
+		if err != nil {
+			return usageError{err}
+		}
+		tasks = append(tasks, task)
+	}
+	infos, err := enqueueAll(ctx, r.servers.client(), tasks)
+	if err != nil {
+		return err
+	}
+	if !r.wait {
+		return r.enqueued(infos, func(int) string { return job.Name })
+	}
+	w := waiter{inspector: asynq.NewInspectorFromRedisClient(r.servers.queueC), ledger: r.servers.ledger,
+		note: func(why string) { r.say("%s: %s", job.Name, why) }}
+	var sum worker.Refreshed
+	for _, info := range infos {
+		b, err := w.wait(ctx, job.Name, info)
+		if err != nil {
+			return err
+		}
+		out, err := decode[worker.Refreshed](b)
+		if err != nil {
+			return err
+		}
+		add(&sum, out)
+	}
+	return r.refreshed(sum)
+}
+
+func add(sum *worker.Refreshed, out worker.Refreshed) {
+	sum.Job, sum.Snapshot = out.Job, out.Snapshot
+	sum.Keys += out.Keys
+	sum.Removed += out.Removed
+	sum.Bytes += out.Bytes
+	sum.Took += out.Took
+	if sum.Warning == "" {
+		sum.Warning = out.Warning
+	}
+}
+
+// refreshed tells the end of an invalidation.
+func (r *runner) refreshed(out worker.Refreshed) error {
+	if r.json {
+		if err := r.printJSON(out); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(r.stdout, "%s: %d keys loaded, %d removed, %s\n", out.Job, out.Keys, out.Removed, show.Duration(out.Took))
+	}
+	if out.Warning != "" {
+		return errors.New(out.Warning)
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stokerhq/stoker/cmd/internal/show"
+	"github.com/stokerhq/stoker/web"
+)
+
+func (a *app) statusCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "A line a job: keys, warmth, age, last run, next tick, errors",
+		Example: `  stoker status
+  stoker status --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			spec, err := a.spec()
+			if err != nil {
+				return err
+			}
+			s, err := openServers(spec, a.log(slog.LevelWarn))
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			list, err := web.Collect(cmd.Context(), spec, s.ledger, s.sampler(), time.Now())
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(list)
+			}
+			return a.printStatus(list, time.Now())
+		},
+	}
+}
+
+func (a *app) printStatus(list []web.JobStatus, now time.Time) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "JOB\tKEYS\tWARMTH\tAGE\tLAST RUN\tNEXT TICK\tMISSED\tSKIPPED")
+	for _, st := range list {
+		warmth, age, next := "-", "-", "-"
+		if st.Warmth != nil {
+			warmth = fmt.Sprintf("%.0f%%", *st.Warmth*100)
+		}
+		if st.AgeSeconds != nil {
+			age = show.Duration(time.Duration(*st.AgeSeconds * float64(time.Second)))
+		}
+		if !st.NextTick.IsZero() {
+			next = "in " + show.Duration(st.NextTick.Sub(now))
+		}
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%d\t%d\n", st.Name, st.Keys, warmth, age, lastRun(st), next, st.Missed, st.Skipped)
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("print the status: %w", err)
+	}
+	for _, st := range list {
+		for _, f := range st.Failures {
+			fmt.Fprintf(a.stdout, "\n%s: %s failed: %s\n", st.Name, f.Of, f.Message)
+		}
+	}
+	return nil
+}
+
+func lastRun(st web.JobStatus) string {
+	switch {
+	case st.Running != nil:
+		return fmt.Sprintf("running, %d keys", st.Running.Keys)
+	case st.LastRun == nil:
+		return "never"
+	}
+	r := st.LastRun
+	return fmt.Sprintf("%s in %s", r.State, show.Duration(r.End.Sub(r.Start)))
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache"
+)
+
+// waiter follows an enqueued task to its end.
+type waiter struct {
+	inspector *asynq.Inspector
+	ledger    *cache.Ledger
+	note      func(string)               // told once why the task has not begun
+	watch     func(store.Progress) error // told of the task's run
+}
+
+const (
+	lookEvery = 100 * time.Millisecond
+
+	// unheard is how long a task may lie untouched, while workers have time for
+	// it, before we say that none listens.
+	unheard = 3 * time.Second
+)
+
+// wait returns the result that the task's handler left, when the task has ended
+// well. That no worker takes it is an error after a few seconds; the task then
+// stays queued.
+func (w *waiter) wait(ctx context.Context, job string, task *asynq.TaskInfo) ([]byte, error) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	pending := time.Now()
+	noted := ""
+	for {
+		info, err := w.inspector.GetTaskInfo(task.Queue, task.ID)
+		if err != nil {
+			return nil, fmt.Errorf("look at task %s: %w", task.ID, err)
+		}
+		switch info.State {
+		case asynq.TaskStateCompleted:
+			return info.Result, nil
+		case asynq.TaskStateArchived:
+			return nil, errors.New(info.LastErr)
+		case asynq.TaskStateRetry:
+			if why := info.LastErr + "; it will be tried again"; why != noted {
+				noted = why
+				w.note(why)
+			}
+			pending = time.Now()
+		case asynq.TaskStatePending:
+			if time.Since(pending) > unheard {
+				if err := w.heard(task.Queue); err != nil {
+					return nil, err
+				}
+			}
+		case asynq.TaskStateActive:
+			pending = time.Now()
+			if err := w.progress(ctx, job, task.ID); err != nil {
+				return nil, err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("stopped waiting; task %s goes on", task.ID)
+		case <-tick.C:
+		}
+	}
+}
+
+// heard reports an error when no worker that listens to the queue has a hand
+// free and yet leaves our task lying: it is none, or one that died.
+func (w *waiter) heard(queue string) error {
+	servers, err := w.inspector.Servers()
+	if err != nil {
+		return fmt.Errorf("look for workers: %w", err)
+	}
+	busy := 0
+	for _, s := range servers {
+		if _, listens := s.Queues[queue]; listens && s.Status == "active" {
+			if len(s.ActiveWorkers) >= s.Concurrency {
+				busy++
+			}
+		}
+	}
+	if busy > 0 {
+		return nil
+	}
+	return fmt.Errorf("no worker is listening on queue %s: start `stoker run`, or use --local; the task stays queued until a worker comes", queue)
+}
+
+func (w *waiter) progress(ctx context.Context, job, id string) error {
+	if w.watch == nil {
+		return nil
+	}
+	p, ok, err := w.ledger.Live(ctx, job)
+	if err != nil || !ok || p.ID != id {
+		return err
+	}
+	return w.watch(p)
+}
+
+// decode reads a handler's result.
+func decode[T any](b []byte) (v T, err error) {
+	if err := json.Unmarshal(b, &v); err != nil {
+		return v, fmt.Errorf("read the task's result: %w", err)
+	}
+	return v, nil
+}
+
+// enqueueAll puts tasks on their queues. When one fails, it says how many went.
+func enqueueAll(ctx context.Context, c *asynq.Client, tasks []*asynq.Task) ([]*asynq.TaskInfo, error) {
+	infos := make([]*asynq.TaskInfo, 0, len(tasks))
+	for task := range slices.Values(tasks) {
+		info, err := c.EnqueueContext(ctx, task)
+		if err != nil {
+			return infos, fmt.Errorf("enqueue (%d of %d tasks are on their way): %w", len(infos), len(tasks), err)
+		}
+		infos = append(infos, info)
+	}
+	return infos, nil
+}
+
+// localRun is what --local needs beside the worker: a run task's payload.
+func localRun(job string, remove bool) jobs.Run {
+	return jobs.Run{Job: job, Cause: jobs.CauseLocal, Remove: remove}
+}

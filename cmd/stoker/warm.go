@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/hibiken/asynq"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"github.com/stokerhq/stoker/cmd/internal/show"
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/worker"
+)
+
+// runner does what warm and invalidate ask for, through the queue or here.
+type runner struct {
+	*app
+	spec    *jobs.Spec
+	servers *servers
+	wait    bool
+	local   bool
+	log     *slog.Logger
+}
+
+func (a *app) warmCmd() *cobra.Command {
+	var wait, local, all bool
+	cmd := &cobra.Command{
+		Use:   "warm JOB...",
+		Short: "Run jobs now",
+		Long: `Runs jobs now: enqueues a run of each and returns, or with --wait follows it to
+its end. A run of a job that is already going on is waited for, because it began
+before you asked.`,
+		Example: `  stoker warm product
+  stoker warm product top-sellers --wait
+  stoker warm --all --local               in this process, without a daemon`,
+		ValidArgsFunction: a.completeJobs,
+		RunE: func(cmd *cobra.Command, names []string) error {
+			if len(names) == 0 && !all {
+				return wrong("name the jobs to warm, or give --all")
+			}
+			if len(names) > 0 && all {
+				return wrong("give job names or --all, not both")
+			}
+			return a.with(wait, local, func(r *runner) error {
+				list := r.spec.Jobs
+				if !all {
+					var err error
+					if list, err = named(r.spec, names); err != nil {
+						return err
+					}
+				}
+				return r.runs(cmd.Context(), list, false)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "follow the runs to their end; the exit status tells")
+	cmd.Flags().BoolVar(&local, "local", false, "do it in this process instead of enqueueing it")
+	cmd.Flags().BoolVar(&all, "all", false, "every job of the spec")
+	return cmd
+}
+
+// with opens the servers for one command.
+func (a *app) with(wait, local bool, do func(*runner) error) error {
+	spec, err := a.spec()
+	if err != nil {
+		return err
+	}
+	log := a.log(slog.LevelWarn)
+	s, err := openServers(spec, log)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(&runner{app: a, spec: spec, servers: s, wait: wait, local: local, log: log}), s.close())
+}
+
+func (r *runner) worker() *worker.Worker {
+	return worker.New(r.spec, r.servers.source, r.servers.cache, r.servers.ledger, worker.NewMetrics(prometheus.NewRegistry()), r.log)
+}
+
+// runs runs the jobs, or removes their keysets, one after the other; one that
+// fails does not keep the next from its turn.
+func (r *runner) runs(ctx context.Context, list []*jobs.Job, remove bool) error {
+	if r.local {
+		w := r.worker()
+		return r.each(list, func(job *jobs.Job) error {
+			return r.follow(job.Name, func(watch func(store.Progress) error) (store.Record, error) {
+				waiting := func() { r.say("%s: another run is going on; this one starts when it ends", job.Name) }
+				return w.RunLocal(ctx, localRun(job.Name, remove), waiting, func(p store.Progress) { _ = watch(p) })
+			})
+		})
+	}
+	if err := r.servers.suitable(ctx, r.log); err != nil {
+		return err
+	}
+	var tasks []*asynq.Task
+	for _, job := range list {
+		if remove {
+			tasks = append(tasks, jobs.NewKeysetRemoval(job.Name, jobs.CauseCommand))
+		} else {
+			tasks = append(tasks, jobs.NewRun(job.Name, jobs.CauseCommand))
+		}
+	}
+	infos, err := enqueueAll(ctx, r.servers.client(), tasks)
+	if err != nil {
+		return err
+	}
+	if !r.wait {
+		return r.enqueued(infos, func(i int) string { return list[i].Name })
+	}
+	next := 0
+	return r.each(list, func(job *jobs.Job) error {
+		info := infos[next]
+		next++
+		return r.follow(job.Name, func(watch func(store.Progress) error) (store.Record, error) {
+			return r.await(ctx, job.Name, info, watch)
+		})
+	})
+}
+
+// await waits for a run task.
+func (r *runner) await(ctx context.Context, job string, info *asynq.TaskInfo, watch func(store.Progress) error) (store.Record, error) {
+	w := waiter{inspector: asynq.NewInspectorFromRedisClient(r.servers.queueC), ledger: r.servers.ledger, watch: watch,
+		note: func(why string) { r.say("%s: %s", job, why) }}
+	b, err := w.wait(ctx, job, info)
+	if err != nil {
+		return store.Record{}, err
+	}
+	result, err := decode[worker.RunResult](b)
+	if err == nil && result.Skipped != "" {
+		err = fmt.Errorf("skipped: %s", result.Skipped)
+	}
+	return result.Record, err
+}
+
+// each calls do for every job and reports the failures at once.
+func (r *runner) each(list []*jobs.Job, do func(*jobs.Job) error) error {
+	failed := 0
+	for _, job := range list {
+		if err := do(job); err != nil {
+			failed++
+			fmt.Fprintf(r.stderr, "stoker: %s: %v\n", job.Name, err)
+		}
+	}
+	if failed > 0 {
+		return errReported
+	}
+	return nil
+}
+
+// follow shows the progress of one run and its end. A run that left keys
+// unwritten is a failure.
+func (r *runner) follow(job string, run func(watch func(store.Progress) error) (store.Record, error)) error {
+	progress := show.NewProgress(r.stderr, job)
+	rec, err := run(progress.Update)
+	if derr := progress.Done(); err == nil {
+		err = derr
+	}
+	if err != nil {
+		return err
+	}
+	if r.json {
+		err = r.printJSON(rec)
+	} else {
+		_, err = fmt.Fprintln(r.stdout, show.Summary(rec))
+	}
+	if err == nil && rec.Oversized > 0 {
+		return errors.New(rec.Warning)
+	}
+	return err
+}
+
+// enqueued tells the IDs of tasks that nobody waits for.
+func (r *runner) enqueued(infos []*asynq.TaskInfo, name func(i int) string) error {
+	type line struct {
+		Job   string `json:"job"`
+		Task  string `json:"task_id"`
+		Queue string `json:"queue"`
+	}
+	lines := make([]line, len(infos))
+	for i, info := range infos {
+		lines[i] = line{name(i), info.ID, info.Queue}
+	}
+	if r.json {
+		return r.printJSON(lines)
+	}
+	for _, l := range lines {
+		fmt.Fprintf(r.stdout, "%s: enqueued as task %s\n", l.Job, l.Task)
+	}
+	return nil
+}
+
+// say tells the user something beside the output proper.
+func (r *runner) say(format string, args ...any) {
+	fmt.Fprintf(r.stderr, format+"\n", args...)
+}
