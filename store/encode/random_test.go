@@ -60,7 +60,10 @@ var random = []struct{ typ, expr string }{
 		ELSE jsonb_build_array(` + rndText + `, NULL) END`},
 }
 
-const randomRows = 3000
+const (
+	randomRows   = 3000
+	randomFloats = 50_000
+)
 
 // TestRandomValues compares thousands of random values a type with the server's
 // JSON, and then the same values in arrays of random shapes.
@@ -138,15 +141,17 @@ func TestRandomFloatBits(t *testing.T) {
 	}{{"float4", 700, 4}, {"float8", 701, 8}} {
 		t.Run(f.typ, func(t *testing.T) {
 			values := binary.BigEndian.AppendUint32(nil, 1)
-			for _, n := range []uint32{0, f.oid, 50_000, 1} {
+			for _, n := range []uint32{0, f.oid, randomFloats, 1} {
 				values = binary.BigEndian.AppendUint32(values, n)
 			}
-			for range 50_000 {
+			for range randomFloats {
 				values = binary.BigEndian.AppendUint32(values, uint32(f.width))
 				bits := binary.BigEndian.AppendUint64(nil, rng.Uint64())
 				values = append(values, bits[:f.width]...)
 			}
-			compare(t, conn, "SELECT v FROM unnest($1::"+f.typ+"[]) v", values)
+			if rows := compare(t, conn, "SELECT v FROM unnest($1::"+f.typ+"[]) v", values); rows != randomFloats {
+				t.Errorf("%d rows were compared, not %d", rows, randomFloats)
+			}
 		})
 	}
 }

@@ -76,9 +76,9 @@ func isHalfway(d decimal, v float64, bitSize int) bool {
 }
 
 // isBetween tells whether v lies halfway between d, which reads back as it, and
-// the next decimal of as many digits: v has just one decimal more, a 5. Among
-// large integers this does not occur: v is a multiple of the gap, which has
-// more twos than five units after d's last digit.
+// the next decimal of as many digits: v has just one decimal more, a 5. Integers
+// need no check of their own: for two such decimals to be in question the gap,
+// of which v is a multiple, must have more twos than half a unit of d has.
 func isBetween(d decimal, v float64) bool {
 	fraction, exp := math.Frexp(v)
 	odd := uint64(math.Abs(fraction) * (1 << 53))

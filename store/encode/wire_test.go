@@ -36,7 +36,7 @@ var wire = []struct {
 	{1083, 1183, []string{"000000141dd76000"}},
 	{1114, 1115, []string{"8000000000000000", "fd0f7e5ee8c48000"}},
 	{1184, 1185, []string{"7fffffffffffffff", "0000000000000001"}},
-	{1186, 1187, []string{"8000000000000000800000008000000", "ffffffffffffffff0000000100000001", "80000000000000008000000080000001"}},
+	{1186, 1187, []string{"80000000000000008000000080000000", "ffffffffffffffff0000000100000001", "80000000000000008000000080000001"}},
 	{1266, 1270, []string{"0000000000000000ffff1f01"}},
 	{1700, 1231, []string{"0000000000000000", "00020000400000020001157c", "0000000000c00000", "000100017fff00003fff"}},
 	{2950, 2951, []string{"000102030405060708090a0b0c0d0e0f"}},
@@ -59,7 +59,10 @@ func arrayBytes(elem uint32, values ...[]byte) []byte {
 func FuzzAppend(f *testing.F) {
 	for _, w := range wire {
 		for _, value := range w.values {
-			raw, _ := hex.DecodeString(value)
+			raw, err := hex.DecodeString(value)
+			if err != nil {
+				f.Fatal(err)
+			}
 			f.Add(w.oid, raw)
 			if w.array != 0 {
 				f.Add(w.array, arrayBytes(w.oid, raw, raw))
@@ -163,6 +166,26 @@ func TestMalformedBytes(t *testing.T) {
 		value, _ := encode.ForOID(tt.oid)
 		_, err = value(nil, raw)
 		wantError(t, err, tt.want)
+	}
+}
+
+// TestWrongLengths cuts and lengthens the right bytes of types of fixed length.
+func TestWrongLengths(t *testing.T) {
+	for _, w := range wire {
+		switch w.oid {
+		case 17, 19, 25, 114, 705, 1042, 1043, 3802:
+			continue // of any length
+		}
+		value, _ := encode.ForOID(w.oid)
+		raw, err := hex.DecodeString(w.values[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, wrong := range [][]byte{{}, raw[:len(raw)-1], append(raw, 0)} {
+			if out, err := value(nil, wrong); err == nil {
+				t.Errorf("OID %d took %x for %s", w.oid, wrong, out)
+			}
+		}
 	}
 }
 
