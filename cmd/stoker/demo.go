@@ -1,5 +1,149 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
 
-func (a *app) demoCmd() *cobra.Command { return &cobra.Command{Use: "demo"} }
+	"github.com/spf13/cobra"
+
+	"github.com/stokerhq/stoker/cmd/internal/shop"
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/private"
+)
+
+func (a *app) demoCmd() *cobra.Command {
+	o := demoOptions{redis: "server", listen: "127.0.0.1:8080"}
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "The whole thing on private throw-away servers, until Ctrl-C",
+		Long: `Starts a private Postgres and Redis of its own on free ports, fills a sample shop,
+keeps changing it, and keeps four of its queries warm. It touches no server that
+was there before and leaves nothing behind. It needs the programs of a Postgres
+server, and a redis-server unless told otherwise.`,
+		Example: `  stoker demo
+  stoker demo --redis embedded            without a redis-server`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.redis != "server" && o.redis != "embedded" {
+				return wrong("--redis is %q: give server or embedded", o.redis)
+			}
+			o.chosen = cmd.Flags().Changed("listen")
+			return a.demo(cmd.Context(), o)
+		},
+	}
+	cmd.Flags().StringVar(&o.redis, "redis", o.redis, "server: a private redis-server; embedded: one inside this process")
+	cmd.Flags().StringVar(&o.listen, "listen", o.listen, "address of the status page; a free port if this one is taken")
+	return cmd
+}
+
+type demoOptions struct {
+	redis  string
+	listen string
+	chosen bool // the address was asked for: another will not do
+}
+
+// demo is the life of the demo: servers, shop, daemon, writer, reporter; and
+// everything away again, in the opposite order.
+func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
+	begun := time.Now()
+	a.tell("starting a private Postgres and Redis ...")
+	cacheURL, cli, closeRedis, err := demoRedis(ctx, o.redis)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeRedis()) }()
+	server, err := private.StartPostgres(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, server.Close()) }()
+	a.tell("filling a shop of %d products ...", shop.Products)
+	s, err := shop.Open(ctx, server)
+	if err != nil {
+		return err
+	}
+	listen, err := o.address()
+	if err != nil {
+		return err
+	}
+	spec, err := demoSpec(s.URL(), cacheURL, listen)
+	if err != nil {
+		return err
+	}
+	d, err := newDaemon(spec, allRoles, a.log(slog.LevelWarn))
+	if err != nil {
+		return err
+	}
+	a.tell(welcome, time.Since(begun).Seconds(), listen, listen, cli)
+	return a.demoRuns(ctx, d, s)
+}
+
+const welcome = `up after %.0f seconds
+
+  status page      http://%s/
+  Asynq dashboard  http://%s/queues/
+  a warm key       %s
+
+Ctrl-C ends it and leaves nothing behind.
+`
+
+// demoRuns runs the daemon, the shop's writer and the reporter until ctx ends
+// or one of them fails.
+func (a *app) demoRuns(ctx context.Context, d *daemon, s *shop.Shop) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	report, err := newReporter(a, d.spec, s)
+	if err != nil {
+		return errors.Join(err, d.servers.close())
+	}
+	var wg sync.WaitGroup
+	var errs [3]error
+	for i, part := range []func(context.Context) error{d.run, report.run, func(ctx context.Context) error { return s.Write(ctx, report.invalidate) }} {
+		wg.Go(func() {
+			if errs[i] = part(ctx); errs[i] != nil {
+				cancel(errs[i])
+			}
+		})
+	}
+	wg.Wait()
+	a.tell("stopping: servers and files go")
+	return errors.Join(append(errs[:], report.close())...)
+}
+
+func (a *app) tell(format string, args ...any) { fmt.Fprintf(a.stdout, format+"\n", args...) }
+
+// address is where the demo's page listens: the usual address, or a free port
+// if another program has it.
+func (o demoOptions) address() (string, error) {
+	l, err := net.Listen("tcp", o.listen)
+	if err != nil && !o.chosen {
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+	}
+	if err != nil {
+		return "", fmt.Errorf("--listen %s: %w", o.listen, err)
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// demoSpec loads the shop's spec the way every spec is loaded: from a file.
+func demoSpec(postgresURL, redisURL, listen string) (*jobs.Spec, error) {
+	dir, err := os.MkdirTemp("", "stoker-demo-")
+	if err != nil {
+		return nil, fmt.Errorf("make a folder for the demo's spec: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "stoker.yaml")
+	if err := os.WriteFile(file, []byte(shop.Spec), 0o600); err != nil {
+		return nil, fmt.Errorf("write the demo's spec: %w", err)
+	}
+	vars := map[string]string{"SHOP_POSTGRES": postgresURL, "SHOP_REDIS": redisURL, "SHOP_LISTEN": listen}
+	return jobs.Load(file, func(name string) (string, bool) { v, ok := vars[name]; return v, ok })
+}

@@ -22,7 +22,8 @@ func (e *MissingError) Error() string {
 }
 
 // postgresProgram finds a program of the Postgres server. Debian keeps them out
-// of PATH, in a folder a version.
+// of PATH, in a folder a version; what it has in PATH under their names are
+// wrappers that look for a cluster of the machine's own.
 func postgresProgram(name string) (string, error) {
 	var found []string
 	for _, pattern := range []string{"/usr/lib/postgresql/*/bin/", "/usr/pgsql-*/bin/", "/opt/homebrew/opt/postgresql*/bin/", "/usr/local/opt/postgresql*/bin/"} {
@@ -31,15 +32,13 @@ func postgresProgram(name string) (string, error) {
 			found = append(found, matches...)
 		}
 	}
+	if len(found) > 0 {
+		return slices.MaxFunc(found, func(a, b string) int { return versionIn(a) - versionIn(b) }), nil
+	}
 	if path, err := exec.LookPath(name); err == nil {
-		if path, err = filepath.EvalSymlinks(path); err == nil {
-			return path, nil
-		}
+		return path, nil
 	}
-	if len(found) == 0 {
-		return "", &MissingError{Program: name, Debian: "postgresql", Brew: "postgresql"}
-	}
-	return slices.MaxFunc(found, func(a, b string) int { return versionIn(a) - versionIn(b) }), nil
+	return "", &MissingError{Program: name, Debian: "postgresql", Brew: "postgresql"}
 }
 
 // versionIn returns the first number in a path, its Postgres version.

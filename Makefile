@@ -1,0 +1,46 @@
+# `make` alone tells the targets. Each installs what it lacks, on a Debian
+# machine as root; elsewhere it says what to install.
+
+GO ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
+LDFLAGS = -s -w -X main.release=$(VERSION) -X main.commit=$(COMMIT)
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test bench lint vuln fuzz go servers
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: go ## the binary: bin/stoker
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/stoker ./cmd/stoker
+
+demo: build servers ## see it work: a shop on private throw-away servers, until Ctrl-C
+	@exec bin/stoker demo
+
+test: lint servers ## vet, staticcheck, and every test with the race detector, on private servers
+	$(GO) test -race -timeout 9m ./...
+
+bench: go servers ## benchmarks; BENCH=pattern chooses, OUT=file keeps them for benchstat
+	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./... $(if $(OUT),| tee $(OUT))
+
+lint: go ## gofmt, vet, staticcheck
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+vuln: go ## known vulnerabilities in what we depend on
+	$(GO) tool govulncheck ./...
+
+fuzz: go servers ## each fuzz test for FUZZTIME (30s)
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),30s) $$pkg; \
+		done; \
+	done
+
+go:
+	@command -v $(GO) >/dev/null || { echo "Go 1.26 or newer is needed: https://go.dev/dl/" >&2; exit 1; }
+
+servers:
+	@deploy/dev/install.sh

@@ -1,0 +1,43 @@
+#!/bin/sh
+# Installs the server programs that the demo and the tests start for themselves.
+# Does nothing where they are there. On Debian and Ubuntu as root it uses
+# apt-get; elsewhere it says what to install. No server is started by this.
+set -eu
+
+have_postgres() { command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; }
+have_redis() { command -v redis-server >/dev/null 2>&1 || command -v valkey-server >/dev/null 2>&1; }
+
+missing=""
+have_postgres || missing="$missing postgresql"
+have_redis || missing="$missing redis-server"
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" != 0 ]; then
+	echo "Missing:$missing. Please install:" >&2
+	echo "  Debian, Ubuntu:  sudo apt-get install$missing" >&2
+	echo "  macOS:           brew install postgresql redis" >&2
+	echo "  Fedora:          sudo dnf install postgresql-server redis" >&2
+	exit 1
+fi
+
+# The packages would start a server and make a cluster. Ours are private ones:
+# keep the machine as it is.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+	printf '#!/bin/sh\nexit 101\n' >"$policy"
+	chmod +x "$policy"
+	trap 'rm -f "$policy"' EXIT INT TERM
+fi
+export DEBIAN_FRONTEND=noninteractive
+echo "installing:$missing"
+apt-get update -qq
+case "$missing" in *postgresql*)
+	if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+		apt-get install -y -qq --no-install-recommends postgresql-common >/dev/null
+		sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+	fi
+	;;
+esac
+# shellcheck disable=SC2086 # a list of packages
+apt-get install -y -qq --no-install-recommends $missing >/dev/null
+have_postgres && have_redis
