@@ -92,13 +92,17 @@ func Exec(t testing.TB, url string, statements ...string) {
 	}
 }
 
-var closing sync.Map
-
-func closeOnce(name string, stop func() error) {
-	if _, again := closing.LoadOrStore(name, true); again {
-		return
-	}
+// AtEnd has stop called when the package's tests are over.
+func AtEnd(stop func() error) {
 	used.Lock()
 	defer used.Unlock()
 	used.close = append(used.close, stop)
+}
+
+var closing sync.Map
+
+func closeOnce(name string, stop func() error) {
+	if _, again := closing.LoadOrStore(name, true); !again {
+		AtEnd(stop)
+	}
 }

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"go/parser"
+	"go/token"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/stokerhq/stoker/"
+
+// pkg is what `go list -json` says of a package.
+type pkg struct {
+	ImportPath string
+	Dir        string
+	Imports    []string // of files that are no tests
+	GoFiles    []string
+}
+
+func (p pkg) name() string { return strings.TrimPrefix(p.ImportPath, module) }
+
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Dir,Imports,GoFiles", module+"...")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var list []pkg
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
+	if len(list) < 10 {
+		t.Fatalf("go list found %d packages", len(list))
+	}
+	return list
+}
+
+// ours is what each package may import of ours. Imports point to the leaves:
+// what is not listed imports nothing of ours.
+var ours = map[string][]string{
+	"cmd/stoker":        {"*"},
+	"cmd/internal/shop": {"store/private"},
+	"cmd/internal/show": {"store"},
+	"scheduler":         {"jobs", "store"},
+	"worker":            {"jobs", "store", "store/cache", "store/encode"},
+	"store/postgres":    {"jobs", "store", "store/encode"},
+	"store/encode":      {"store"},
+	"store/cache":       {"jobs", "store"},
+	"store/storetest":   {"jobs", "store", "store/private"},
+	"web":               {"jobs", "store"},
+}
+
+// theirs is who alone may import what moves data, besides tests' helpers.
+var theirs = map[string][]string{
+	"github.com/jackc/pgx/":         {"store/postgres", "store/storetest"},
+	"github.com/redis/go-redis/":    {"store/cache", "worker", "cmd/stoker"},
+	"github.com/robfig/cron/":       {"jobs"},
+	"github.com/hibiken/asynqmon":   {"web"},
+	"github.com/alicebob/miniredis": {"cmd/stoker"},
+	"testing":                       {"store/storetest"},
+}
+
+func TestImportsPointToTheLeaves(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, path := range p.Imports {
+			if why := forbidden(p.name(), path); why != "" {
+				t.Errorf("%s imports %s: %s", p.name(), path, why)
+			}
+		}
+	}
+}
+
+// The rule must be able to refuse.
+func TestImportRulesRefuse(t *testing.T) {
+	for _, bad := range [][2]string{
+		{"scheduler", module + "worker"},
+		{"worker", module + "scheduler"},
+		{"jobs", module + "store"},
+		{"store", module + "jobs"},
+		{"web", module + "store/postgres"},
+		{"worker", "github.com/jackc/pgx/v5"},
+		{"scheduler", "github.com/redis/go-redis/v9"},
+		{"web", module + "store/storetest"},
+	} {
+		if forbidden(bad[0], bad[1]) == "" {
+			t.Errorf("%s may import %s", bad[0], bad[1])
+		}
+	}
+}
+
+// forbidden says why from may not import path; empty: it may.
+func forbidden(from, path string) string {
+	if name, is := strings.CutPrefix(path, module); is {
+		if name == "store/storetest" {
+			return "only tests stand on storetest"
+		}
+		if allowed := ours[from]; !slices.Contains(allowed, name) && !slices.Contains(allowed, "*") {
+			return "not one of " + strings.Join(allowed, ", ")
+		}
+		return ""
+	}
+	for prefix, allowed := range theirs {
+		if (path == prefix || prefix != "testing" && strings.HasPrefix(path, prefix)) && !slices.Contains(allowed, from) {
+			return "only " + strings.Join(allowed, ", ") + " may"
+		}
+	}
+	return ""
+}
+
+func TestEveryPackageIsDocumented(t *testing.T) {
+	for _, p := range packages(t) {
+		docs := 0
+		for _, file := range p.GoFiles {
+			f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.PackageClauseOnly|parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.Doc != nil {
+				docs++
+			}
+		}
+		if docs != 1 {
+			t.Errorf("%s has %d package comments, want 1", p.name(), docs)
+		}
+	}
+}
