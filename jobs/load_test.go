@@ -140,8 +140,35 @@ func TestExampleSpecIsRight(t *testing.T) {
 	if len(spec.Warnings) > 0 {
 		t.Errorf("warnings:\n%v", spec.Warnings)
 	}
-	if len(spec.Jobs) != 3 || len(spec.Jobs[0].Watch) != 4 {
-		t.Errorf("the example has lost jobs or watches:\n%s", describe(spec))
+	if len(spec.Jobs) != 3 || spec.Changes.Source != SourceNone {
+		t.Errorf("the example has lost jobs, or run would refuse it:\n%s", describe(spec))
+	}
+}
+
+// The example's watch block waits for the change feed as a comment: it must be
+// right on the day it is uncommented.
+func TestExampleWatchBlockIsRight(t *testing.T) {
+	example, err := os.ReadFile(filepath.Join("..", "deploy", "stoker.example.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, found := strings.Cut(string(example), "    #watch:\n")
+	block, after, ended := strings.Cut(rest, "\n\n")
+	if !found || !ended {
+		t.Fatal("the example has lost its watch block")
+	}
+	block = "    watch:\n" + strings.ReplaceAll("\n"+block, "\n    #", "\n    ") + "\n\n"
+	text := strings.Replace(before, "source: none", "source: wal", 1) + block + after
+	file := filepath.Join(t.TempDir(), "stoker.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	spec, err := Load(file, environment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(spec.Warnings) > 0 || len(spec.Jobs) != 3 || len(spec.Jobs[0].Watch) != 4 {
+		t.Errorf("uncommented, the example has lost jobs or watches, or warns:\n%s", describe(spec))
 	}
 }
 

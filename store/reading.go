@@ -1,11 +1,14 @@
 package store
 
+import "time"
+
 // Reading is the rows of one snapshot. It is valid inside the function that
 // receives it.
 type Reading struct {
-	Snapshot string   // pg_current_snapshot() of the transaction
-	Columns  []Column // of each row
-	Keys     []int    // the columns that fill the job's key template, by its order
-	Given    []Row    // of a refresh: the asked keys' columns, as Postgres reads the given values
+	Begun    time.Time // when the database was asked, by our clock
+	Snapshot string    // pg_current_snapshot() of the transaction
+	Columns  []Column  // of each row
+	Keys     []int     // the columns that fill the job's key template, by its order
+	Given    []Row     // of a refresh: the asked keys' columns, as Postgres reads the given values
 	Rows     Rows
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -65,7 +64,7 @@ func writeError(b *store.Batch, cmds []redis.Cmder, err error) error {
 		err = fmt.Errorf("write key %s: %w", b.Entry(i).Key, cmd.Err())
 		break
 	}
-	if strings.Contains(err.Error(), "OOM ") {
+	if redis.IsOOMError(err) {
 		return fmt.Errorf("%w (redis is full: raise maxmemory, or choose an eviction policy for the cache)", err)
 	}
 	return err

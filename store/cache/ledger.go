@@ -58,6 +58,9 @@ func (l *Ledger) Add(ctx context.Context, r store.Record) error {
 
 // Runs returns the last n records of a job, newest first.
 func (l *Ledger) Runs(ctx context.Context, job string, n int) ([]store.Record, error) {
+	if n <= 0 {
+		return nil, nil // LRANGE would read an end of -1 as the last one
+	}
 	texts, err := l.c.LRange(ctx, key("runs", job), 0, int64(n)-1).Result()
 	if err != nil {
 		return nil, fmt.Errorf("read the runs of %s: %w", job, err)

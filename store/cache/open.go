@@ -7,7 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,6 +25,9 @@ func Open(secret jobs.Secret) (redis.UniversalClient, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
 		return nil, errors.New("the redis URL does not parse (write redis://host:6379/0)") // err would print it
+	}
+	if astray(u) {
+		return nil, errors.New("the redis URL has an @ where none belongs; in a password write / as %2F, ? as %3F, # as %23 and @ as %40") // the URL would print a part of it
 	}
 	q := u.Query()
 	switch {
@@ -44,6 +49,16 @@ func Open(secret jobs.Secret) (redis.UniversalClient, error) {
 		return nil, fmt.Errorf("redis URL %s: %w", secret.Redacted(), err)
 	}
 	return redis.NewClient(o), nil
+}
+
+// astray reports whether some of a user and password lie where neither the
+// parser nor Redacted looks for them: after a special character in the password
+// that is not escaped, or in the address of another node.
+func astray(u *url.URL) bool {
+	at := func(s string) bool { return strings.Contains(s, "@") }
+	q := u.Query()
+	return at(u.Fragment) || at(u.Path) && u.Scheme != "unix" ||
+		slices.ContainsFunc(q["addr"], at) || slices.ContainsFunc(slices.Collect(maps.Keys(q)), at)
 }
 
 // Info is what Stoker must know of a Redis before it relies on it.

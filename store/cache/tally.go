@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -12,18 +11,19 @@ import (
 	"github.com/stokerhq/stoker/store"
 )
 
+// missedScript keeps, beside the count, up to which tick it goes. One script, so
+// that an answer that was lost can be asked for again.
+var missedScript = redis.NewScript(`if tonumber(ARGV[1]) <= tonumber(redis.call('HGET', KEYS[1], 'missed_until') or 0) then return 0 end
+redis.call('HSET', KEYS[1], 'missed_until', ARGV[1])
+return redis.call('HINCRBY', KEYS[1], 'missed', ARGV[2])`)
+
 // Missed counts n ticks, up to the one due at last, that came too late or could
 // not be enqueued in time. Replicas that tell of the same ticks are heard once.
 func (l *Ledger) Missed(ctx context.Context, job string, last time.Time, n int64) error {
-	told := key("missed", job) + "@" + strconv.FormatInt(last.Unix(), 10)
-	err := l.c.SetArgs(ctx, told, n, redis.SetArgs{Mode: "NX", TTL: 10 * time.Minute}).Err()
-	if errors.Is(err, redis.Nil) {
-		return nil
-	}
-	if err != nil {
+	if err := missedScript.Run(ctx, l.c, []string{key("tally", job)}, last.Unix(), n).Err(); err != nil {
 		return fmt.Errorf("count missed ticks of %s: %w", job, err)
 	}
-	return l.count(ctx, job, "missed", n)
+	return nil
 }
 
 // Skipped counts a tick that came while the last run was still going.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -119,6 +120,7 @@ type reading struct {
 	refresh bool // the keys as Postgres reads them come before the rows
 	load    bool // the rows of the job come last
 	offset  int  // of the job's query in the statement that loads
+	begun   time.Time
 	fn      func(*store.Reading) error
 }
 
@@ -127,6 +129,7 @@ type reading struct {
 func transact(ctx context.Context, c *pgconn.PgConn, b *pgconn.Batch, r reading) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	r.begun = time.Now()
 	mrr := c.ExecBatch(ctx, b)
 	err := r.consume(mrr)
 	if _, answered := errors.AsType[*pgconn.PgError](err); err != nil && !answered && !errors.Is(err, errShapeChanged) {
@@ -146,7 +149,7 @@ func transact(ctx context.Context, c *pgconn.PgConn, b *pgconn.Batch, r reading)
 
 // consume walks through the batch's results in the order begin queued them.
 func (r reading) consume(mrr *pgconn.MultiResultReader) error {
-	out := &store.Reading{Columns: r.plan.columns, Keys: r.plan.keys}
+	out := &store.Reading{Begun: r.begun, Columns: r.plan.columns, Keys: r.plan.keys}
 	if _, err := r.next(mrr, noPosition); err != nil { // BEGIN
 		return err
 	}

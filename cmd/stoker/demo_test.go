@@ -1,0 +1,102 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The demo starts, its page answers, keys are there, and it ends clean.
+func TestDemo(t *testing.T) {
+	for _, kind := range []string{"server", "embedded"} {
+		t.Run(kind, func(t *testing.T) {
+			dir := t.TempDir()
+			for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
+				if err := os.Chmod(d, 0o755); err != nil { // the servers' user walks in here
+					t.Fatal(err)
+				}
+			}
+			begin := time.Now()
+			d := start(t, map[string]string{"TMPDIR": dir}, "demo", "--redis", kind, "--listen", freeAddress(t))
+			var page, port string
+			eventually(t, time.Minute, "the demo is up", func() (bool, error) {
+				m := regexp.MustCompile(`status page +(\S+)`).FindStringSubmatch(d.log.String())
+				r := regexp.MustCompile(`redis-cli -p (\d+) GET product:42`).FindStringSubmatch(d.log.String())
+				if m == nil || r == nil {
+					return false, nil
+				}
+				page, port = m[1], r[1]
+				status, _, err := get(t, page+"readyz")
+				return status == http.StatusOK, err
+			})
+			c := client(t, "redis://127.0.0.1:"+port+"/0")
+			for key, want := range map[string]string{
+				"product:42":       `^\{"id":42,"sku":"SKU-000042","name":"Lamp No. 42","price":\d+\.\d\d,"stock":\d+,"tags":\["tag3","sale"\],"attributes":\{"grams": 714, "colour": "red"\},"category":"cat-3","updated_at":"[0-9T:.+-]+"\}$`,
+				"offers:cat-3":     `^\[\{"category":"cat-3","id":\d+,`,
+				"price:SKU-000042": `^\d+\.\d\d$`,
+				"shop:front-page":  `^\{"orders":\d+,"turnover":[0-9.]+,"best_sellers":\[`,
+			} {
+				eventually(t, 30*time.Second, key+" is warm", func() (bool, error) {
+					v, err := c.Get(t.Context(), key).Result()
+					if err == nil && !regexp.MustCompile(want).MatchString(v) {
+						t.Fatalf("%s is %s", key, v)
+					}
+					return err == nil, err
+				})
+				if ttl := c.TTL(t.Context(), key).Val(); ttl <= 0 || ttl > 10*time.Minute {
+					t.Errorf("%s lives for %s", key, ttl)
+				}
+			}
+			t.Logf("up and warm after %s", time.Since(begin))
+			for path, want := range map[string]string{"": "front-page", "queues/": "<html", "api/v1/jobs": "offers"} {
+				if status, body, err := get(t, page+path); err != nil || status != http.StatusOK || !strings.Contains(body, want) {
+					t.Errorf("%s: %d %v", path, status, err)
+				}
+			}
+			eventually(t, 20*time.Second, "it says what is warm", func() (bool, error) {
+				return regexp.MustCompile(`\d+ keys warm \(product 100% .*[1-9]\d* loaded again`).MatchString(d.log.String()), nil
+			})
+			children := childrenOf(t, d.cmd.Process.Pid)
+			if want := map[string]int{"server": 3, "embedded": 2}[kind]; len(children) < want {
+				t.Errorf("%d child processes, want at least %d: postgres, psql and redis", len(children), want)
+			}
+			if status := d.stop(os.Interrupt); status != 0 {
+				t.Errorf("status %d", status)
+			}
+			for _, pid := range children {
+				eventually(t, 5*time.Second, "no process is left", func() (bool, error) { return gone(pid), nil })
+			}
+			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+				t.Errorf("files left: %v %v", left, err)
+			}
+		})
+	}
+}
+
+// childrenOf lists the processes that a process started; none where there is no
+// /proc.
+func childrenOf(t *testing.T, parent int) (pids []int) {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range stats {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		// pid (name) state ppid ...; the name may hold anything.
+		fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if err == nil && fields[1] == strconv.Itoa(parent) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}

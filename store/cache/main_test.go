@@ -1,0 +1,111 @@
+package cache_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/private"
+	"github.com/stokerhq/stoker/store/storetest"
+)
+
+func TestMain(m *testing.M) {
+	redis.SetLogger(silent{}) // it repeats what errors say
+	storetest.Main(m)
+}
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
+// client opens a URL as the commands do.
+func client(t testing.TB, url string) redis.UniversalClient {
+	t.Helper()
+	c, err := cache.Open(jobs.NewSecret(url))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// newCache returns a cache in an empty logical database, and a client to look
+// into it as an API node does.
+func newCache(t testing.TB) (*cache.Cache, redis.UniversalClient) {
+	t.Helper()
+	c := client(t, storetest.Redis(t))
+	return cache.New(c), c
+}
+
+// ownRedis starts a server for one test that changes or kills it.
+func ownRedis(t *testing.T, args ...string) *private.Redis {
+	t.Helper()
+	r, err := private.StartRedis(t.Context(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// batch makes a batch of entries.
+func batch(all ...store.Entry) *store.Batch {
+	var b store.Batch
+	for _, e := range all {
+		keyAt := len(b.Buf)
+		b.Buf = append(b.Buf, e.Key...)
+		valueAt := len(b.Buf)
+		b.Buf = append(b.Buf, e.Value...)
+		b.Add(keyAt, valueAt, e.TTL)
+	}
+	return &b
+}
+
+func entry(key, value string, ttl time.Duration) store.Entry {
+	return store.Entry{Key: []byte(key), Value: []byte(value), TTL: ttl}
+}
+
+func arm(t testing.TB, c *cache.Cache) cache.Armed {
+	t.Helper()
+	a, err := c.Arm(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// pass makes time pass for every key of a database that expires, without waiting
+// for it: what has less than d left is gone, the rest has d less.
+func pass(t testing.TB, c redis.UniversalClient) func(time.Duration) {
+	return func(d time.Duration) {
+		t.Helper()
+		ctx := context.Background()
+		keys, err := c.Keys(ctx, "*").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range keys {
+			left, err := c.PTTL(ctx, k).Result()
+			switch {
+			case err != nil:
+			case left <= 0: // -1: does not expire
+			case left <= d:
+				err = c.Del(ctx, k).Err()
+			default:
+				err = c.PExpire(ctx, k, left-d).Err()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
