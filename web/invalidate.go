@@ -106,8 +106,10 @@ func (b invalidateBody) check() error {
 	return nil
 }
 
-// keysFit asks the KeyChecker, and answers the request itself when it says no or
-// cannot tell.
+// keysFit asks the KeyChecker, and answers the request itself when the keys or
+// the job's query are wrong. When the database cannot be asked, the keys are
+// taken: the worker finds out, and an invalidation must not be lost because the
+// database is away for a moment.
 func (s *Server) keysFit(w http.ResponseWriter, r *http.Request, job *jobs.Job, keys []jobs.Key) bool {
 	if s.cfg.KeyChecker == nil || len(keys) == 0 {
 		return true
@@ -120,9 +122,12 @@ func (s *Server) keysFit(w http.ResponseWriter, r *http.Request, job *jobs.Job, 
 		s.refuse(w, r, http.StatusBadRequest, err.Error()+": nothing was enqueued, correct the value and send it again")
 		return false
 	}
-	s.log.Error("keys were not checked", "job", job.Name, "err", s.mask.text(err.Error()))
-	s.refuse(w, r, http.StatusServiceUnavailable, "the keys could not be checked, so nothing was enqueued; try again: "+err.Error())
-	return false
+	s.log.Warn("keys were not checked", "job", job.Name, "err", s.mask.text(err.Error()))
+	if store.Permanent(err) {
+		s.refuse(w, r, http.StatusServiceUnavailable, "the keys could not be checked, so nothing was enqueued: "+err.Error())
+		return false
+	}
+	return true
 }
 
 // invalidations turns a body into the tasks that do it.

@@ -29,6 +29,9 @@ func (a *app) statusCmd() *cobra.Command {
 				return err
 			}
 			defer s.close()
+			if err := s.queueC.Ping(cmd.Context()).Err(); err != nil {
+				return fmt.Errorf("reach redis at %s: %w", spec.Redis.QueueURL.Redacted(), err) // once, not for each job
+			}
 			list, err := web.Collect(cmd.Context(), spec, s.ledger, s.sampler(), time.Now())
 			if err != nil {
 				return err

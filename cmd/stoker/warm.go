@@ -77,9 +77,14 @@ func (a *app) with(wait, local bool, do func(*runner) error) error {
 	return errors.Join(do(&runner{app: a, spec: spec, servers: s, wait: wait, local: local, log: log}), s.close())
 }
 
+// worker does runs and refreshes in this process. The command says itself how
+// they end, so the worker's own lines are heard only when asked for.
 func (r *runner) worker() *worker.Worker {
-	return worker.New(r.spec, r.servers.source, r.servers.cache, r.servers.ledger, worker.NewMetrics(prometheus.NewRegistry()), r.log)
+	return worker.New(r.spec, r.servers.source, r.servers.cache, r.servers.ledger, worker.NewMetrics(prometheus.NewRegistry()), r.app.log(silent))
 }
+
+// silent is above every level.
+const silent = slog.Level(100)
 
 // runs runs the jobs, or removes their keysets, one after the other; one that
 // fails does not keep the next from its turn.
