@@ -28,6 +28,10 @@ const (
 	// it, and lets who waits for a task see its end.
 	retention = 10 * time.Minute
 
+	// refreshRetention is for who waits alone: at a thousand invalidations a
+	// second, each minute of it costs Redis some 50 MB.
+	refreshRetention = time.Minute
+
 	runRetries     = 3
 	refreshRetries = 8 // nobody asks again for an invalidation
 )
@@ -74,7 +78,7 @@ func newRefresh(i Invalidation) (*asynq.Task, error) {
 		return nil, err
 	}
 	return newTask(TypeRefresh, marshal(i), asynq.Queue(QueueRefresh),
-		asynq.Timeout(refreshLimit), asynq.Retention(retention), asynq.MaxRetry(refreshRetries)), nil
+		asynq.Timeout(refreshLimit), asynq.Retention(refreshRetention), asynq.MaxRetry(refreshRetries)), nil
 }
 
 // ParseRun reads the payload of a run task. The error is for good: no retry

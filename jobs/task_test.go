@@ -63,7 +63,8 @@ func TestTasksCarryTheirOptions(t *testing.T) {
 			if tt.id != "" && got.ID != tt.id {
 				t.Errorf("ID %q, want %q", got.ID, tt.id)
 			}
-			if got.Type != tt.typ || got.Queue != tt.queue || got.Timeout != tt.timeout || got.MaxRetry != tt.retries || got.Retention != 10*time.Minute {
+			retention := map[string]time.Duration{QueueRun: 10 * time.Minute, QueueRefresh: time.Minute}[tt.queue]
+			if got.Type != tt.typ || got.Queue != tt.queue || got.Timeout != tt.timeout || got.MaxRetry != tt.retries || got.Retention != retention {
 				t.Errorf("got %s in %s, timeout %v, retries %d, retention %v", got.Type, got.Queue, got.Timeout, got.MaxRetry, got.Retention)
 			}
 			if made, ok := EnqueuedAt(asynq.NewTaskWithHeaders(got.Type, nil, got.Headers)); !ok || time.Since(made).Abs() > time.Hour {

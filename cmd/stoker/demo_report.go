@@ -90,6 +90,6 @@ func (r *reporter) line(list []web.JobStatus) string {
 			parts[i] += " (" + f.Message + ")"
 		}
 	}
-	return fmt.Sprintf("%s  %d keys warm (%s) | shop changed %d rows, %d keys said to be out of date, %d loaded again",
+	return fmt.Sprintf("%s  %d keys warm: %s | %d rows changed, %d keys out of date, %d loaded again",
 		time.Now().Format(time.TimeOnly), keys, strings.Join(parts, ", "), r.shop.Changes.Load(), r.said.Load(), refreshed)
 }
