@@ -7,7 +7,7 @@ COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 LDFLAGS = -s -w -X main.release=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench lint vuln fuzz go servers
+.PHONY: help build demo test bench lint vuln fuzz go servers compiler
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ build: go ## the binary: bin/stoker
 demo: build servers ## see it work: a shop on private throw-away servers, until Ctrl-C
 	@exec bin/stoker demo
 
-test: lint servers ## vet, staticcheck, and every test with the race detector, on private servers
+test: lint servers compiler ## vet, staticcheck, and every test with the race detector, on private servers
 	$(GO) test -race -timeout 9m ./...
 
 bench: go servers ## benchmarks; BENCH=pattern chooses, OUT=file keeps them for benchstat
@@ -40,7 +40,10 @@ fuzz: go servers ## each fuzz test for FUZZTIME (30s)
 	done
 
 go:
-	@command -v $(GO) >/dev/null || { echo "Go 1.26 or newer is needed: https://go.dev/dl/" >&2; exit 1; }
+	@command -v $(GO) >/dev/null || { echo "Go 1.26 or newer is needed: see https://go.dev/dl/" >&2; exit 1; }
 
 servers:
 	@deploy/dev/install.sh
+
+compiler:
+	@deploy/dev/install.sh cc

@@ -1,22 +1,26 @@
 #!/bin/sh
-# Installs the server programs that the demo and the tests start for themselves.
-# Does nothing where they are there. On Debian and Ubuntu as root it uses
-# apt-get; elsewhere it says what to install. No server is started by this.
+# Installs the server programs that the demo and the tests start for themselves,
+# and with the argument "cc" the C compiler that the race detector needs. Does
+# nothing where they are there. On Debian and Ubuntu as root it uses apt-get;
+# elsewhere it says what to install. No server is started by this.
 set -eu
 
 have_postgres() { command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; }
 have_redis() { command -v redis-server >/dev/null 2>&1 || command -v valkey-server >/dev/null 2>&1; }
 
+have_cc() { command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1; }
+
 missing=""
 have_postgres || missing="$missing postgresql"
 have_redis || missing="$missing redis-server"
+[ "${1:-}" != cc ] || have_cc || missing="$missing gcc libc6-dev"
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" != 0 ]; then
 	echo "Missing:$missing. Please install:" >&2
 	echo "  Debian, Ubuntu:  sudo apt-get install$missing" >&2
-	echo "  macOS:           brew install postgresql redis" >&2
-	echo "  Fedora:          sudo dnf install postgresql-server redis" >&2
+	echo "  macOS:           brew install postgresql redis; xcode-select --install" >&2
+	echo "  Fedora:          sudo dnf install postgresql-server redis gcc" >&2
 	exit 1
 fi
 
