@@ -1,6 +1,10 @@
 package scheduler
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stokerhq/stoker/jobs"
+)
 
 // Metrics counts what the scheduler does, by job.
 type Metrics struct {
@@ -18,5 +22,15 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		due:    counter("stoker_ticks_due_total", "Ticks that came due in this process."),
 		missed: counter("stoker_ticks_missed_total", "Ticks that came too late or could not be enqueued before the next one."),
 		failed: counter("stoker_enqueue_failures_total", "Attempts to enqueue a tick that failed and were tried again."),
+	}
+}
+
+// begin shows every job's counters from the start: Prometheus sees no increase in
+// a counter that appears at 1, and the first missed tick would raise no alert.
+func (m *Metrics) begin(list []*jobs.Job) {
+	for _, c := range []*prometheus.CounterVec{m.due, m.missed, m.failed} {
+		for _, job := range list {
+			c.WithLabelValues(job.Name)
+		}
 	}
 }

@@ -26,6 +26,7 @@ type Enqueuer interface {
 // Ledger knows what has been run, and counts what was missed.
 type Ledger interface {
 	LastComplete(ctx context.Context, job string) (store.Record, bool, error)
+	Runs(ctx context.Context, job string, n int) ([]store.Record, error) // newest first
 	Missed(ctx context.Context, job string, last time.Time, n int64) error
 }
 
@@ -40,6 +41,7 @@ type Scheduler struct {
 
 // New returns a scheduler of the given jobs.
 func New(list []*jobs.Job, q Enqueuer, l Ledger, m *Metrics, log *slog.Logger) *Scheduler {
+	m.begin(list)
 	return &Scheduler{jobs: list, queue: q, ledger: l, metrics: m, log: log}
 }
 
@@ -60,12 +62,18 @@ func (s *Scheduler) follow(ctx context.Context, job *jobs.Job) {
 	if job.Schedule == nil {
 		return
 	}
+	var untold missing
 	for due, passed := range ticks(ctx, job.Schedule, start) {
+		s.metrics.due.WithLabelValues(job.Name).Add(float64(1 + passed))
 		if passed > 0 {
-			s.late(ctx, job, due, passed)
+			s.late(ctx, job, due, passed, &untold)
 		}
-		s.metrics.due.WithLabelValues(job.Name).Inc()
-		s.tick(ctx, job, due)
+		switch {
+		case s.tick(ctx, job, due):
+			s.tell(ctx, job, &untold)
+		case ctx.Err() == nil:
+			s.missed(job, due, 1, &untold)
+		}
 	}
 }
 
@@ -90,14 +98,11 @@ func (s *Scheduler) catchUp(ctx context.Context, job *jobs.Job, now time.Time) {
 }
 
 // tick enqueues the tick's task, until that succeeds or the next tick is due and
-// makes this one stale.
-func (s *Scheduler) tick(ctx context.Context, job *jobs.Job, due time.Time) {
-	ok := s.persist(ctx, job, due, job.Schedule.Next(due), func(ctx context.Context) error {
+// makes this one stale. It reports whether it succeeded.
+func (s *Scheduler) tick(ctx context.Context, job *jobs.Job, due time.Time) bool {
+	return s.persist(ctx, job, due, job.Schedule.Next(due), func(ctx context.Context) error {
 		return s.enqueue(ctx, job, due, jobs.CauseTick)
 	})
-	if !ok && ctx.Err() == nil {
-		s.missed(ctx, job, due, 1)
-	}
 }
 
 // enqueue puts one tick on the queue. A conflict of names is success: another
@@ -145,23 +150,78 @@ func (s *Scheduler) persist(ctx context.Context, job *jobs.Job, due, until time.
 	}
 }
 
-// late counts the ticks before due that passed while this process slept, unless
-// a run has completed since: then another replica saw to them.
-func (s *Scheduler) late(ctx context.Context, job *jobs.Job, due time.Time, passed int64) {
-	last, ok, err := s.ledger.LastComplete(ctx, job.Name)
-	if err != nil {
-		s.log.Warn("cannot tell whether passed ticks were missed", jobs.LogJob, job.Name, jobs.LogErr, err)
-	}
-	if before, found := job.Schedule.Prev(due.Add(-time.Second)); ok && found && !last.Start.Before(before) {
-		return
-	}
-	s.missed(ctx, job, due, passed)
+// missing is n missed ticks, up to the one due at last, that the ledger was not
+// told of yet: what makes ticks be missed is mostly a Redis that does not answer,
+// and the ledger lies there too.
+type missing struct {
+	last time.Time
+	n    int64
 }
 
-func (s *Scheduler) missed(ctx context.Context, job *jobs.Job, due time.Time, n int64) {
-	s.metrics.missed.WithLabelValues(job.Name).Add(float64(n))
-	s.log.Error("ticks missed", jobs.LogJob, job.Name, jobs.LogDue, due, "ticks", n)
-	if err := s.ledger.Missed(ctx, job.Name, due, n); err != nil {
-		s.log.Warn("missed ticks were not counted", jobs.LogJob, job.Name, jobs.LogErr, err)
+// late counts the ticks before due that passed while this process slept, but for
+// those that another replica saw to.
+func (s *Scheduler) late(ctx context.Context, job *jobs.Job, due time.Time, passed int64, m *missing) {
+	before, ok := job.Schedule.Prev(due.Add(-time.Second))
+	if !ok {
+		return
 	}
+	n, err := s.uncovered(ctx, job, missing{before, passed})
+	if err != nil {
+		s.log.Warn("cannot tell whether passed ticks were missed", jobs.LogJob, job.Name, jobs.LogErr, err)
+		n = passed
+	}
+	if n > 0 {
+		s.missed(job, before, n, m)
+	}
+}
+
+func (s *Scheduler) missed(job *jobs.Job, last time.Time, n int64, m *missing) {
+	s.metrics.missed.WithLabelValues(job.Name).Add(float64(n))
+	s.log.Error("ticks missed", jobs.LogJob, job.Name, jobs.LogDue, last, "ticks", n)
+	m.last, m.n = last, m.n+n
+}
+
+// tell tells the ledger what was missed, now that Redis takes tasks again. If it
+// was away for this replica alone, the others have seen to it.
+func (s *Scheduler) tell(ctx context.Context, job *jobs.Job, m *missing) {
+	if m.n == 0 {
+		return
+	}
+	n, err := s.uncovered(ctx, job, *m)
+	if err == nil && n > 0 {
+		err = s.ledger.Missed(ctx, job.Name, m.last, n)
+	}
+	if err != nil {
+		s.log.Warn("missed ticks were not counted; the next tick tries again", jobs.LogJob, job.Name, jobs.LogErr, err)
+		return
+	}
+	*m = missing{}
+}
+
+// lookBack is how many runs are looked at for one that covers missed ticks.
+const lookBack = 100
+
+// uncovered counts those of the missed ticks that came after the last complete
+// run began. A run that began when the next tick was due covers none: it is what
+// makes the missed ones up.
+func (s *Scheduler) uncovered(ctx context.Context, job *jobs.Job, m missing) (int64, error) {
+	runs, err := s.ledger.Runs(ctx, job.Name, lookBack)
+	if err != nil {
+		return 0, err
+	}
+	next := job.Schedule.Next(m.last)
+	for _, r := range runs {
+		if r.State == store.StateOK && !r.Removal && r.Start.Before(next) {
+			return between(job.Schedule, r.Start, next, m.n), nil
+		}
+	}
+	return m.n, nil
+}
+
+// between counts the ticks after one time and before another, up to limit.
+func between(schedule *jobs.Schedule, after, before time.Time, limit int64) (n int64) {
+	for tick := schedule.Next(after); n < limit && !tick.IsZero() && tick.Before(before); tick = schedule.Next(tick) {
+		n++
+	}
+	return n
 }
