@@ -37,7 +37,7 @@ func (s *shaper) addToGroup(row store.Row) error {
 		if err := s.closeGroup(); err != nil {
 			return err
 		}
-		if err := g.begin(s.batch, key); err != nil {
+		if err := s.openGroup(key); err != nil {
 			return err
 		}
 	case g.size == 0:
@@ -46,14 +46,15 @@ func (s *shaper) addToGroup(row store.Row) error {
 	return s.grow(row)
 }
 
-// begin opens the value of a key that was not there before.
-func (g *group) begin(b *store.Batch, key []byte) error {
+// openGroup begins the value of a key that was not there before.
+func (s *shaper) openGroup(key []byte) error {
+	g, b := &s.group, s.batch
 	if g.seen == nil {
 		g.seen, g.seed = make(map[uint64]struct{}), maphash.MakeSeed()
 	}
 	print := maphash.Bytes(g.seed, key)
 	if _, back := g.seen[print]; back {
-		return fmt.Errorf("key %s comes back after other keys: the rows of one key must follow one another (ORDER BY the key columns first)", key)
+		return s.refuse("key %s comes back after other keys: the rows of one key must follow one another (ORDER BY the key columns first)", key)
 	}
 	g.seen[print] = struct{}{}
 	g.open, g.size, g.keyAt = true, 0, len(b.Buf)
@@ -104,7 +105,7 @@ func (s *shaper) closeGroup() error {
 // rows job with a constant key and no rows has the value [].
 func (s *shaper) finish(rows int64) error {
 	if s.job.Value == jobs.ValueRows && len(s.keys) == 0 && rows == 0 {
-		if err := s.group.begin(s.batch, s.job.Key.Append(nil, s.text)); err != nil {
+		if err := s.openGroup(s.job.Key.Append(nil, s.text)); err != nil {
 			return err
 		}
 	}

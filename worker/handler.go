@@ -56,14 +56,17 @@ func (w *Worker) begin(ctx context.Context, id string, t jobs.Run) (release func
 			return nil, "a run that began after this tick was due has completed", w.skip(ctx, id, t)
 		}
 	}
-	release, ok, err := w.hold(ctx, t.Job, id)
-	switch {
-	case err != nil || ok:
-		return release, "", err
-	case t.Cause == jobs.CauseTick:
-		return nil, "the last run is still going", w.skip(ctx, id, t)
+	for {
+		release, ok, err := w.hold(ctx, t.Job, id)
+		switch {
+		case err != nil || ok:
+			return release, "", err
+		case t.Cause == jobs.CauseTick:
+			return nil, "the last run is still going", w.skip(ctx, id, t)
+		case !lastTry(ctx):
+			return nil, "", errBusy
+		}
 	}
-	return nil, "", errBusy
 }
 
 // skip counts a tick that is not run.

@@ -44,6 +44,20 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 }
 
+// begin shows every job's counters from the start: Prometheus sees no increase in
+// a counter that appears at 1, and the first failure would raise no alert.
+func (m *Metrics) begin(list []*jobs.Job) {
+	for _, job := range list {
+		for _, c := range []*prometheus.CounterVec{m.keys, m.bytes, m.removed, m.oversized, m.skipped} {
+			c.WithLabelValues(job.Name)
+		}
+		for _, state := range []store.State{store.StateOK, store.StateFailed, store.StateInterrupted} {
+			m.runs.WithLabelValues(job.Name, string(state))
+			m.refreshes.WithLabelValues(job.Name, string(state))
+		}
+	}
+}
+
 // observeRun tells of a run's end in metrics and in one line of log.
 func (w *Worker) observeRun(rec store.Record, err error) {
 	m, job := w.metrics, rec.Job
@@ -54,9 +68,12 @@ func (w *Worker) observeRun(rec store.Record, err error) {
 	m.oversized.WithLabelValues(job).Add(float64(rec.Oversized))
 	m.runTime.WithLabelValues(job).Observe(rec.End.Sub(rec.Start).Seconds())
 	m.databaseTime.WithLabelValues(job).Observe(rec.Database.Seconds())
-	attrs := []any{jobs.LogJob, job, jobs.LogDue, rec.Due, jobs.LogTask, rec.ID, jobs.LogCause, rec.Cause,
+	attrs := []any{jobs.LogJob, job, jobs.LogTask, rec.ID, jobs.LogCause, rec.Cause,
 		"rows", rec.Rows, "keys", rec.Keys, "bytes", rec.Bytes, "removed", rec.Removed, "null_keys", rec.NullKeys, "oversized", rec.Oversized,
 		"took", rec.End.Sub(rec.Start), "database", rec.Database, "snapshot", rec.Snapshot}
+	if !rec.Due.IsZero() {
+		attrs = append(attrs, jobs.LogDue, rec.Due)
+	}
 	switch {
 	case rec.State == store.StateInterrupted:
 		w.log.Info("run interrupted", append(attrs, jobs.LogErr, err)...)
@@ -83,6 +100,7 @@ func (w *Worker) observeRefresh(ctx context.Context, id string, asked int, out R
 	m.keys.WithLabelValues(job).Add(float64(out.Keys))
 	m.bytes.WithLabelValues(job).Add(float64(out.Bytes))
 	m.removed.WithLabelValues(job).Add(float64(out.Removed))
+	m.oversized.WithLabelValues(job).Add(float64(out.Oversized))
 	m.refreshTime.WithLabelValues(job).Observe(out.Took.Seconds())
 	attrs := []any{jobs.LogJob, job, jobs.LogTask, id, "asked", asked, "keys", out.Keys, "removed", out.Removed, "took", out.Took}
 	if state == store.StateInterrupted {

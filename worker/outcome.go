@@ -44,6 +44,14 @@ func isFailure(err error) bool {
 	return err != nil && !errors.Is(err, ErrStopping) && !errors.Is(err, errBusy)
 }
 
+// lastTry reports whether the task has no retry left. Asynq then archives it
+// for any error, also for one that uses up no retry.
+func lastTry(ctx context.Context) bool {
+	done, ok1 := asynq.GetRetryCount(ctx)
+	most, ok2 := asynq.GetMaxRetry(ctx)
+	return ok1 && ok2 && done >= most
+}
+
 // retryDelay is short: the database may be back in a second, and until then keys
 // grow old. n is how often the task has failed already.
 func retryDelay(n int, err error, _ *asynq.Task) time.Duration {
@@ -61,6 +69,12 @@ func retryDelay(n int, err error, _ *asynq.Task) time.Duration {
 // closed. Asynq's own context ends only after its grace period.
 func stoppable(ctx context.Context, stop <-chan struct{}) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	select {
+	case <-stop: // a task that was taken meanwhile is not begun
+		cancel(ErrStopping)
+		return ctx, func() {}
+	default:
+	}
 	go func() {
 		select {
 		case <-stop:

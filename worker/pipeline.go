@@ -43,24 +43,38 @@ func newPipeline(ctx context.Context, w write) *pipeline {
 	return p
 }
 
-// writer writes batches until there are no more. A batch that was begun is
-// ended even if the run is stopped meanwhile.
+// writer writes batches until there are no more, or the run has ended. A batch
+// that was begun is ended even if the run is stopped meanwhile.
 func (p *pipeline) writer(w write) error {
-	for b := range p.full {
-		if p.ctx.Err() != nil {
+	for {
+		select {
+		case <-p.ctx.Done():
 			return context.Cause(p.ctx)
+		case b, more := <-p.full:
+			if !more {
+				return nil
+			}
+			if err := p.write(w, b); err != nil {
+				return err
+			}
 		}
-		ctx, cancel := afterwards(p.ctx)
-		keys, err := w(ctx, b)
-		cancel()
-		if err != nil {
-			return err
-		}
-		p.keys.Add(keys)
-		p.bytes.Add(int64(b.Size()))
-		b.Reset()
-		p.free <- b
 	}
+}
+
+func (p *pipeline) write(w write, b *store.Batch) error {
+	if p.ctx.Err() != nil {
+		return context.Cause(p.ctx)
+	}
+	ctx, cancel := afterwards(p.ctx)
+	defer cancel()
+	keys, err := w(ctx, b)
+	if err != nil {
+		return err
+	}
+	p.keys.Add(keys)
+	p.bytes.Add(int64(b.Size()))
+	b.Reset()
+	p.free <- b
 	return nil
 }
 

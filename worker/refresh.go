@@ -12,13 +12,14 @@ import (
 
 // Refreshed is what a refresh did.
 type Refreshed struct {
-	Job      string        `json:"job"`
-	Keys     int64         `json:"keys"`    // written
-	Removed  int64         `json:"removed"` // that were there and have no row, or were to be dropped
-	Bytes    int64         `json:"bytes"`
-	Snapshot string        `json:"snapshot,omitempty"`
-	Took     time.Duration `json:"took_ns"`
-	Warning  string        `json:"warning,omitempty"` // the first oversized key, which was removed
+	Job       string        `json:"job"`
+	Keys      int64         `json:"keys"`                // written
+	Removed   int64         `json:"removed"`             // that were there and have no row, or were to be dropped
+	Oversized int64         `json:"oversized,omitempty"` // not written: over max_value_bytes
+	Bytes     int64         `json:"bytes"`
+	Snapshot  string        `json:"snapshot,omitempty"`
+	Took      time.Duration `json:"took_ns"`
+	Warning   string        `json:"warning,omitempty"` // the first oversized key, which was removed
 }
 
 // Refresh re-loads exactly the named keys through the job's own query, writes
@@ -84,7 +85,7 @@ func (f *refresh) do(ctx context.Context) error {
 			return err
 		}
 	}
-	f.out.Warning = s.tooLarge
+	f.out.Oversized, f.out.Warning = s.oversized, s.tooLarge
 	gone = without(gone, f.written)
 	f.out.Removed, err = f.w.cache.Remove(ctx, f.armed, gone)
 	return err

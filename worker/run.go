@@ -57,8 +57,7 @@ func (r *run) do(ctx context.Context) error {
 		target = remover(r.w.cache, armed)
 	}
 	err = r.w.source.Run(ctx, r.job, func(reading *store.Reading) error {
-		begin := time.Now()
-		defer func() { r.rec.Database = time.Since(begin) }()
+		defer func() { r.rec.Database = time.Since(reading.Begun) }()
 		r.rec.Snapshot = reading.Snapshot
 		pipe := newPipeline(ctx, target)
 		r.pipe.Store(pipe)
@@ -73,6 +72,7 @@ func (r *run) pour(pipe *pipeline, reading *store.Reading) error {
 	if err != nil {
 		return err
 	}
+	s.bare = r.rec.Removal
 	err = s.pour(reading.Rows, r.rows.Store)
 	r.rec.NullKeys, r.rec.Oversized, r.rec.Warning = s.nullKeys, s.oversized, s.tooLarge
 	return err
@@ -86,6 +86,9 @@ func (r *run) explain(ctx context.Context, err error) error {
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
+	}
+	if _, named := errors.AsType[*rowError](err); named {
+		return err
 	}
 	if n := r.rows.Load(); n > 0 {
 		return fmt.Errorf("after row %d: %w", n, err)

@@ -19,6 +19,7 @@ import (
 type Server struct {
 	w         *Worker
 	client    redis.UniversalClient
+	pace      pace
 	runs      *asynq.Server
 	refreshes *asynq.Server
 
@@ -37,24 +38,32 @@ func Share(maxConnections int) Concurrency {
 	return Concurrency{Runs: runs, Refreshes: max(1, maxConnections-runs)}
 }
 
-// How often the queues are looked at. Asynq does not block on Redis: half of
-// this is what a task waits when nothing else is going on.
-const (
-	lookForRuns      = 100 * time.Millisecond
-	lookForRefreshes = 10 * time.Millisecond
-)
+// pace is how a Server spends time.
+type pace struct {
+	// How often the queues are looked at. Asynq does not block on Redis: half of
+	// this is what a task waits when nothing else is going on.
+	runs, refreshes time.Duration
 
-// stopGrace is how long a stopped server waits for its tasks. They end at once
-// but for the batch that is being written.
-const stopGrace = 10 * time.Second
+	grace    time.Duration // what a stopped server waits for its tasks; they end at once but for the batch that is being written
+	announce time.Duration // how often the queues are registered again
+}
+
+var usual = pace{
+	runs: 100 * time.Millisecond, refreshes: 10 * time.Millisecond,
+	grace: 10 * time.Second, announce: 10 * time.Second,
+}
 
 // NewServer prepares both Asynq servers on a client that is theirs alone (a
 // hook is added to it) and that the caller closes after Shutdown.
 func NewServer(w *Worker, client redis.UniversalClient, c Concurrency) *Server {
+	return newServer(w, client, c, usual)
+}
+
+func newServer(w *Worker, client redis.UniversalClient, c Concurrency, p pace) *Server {
 	client.AddHook(calm{})
-	s := &Server{w: w, client: client, stop: make(chan struct{})}
-	s.runs = asynq.NewServerFromRedisClient(client, s.config(jobs.QueueRun, c.Runs, lookForRuns))
-	s.refreshes = asynq.NewServerFromRedisClient(client, s.config(jobs.QueueRefresh, c.Refreshes, lookForRefreshes))
+	s := &Server{w: w, client: client, pace: p, stop: make(chan struct{})}
+	s.runs = asynq.NewServerFromRedisClient(client, s.config(jobs.QueueRun, c.Runs, p.runs))
+	s.refreshes = asynq.NewServerFromRedisClient(client, s.config(jobs.QueueRefresh, c.Refreshes, p.refreshes))
 	return s
 }
 
@@ -64,7 +73,7 @@ func (s *Server) config(queue string, concurrency int, look time.Duration) asynq
 		Queues:                   map[string]int{queue: 1},
 		TaskCheckInterval:        look,
 		DelayedTaskCheckInterval: time.Second,
-		ShutdownTimeout:          stopGrace,
+		ShutdownTimeout:          s.pace.grace,
 		RetryDelayFunc:           retryDelay,
 		IsFailure:                isFailure,
 		Logger:                   asynqLog{s.w.log.With("queue", queue)},
@@ -90,9 +99,7 @@ func (s *Server) Start() error {
 // when they have.
 func (s *Server) Shutdown() {
 	s.stopOnce.Do(func() {
-		s.runs.Stop()
-		s.refreshes.Stop()
-		close(s.stop)
+		close(s.stop) // first: to stop taking tasks can mean to wait for a Redis that hangs
 		var both sync.WaitGroup
 		both.Go(s.runs.Shutdown)
 		both.Go(s.refreshes.Shutdown)
@@ -110,24 +117,27 @@ func (s *Server) handler(queue, typ string, do func(context.Context, *asynq.Task
 		if at, ok := jobs.EnqueuedAt(task); ok {
 			s.w.metrics.observeWait(queue, at)
 		}
-		ctx, cancel := stoppable(ctx, s.stop)
+		stopped, cancel := stoppable(ctx, s.stop)
 		defer cancel()
-		err := do(ctx, task)
-		if err != nil && errors.Is(context.Cause(ctx), ErrStopping) {
-			return ErrStopping
+		err := context.Cause(stopped)
+		if err == nil {
+			err = do(stopped, task)
 		}
-		return err
+		if err == nil || !errors.Is(context.Cause(stopped), ErrStopping) {
+			return err
+		}
+		if lastTry(ctx) {
+			<-ctx.Done() // Asynq puts the task back by itself when the grace is over
+		}
+		return ErrStopping
 	})
 }
-
-// announceEvery is how often the queues are registered again.
-const announceEvery = 10 * time.Second
 
 // announce registers the queues with Asynq's tools, again and again: a client
 // does so once in its life, and after Redis lost its data the dashboard would
 // not find them.
 func (s *Server) announce() {
-	tick := time.NewTicker(announceEvery)
+	tick := time.NewTicker(s.pace.announce)
 	defer tick.Stop()
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -19,6 +20,7 @@ type shaper struct {
 	batch *store.Batch
 	send  func(*store.Batch) (*store.Batch, error) // takes a full batch, returns an empty one
 	fill  int                                      // keys at which a batch is full
+	bare  bool                                     // keys without values, for a removal
 
 	keys   []int           // the key template's columns in a row
 	texts  []encode.Append // their texts
@@ -85,7 +87,7 @@ func (s *shaper) values(r *store.Reading) (err error) {
 // add makes the row's entry; of a rows job, it adds the row to the entry that is
 // being built.
 func (s *shaper) add(row store.Row) error {
-	if s.job.Value == jobs.ValueRows {
+	if s.job.Value == jobs.ValueRows && !s.bare {
 		return s.addToGroup(row)
 	}
 	b := s.batch
@@ -95,6 +97,9 @@ func (s *shaper) add(row store.Row) error {
 		return err
 	}
 	valueAt := len(buf)
+	if s.bare {
+		return s.addBare(keyAt, buf)
+	}
 	if buf, err = s.value(buf, row); err != nil {
 		return fmt.Errorf("key %s: %w", buf[keyAt:valueAt], err)
 	}
@@ -105,6 +110,16 @@ func (s *shaper) add(row store.Row) error {
 		return nil
 	}
 	return s.entry(keyAt, valueAt)
+}
+
+// addBare makes an entry without a value. The rows of one key name it once.
+func (s *shaper) addBare(keyAt int, buf []byte) error {
+	b := s.batch
+	if n := b.Len(); n > 0 && bytes.Equal(b.Entry(n-1).Key, buf[keyAt:]) {
+		return nil
+	}
+	b.Buf = buf
+	return s.entry(keyAt, len(buf))
 }
 
 // A batch is handed on at this many keys or bytes, whichever comes first: what
@@ -134,11 +149,20 @@ func (s *shaper) pour(rows store.Rows, count func(n int64)) error {
 		n++
 		count(n)
 		if err := s.add(row); err != nil {
-			return fmt.Errorf("row %d: %w", n, err)
+			return &rowError{n, err}
 		}
 	}
 	return s.finish(n)
 }
+
+// rowError names the row that a reading could not go on with.
+type rowError struct {
+	n   int64
+	err error
+}
+
+func (e *rowError) Error() string { return fmt.Sprintf("row %d: %v", e.n, e.err) }
+func (e *rowError) Unwrap() error { return e.err }
 
 // value appends the value of a row.
 func (s *shaper) value(dst []byte, row store.Row) ([]byte, error) {
@@ -161,13 +185,27 @@ func (s *shaper) key(dst []byte, row store.Row) (out []byte, ok bool, err error)
 	if s.textErr != nil {
 		return dst, false, fmt.Errorf("key of job %s: %w", s.job.Name, s.textErr)
 	}
-	switch key := out[len(dst):]; {
-	case len(key) == 0:
-		return dst, false, fmt.Errorf("the row's key is empty: give the key template a prefix")
-	case key[0] == '#':
-		return dst, false, fmt.Errorf("key %s begins with #, which is reserved: give the key template a prefix", key)
+	key := out[len(dst):]
+	if len(key) == 0 {
+		return dst, false, s.refuse("the row's key is empty: give the key template a prefix")
+	}
+	for _, ours := range reserved {
+		if bytes.HasPrefix(key, ours) {
+			return dst, false, s.refuse("key %s begins with %s, which is reserved: give the key template a prefix", key, ours)
+		}
 	}
 	return out, true, nil
+}
+
+// reserved is how no key of the user's may begin: with the mark of the book's
+// own fields, or as our records and Asynq's. A template that begins with a
+// column can come to any of them, whatever jobs checked of its text.
+var reserved = [][]byte{[]byte("#"), []byte("stoker:"), []byte("asynq:")}
+
+// refuse is an error that asking again does not mend: query and key template do
+// not go together.
+func (s *shaper) refuse(format string, args ...any) error {
+	return &store.ShapeError{Job: s.job.Name, Message: fmt.Sprintf(format, args...)}
 }
 
 // reject counts a value over the limit and remembers the first.

@@ -64,6 +64,7 @@ type Worker struct {
 
 // New returns a worker of the spec's jobs.
 func New(spec *jobs.Spec, s Source, c Cache, l Ledger, m *Metrics, log *slog.Logger) *Worker {
+	m.begin(spec.Jobs)
 	return &Worker{spec: spec, source: s, cache: c, ledger: l, metrics: m, log: log}
 }
 

@@ -20,6 +20,7 @@ import (
 
 // Open returns a client for a go-redis URL. It does not connect. A URL with
 // ?master_name= is a Sentinel's, one with ?addr= names more nodes of a cluster.
+// Commands end when their context does, also against a server that hangs.
 func Open(secret jobs.Secret) (redis.UniversalClient, error) {
 	raw := secret.Reveal()
 	u, err := url.Parse(raw)
@@ -36,18 +37,21 @@ func Open(secret jobs.Secret) (redis.UniversalClient, error) {
 		if err != nil {
 			return nil, fmt.Errorf("redis Sentinel URL %s: %w", secret.Redacted(), err)
 		}
+		o.ContextTimeoutEnabled = true
 		return redis.NewFailoverClient(o), nil
 	case q.Has("addr"):
 		o, err := redis.ParseClusterURL(raw)
 		if err != nil {
 			return nil, fmt.Errorf("redis Cluster URL %s: %w", secret.Redacted(), err)
 		}
+		o.ContextTimeoutEnabled = true
 		return redis.NewClusterClient(o), nil
 	}
 	o, err := redis.ParseURL(raw)
 	if err != nil {
 		return nil, fmt.Errorf("redis URL %s: %w", secret.Redacted(), err)
 	}
+	o.ContextTimeoutEnabled = true
 	return redis.NewClient(o), nil
 }
 
