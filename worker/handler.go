@@ -38,7 +38,7 @@ func (w *Worker) handleRun(ctx context.Context, task *asynq.Task) error {
 	defer release()
 	rec, err := w.Run(ctx, id, t, nil)
 	if err != nil {
-		return outcome(err)
+		return tickOutcome(ctx, t, outcome(err))
 	}
 	return w.leave(task, t.Job, RunResult{Record: rec})
 }

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"crypto/rand"
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
@@ -17,7 +18,8 @@ const (
 // hold takes the job's lease and keeps it until the returned function is called.
 // It reports false if a living worker has it. A holder that does not renew is
 // waited for, because it may have been killed: then the lease lapses.
-func (w *Worker) hold(ctx context.Context, job, holder string) (release func(), ok bool, err error) {
+func (w *Worker) hold(ctx context.Context, job, id string) (release func(), ok bool, err error) {
+	holder := id + "/" + rand.Text() // a task that was handed out twice has two holders
 	for {
 		ok, err := w.ledger.Lease(ctx, job, holder, leaseTTL)
 		if err != nil {
@@ -59,6 +61,23 @@ func (w *Worker) holderRenews(ctx context.Context, job string) (bool, error) {
 	}
 }
 
+func (w *Worker) tellLease(job string, lost bool, err error) {
+	if lost {
+		w.log.Warn("the lease of a run was lost; another run of the job may begin", jobs.LogJob, job, jobs.LogErr, err)
+		return
+	}
+	w.log.Info("the lease of a run is held again", jobs.LogJob, job)
+}
+
+// renew extends the lease, or takes it again if Redis has lost it.
+func (w *Worker) renew(ctx context.Context, job, holder string) (bool, error) {
+	ok, err := w.ledger.Renew(ctx, job, holder, leaseTTL)
+	if err != nil || ok {
+		return ok, err
+	}
+	return w.ledger.Lease(ctx, job, holder, leaseTTL)
+}
+
 // keepLease renews the lease until the returned function gives it back.
 func (w *Worker) keepLease(ctx context.Context, job, holder string) (release func()) {
 	renewing, cancel := context.WithCancel(ctx)
@@ -67,15 +86,17 @@ func (w *Worker) keepLease(ctx context.Context, job, holder string) (release fun
 		defer close(done)
 		tick := time.NewTicker(leaseEvery)
 		defer tick.Stop()
+		told := false
 		for {
 			select {
 			case <-renewing.Done():
 				return
 			case <-tick.C:
 			}
-			ok, err := w.ledger.Renew(renewing, job, holder, leaseTTL)
-			if renewing.Err() == nil && (err != nil || !ok) {
-				w.log.Warn("the lease of a run was lost; another run of the job may begin", jobs.LogJob, job, jobs.LogErr, err)
+			ok, err := w.renew(renewing, job, holder)
+			if lost := err != nil || !ok; lost != told && renewing.Err() == nil {
+				told = lost
+				w.tellLease(job, lost, err)
 			}
 		}
 	}()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 )
 
@@ -35,6 +36,18 @@ func outcome(err error) error {
 	_, unknown := errors.AsType[*UnknownJobError](err)
 	if unknown || store.Permanent(err) {
 		return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
+	}
+	return err
+}
+
+// tickOutcome drops a tick that has failed for good, where other tasks are
+// archived: the archive would keep the tick's name taken for months, and a
+// daemon that starts again, the mistake mended, could not make the tick up. The
+// reason is in the run's record.
+func tickOutcome(ctx context.Context, t jobs.Run, err error) error {
+	tick := t.Cause == jobs.CauseTick || t.Cause == jobs.CauseCatchUp
+	if tick && isFailure(err) && (errors.Is(err, asynq.SkipRetry) || lastTry(ctx)) {
+		return fmt.Errorf("%w: %w", err, asynq.RevokeTask)
 	}
 	return err
 }

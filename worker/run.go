@@ -21,6 +21,7 @@ type run struct {
 	pipe   atomic.Pointer[pipeline]
 	sample sample
 	watch  func(store.Progress) // told of progress as well; may be nil
+	mute   bool                 // it was said that progress cannot be published
 }
 
 // Run does what t asks, now and in this process, and returns its record. watch,
@@ -46,12 +47,11 @@ func (w *Worker) Run(ctx context.Context, id string, t jobs.Run, watch func(stor
 
 // do is the recipe: arm, read, encode, put.
 func (r *run) do(ctx context.Context) error {
-	stopTelling := r.tell(ctx)
-	defer stopTelling()
 	armed, err := r.w.cache.Arm(ctx)
 	if err != nil {
 		return err
 	}
+	defer r.tell(ctx)()
 	target := putter(r.w.cache, armed)
 	if r.rec.Removal {
 		target = remover(r.w.cache, armed)
@@ -135,10 +135,7 @@ const tellEvery = 250 * time.Millisecond
 
 // tell publishes progress until the returned function is called.
 func (r *run) tell(ctx context.Context) (stop func()) {
-	expected := int64(0)
-	if last, ok, err := r.w.ledger.LastComplete(ctx, r.job.Name); err == nil && ok {
-		expected = last.Rows // without it, progress merely has no percentage
-	}
+	expected := r.expected(ctx)
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -157,6 +154,25 @@ func (r *run) tell(ctx context.Context) (stop func()) {
 	return func() { cancel(); <-done }
 }
 
+// estimator is a Source that can guess how many rows a run will have.
+type estimator interface {
+	Estimate(ctx context.Context, job *jobs.Job) (rows int64, err error)
+}
+
+// expected is how many rows the last complete run had, or else the planner's
+// guess. 0 is unknown: progress merely has no percentage then.
+func (r *run) expected(ctx context.Context) int64 {
+	if last, ok, err := r.w.ledger.LastComplete(ctx, r.job.Name); err == nil && ok {
+		return last.Rows
+	}
+	if e, ok := r.w.source.(estimator); ok {
+		if rows, err := e.Estimate(ctx, r.job); err == nil {
+			return rows
+		}
+	}
+	return 0 // what is wrong with the ledger or the query, the run itself will tell
+}
+
 func (r *run) report(ctx context.Context, expected int64) {
 	p := store.Progress{ID: r.rec.ID, Job: r.job.Name, Start: r.rec.Start, Rows: r.rows.Load(), Expected: expected}
 	if pipe := r.pipe.Load(); pipe != nil {
@@ -165,7 +181,8 @@ func (r *run) report(ctx context.Context, expected int64) {
 	if r.watch != nil {
 		r.watch(p)
 	}
-	if err := r.w.ledger.Report(ctx, p); err != nil && ctx.Err() == nil {
+	if err := r.w.ledger.Report(ctx, p); err != nil && ctx.Err() == nil && !r.mute {
+		r.mute = true // once is enough: the next report comes in a moment
 		r.w.log.Warn("progress was not published", jobs.LogJob, r.job.Name, jobs.LogErr, err)
 	}
 }

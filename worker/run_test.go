@@ -194,7 +194,7 @@ func TestRunTellsOfItsProgress(t *testing.T) {
 			t.Errorf("run %d: told %d times in %.1f s", n, len(told), seconds)
 		}
 		for i, p := range told {
-			if p.ID != fmt.Sprint(n) || p.Expected != int64(n)*150 || i > 0 && (p.Rows < told[i-1].Rows || p.Keys < told[i-1].Keys) {
+			if p.ID != fmt.Sprint(n) || p.Expected == 0 || n > 0 && p.Expected != 150 || i > 0 && (p.Rows < told[i-1].Rows || p.Keys < told[i-1].Keys) {
 				t.Errorf("run %d: progress %d: %+v", n, i, p)
 			}
 		}

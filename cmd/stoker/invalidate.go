@@ -156,6 +156,7 @@ func add(sum *worker.Refreshed, out worker.Refreshed) {
 	sum.Job, sum.Snapshot = out.Job, out.Snapshot
 	sum.Keys += out.Keys
 	sum.Removed += out.Removed
+	sum.Oversized += out.Oversized
 	sum.Bytes += out.Bytes
 	sum.Took += out.Took
 	if sum.Warning == "" {

@@ -71,6 +71,20 @@ type Cost struct {
 	Refresh float64 // of one key
 }
 
+// Estimate is how many rows the planner expects of a run.
+func (s *Source) Estimate(ctx context.Context, job *jobs.Job) (rows int64, err error) {
+	err = s.with(ctx, func(c *pgx.Conn) error {
+		p, err := s.describe(ctx, c.PgConn(), job)
+		if err != nil {
+			return err
+		}
+		sql, offset := p.runSQL()
+		_, rows, err = explain(ctx, c, p, sql, offset, nil)
+		return err
+	})
+	return rows, err
+}
+
 // Explain has Postgres plan a run and a refresh of the job. The planner also
 // checks that we may read the tables.
 func (s *Source) Explain(ctx context.Context, job *jobs.Job) (cost Cost, err error) {

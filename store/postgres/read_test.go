@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -354,5 +355,40 @@ func TestSettingsOfTheRoleDoNotChangeAByte(t *testing.T) {
 	want := `{"id":1,"at":"2024-02-29T12:00:00+00:00","b":"\\xff","i":"1 day 02:00:00","r":[{"at":"2024-02-29T12:00:00+00:00"}]}`
 	if err != nil || rows[0] != want {
 		t.Errorf("got  %v, %v\nwant %s", rows, err, want)
+	}
+}
+
+// A rows job's refresh must keep the order of the query, which is the order in
+// the value, whatever the planner thinks of the keys.
+func TestRefreshOfSeveralColumnsKeepsTheOrder(t *testing.T) {
+	s, url := newShop(t)
+	storetest.Exec(t, url, "CREATE DOMAIN code AS text", "CREATE TABLE line (site code, sku varchar(10), n int)",
+		"INSERT INTO line SELECT 's' || i % 7, 'k' || i % 11, i FROM generate_series(1, 20000) i", "CREATE INDEX ON line (site, sku)", "ANALYZE line")
+	j := job(t, "SELECT * FROM line ORDER BY site, sku, n DESC", "line:{site}:{sku}")
+	j.Value = jobs.ValueRows
+	all, err := run(t, s, j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{1, 3, 40} {
+		var keys []jobs.Key
+		var want []string
+		for i := range n {
+			keys = append(keys, jobs.Key{"site": "s" + strconv.Itoa(i*5%7), "sku": "k" + strconv.Itoa(i*3%11)})
+		}
+		for _, row := range all {
+			for _, k := range keys {
+				if strings.HasPrefix(row, `{"site":"`+k["site"]+`","sku":"`+k["sku"]+`",`) {
+					want = append(want, row)
+				}
+			}
+		}
+		got, _, err := refresh(t, s, j, keys...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got, want) || len(got) < 200*n {
+			t.Errorf("%d keys: %d rows in another order or number than the query's %d", n, len(got), len(want))
+		}
 	}
 }

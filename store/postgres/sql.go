@@ -3,6 +3,8 @@ package postgres
 import (
 	"fmt"
 	"strings"
+
+	"github.com/stokerhq/stoker/jobs"
 )
 
 // alias names column i of the job's query inside our statements: its own name
@@ -54,11 +56,29 @@ func (p *plan) refreshSQL() (sql string, offset int) {
 	case 1:
 		return p.wrap(fmt.Sprintf("\nWHERE q.%s = ANY($1::%s[])", alias(p.keys[0]), p.casts[0]))
 	}
+	if p.job.Value == jobs.ValueRows {
+		return p.wrap(p.inOrder())
+	}
 	cols := make([]string, len(p.keys))
 	for i, k := range p.keys {
 		cols[i] = "q." + alias(k)
 	}
 	return p.wrap(fmt.Sprintf("\nWHERE (%s) IN (SELECT * FROM %s)", strings.Join(cols, ", "), p.unnest()))
+}
+
+// inOrder is the condition on several key columns for a rows job. A join with
+// the keys could hand out the rows in another order than the query's own, which
+// is the order in the value: so it is a filter. The first part can be pushed
+// down and use an index; the second leaves exactly the asked keys.
+func (p *plan) inOrder() string {
+	var near, cols, given []string
+	for i, k := range p.keys {
+		near = append(near, fmt.Sprintf("q.%s = ANY($%d::%s[])", alias(k), i+1, p.casts[i]))
+		cols = append(cols, fmt.Sprintf("q.%s::%s", alias(k), p.casts[i]))
+		given = append(given, "k."+alias(i))
+	}
+	return fmt.Sprintf("\nWHERE %s AND ROW(%s) = ANY ((SELECT array_agg(ROW(%s)) FROM %s)::record[])",
+		strings.Join(near, " AND "), strings.Join(cols, ", "), strings.Join(given, ", "), p.unnest())
 }
 
 func (p *plan) wrap(where string) (string, int) {
