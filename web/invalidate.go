@@ -2,12 +2,14 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/hibiken/asynq"
 
@@ -106,6 +108,9 @@ func (b invalidateBody) check() error {
 	return nil
 }
 
+// checkLimit is how long the database may take to say whether keys fit.
+const checkLimit = 5 * time.Second
+
 // keysFit asks the KeyChecker, and answers the request itself when the keys or
 // the job's query are wrong. When the database cannot be asked, the keys are
 // taken: the worker finds out, and an invalidation must not be lost because the
@@ -114,7 +119,9 @@ func (s *Server) keysFit(w http.ResponseWriter, r *http.Request, job *jobs.Job, 
 	if s.cfg.KeyChecker == nil || len(keys) == 0 {
 		return true
 	}
-	err := s.cfg.KeyChecker.CheckKeys(r.Context(), job, keys)
+	ctx, cancel := context.WithTimeout(r.Context(), checkLimit)
+	defer cancel()
+	err := s.cfg.KeyChecker.CheckKeys(ctx, job, keys)
 	if err == nil {
 		return true
 	}

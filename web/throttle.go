@@ -15,10 +15,11 @@ const (
 	ipv6GuesserLen = 64 // one customer has a whole /64 to guess from
 )
 
-// throttle slows the guessing of tokens. Only wrong guesses cost, and an address
-// that has spent its budget is not even compared, so that it learns nothing.
-// Sessions are signed and not guessed, so they pass by: nobody can lock out
-// someone who is logged in.
+// throttle answers for the guessing of tokens. Only wrong guesses cost, and who
+// has spent a budget of them is told to wait. The right token always passes:
+// behind a proxy everybody has one address, and nobody may lock out the others.
+// So it is the token's length that keeps it from being guessed; the throttle
+// makes guessing seen.
 type throttle struct {
 	mu       sync.Mutex
 	guessers map[string]*budget // by address
@@ -33,19 +34,19 @@ type budget struct {
 
 func newThrottle() *throttle { return &throttle{guessers: map[string]*budget{}} }
 
-// try compares a guess of remote, if remote has any left. The lock spans the
-// comparison, so that many guesses at once cannot spend the same budget.
+// try compares a guess of remote. The lock spans the comparison, so that many
+// guesses at once cannot spend the same budget.
 func (t *throttle) try(remote string, right func() bool) verdict {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
 	who := t.accountOf(guesser(remote), now)
 	b := t.guessers[who]
-	if b != nil && b.refill(now) < 1 {
-		return tooMany
-	}
 	if right() {
 		return allowed
+	}
+	if b != nil && b.refill(now) < 1 {
+		return tooMany
 	}
 	if b == nil {
 		b = &budget{left: guessBurst, at: now}

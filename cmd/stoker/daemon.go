@@ -191,7 +191,7 @@ func (d *daemon) startWorker() (stop func(), err error) {
 		return func() {}, nil
 	}
 	// Asynq has a client of its own: its hook must not slow down anybody else.
-	client, err := cache.Open(d.spec.Redis.QueueURL)
+	client, err := cache.OpenForAsynq(d.spec.Redis.QueueURL)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,11 @@ server, and a redis-server unless told otherwise.`,
 				return wrong("--redis is %q: give server or embedded", o.redis)
 			}
 			o.chosen = cmd.Flags().Changed("listen")
-			return a.demo(cmd.Context(), o)
+			err := a.demo(cmd.Context(), o)
+			if cmd.Context().Err() != nil && !errors.Is(err, errLeft) {
+				return nil // stopped while it started: what was cut off is no failure
+			}
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&o.redis, "redis", o.redis, "server: a private redis-server; embedded: one inside this process")
@@ -58,12 +62,12 @@ func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeRedis()) }()
+	defer func() { err = errors.Join(err, left(closeRedis())) }()
 	server, err := private.StartPostgres(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, server.Close()) }()
+	defer func() { err = errors.Join(err, left(server.Close())) }()
 	a.tell("filling a shop of %d products ...", shop.Products)
 	s, err := shop.Open(ctx, server)
 	if err != nil {
@@ -83,6 +87,16 @@ func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
 	}
 	a.tell(welcome, time.Since(begun).Seconds(), listen, listen, cli)
 	return a.demoRuns(ctx, d, s)
+}
+
+// errLeft: something of the demo could not be removed.
+var errLeft = errors.New("the demo left something behind")
+
+func left(err error) error {
+	if err != nil {
+		return fmt.Errorf("%w: %w", errLeft, err)
+	}
+	return nil
 }
 
 const welcome = `up after %.0f seconds

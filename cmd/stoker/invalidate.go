@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/hibiken/asynq"
 	"github.com/spf13/cobra"
@@ -80,10 +81,16 @@ func parseKeyArgs(job *jobs.Job, args []string) ([]jobs.Key, error) {
 	return keys, nil
 }
 
+// checkLimit is how long the database may take to say whether values fit. It may
+// be busy, or a table locked: the invalidation must not wait for that.
+const checkLimit = 5 * time.Second
+
 // invalidate refreshes or removes the named keys. Values that do not fit their
 // column are refused before anything is done, if the database can be asked.
 func (r *runner) invalidate(ctx context.Context, job *jobs.Job, keys []jobs.Key, remove bool) error {
-	err := r.servers.source.CheckKeys(ctx, job, keys)
+	asking, cancel := context.WithTimeout(ctx, checkLimit)
+	err := r.servers.source.CheckKeys(asking, job, keys)
+	cancel()
 	if _, misfit := errors.AsType[*store.KeyValueError](err); misfit {
 		return usageError{err}
 	}

@@ -17,6 +17,7 @@ type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	lookup         func(string) (string, bool) // environment variables
+	unhandle       func()                      // gives signals back their default; nil: they are not ours
 }
 
 // Exit statuses.
@@ -97,7 +98,7 @@ and writes each result under its key with a TTL, so that API nodes just GET.`,
   stoker invalidate product id=42    these rows changed: load their keys again`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := a.level(slog.LevelInfo); err != nil {
 				return err
 			}
@@ -105,6 +106,7 @@ and writes each result under its key with a TTL, so that API nodes just GET.`,
 				return wrong("--log-format is %q: give text or json", a.logFormat)
 			}
 			a.started = true
+			a.heedSecondSignal(cmd)
 			return nil
 		},
 	}
@@ -115,6 +117,15 @@ and writes each result under its key with a TTL, so that API nodes just GET.`,
 	f.StringVar(&a.logFormat, "log-format", "text", "text or json")
 	root.AddCommand(a.runCmd(), a.checkCmd(), a.warmCmd(), a.invalidateCmd(), a.previewCmd(), a.statusCmd(), a.demoCmd(), a.versionCmd())
 	return root
+}
+
+// heedSecondSignal: the first signal stops in order; with the default handling
+// restored, a second one ends the process at once. But not the demo, which would
+// leave its servers' files behind: it ends by itself in a moment.
+func (a *app) heedSecondSignal(cmd *cobra.Command) {
+	if a.unhandle != nil && cmd.Name() != "demo" {
+		context.AfterFunc(cmd.Context(), a.unhandle)
+	}
 }
 
 // spec loads the spec file.

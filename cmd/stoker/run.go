@@ -1,12 +1,43 @@
 package main
 
 import (
+	"context"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 )
+
+// stopLimit is how long the daemon may take to stop: less than the 30 seconds
+// after which an orchestrator kills it without a word.
+const stopLimit = 25 * time.Second
+
+// watchdog ends a process that does not stop in time, because a server hangs. It
+// is called off by the function it returns.
+func (a *app) watchdog(ctx context.Context, log *slog.Logger) (callOff func()) {
+	var timer *time.Timer
+	var mu sync.Mutex
+	stop := context.AfterFunc(ctx, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		timer = time.AfterFunc(stopLimit, func() {
+			log.Error("stopping took too long; leaving now, tasks in hand are taken up by other workers", "limit", stopLimit)
+			os.Exit(exitFailed)
+		})
+	})
+	return func() {
+		stop()
+		mu.Lock()
+		defer mu.Unlock()
+		if timer != nil {
+			timer.Stop()
+		}
+	}
+}
 
 func (a *app) runCmd() *cobra.Command {
 	var roles []string
@@ -40,6 +71,7 @@ the queue.`,
 			if err != nil {
 				return err
 			}
+			defer a.watchdog(cmd.Context(), log)()
 			return d.run(cmd.Context())
 		},
 	}

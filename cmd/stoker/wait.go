@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -26,8 +27,8 @@ type waiter struct {
 const (
 	lookEvery = 100 * time.Millisecond
 
-	// unheard is how long a task may lie untouched, while workers have time for
-	// it, before we say that none listens.
+	// unheard is how long a task may lie untouched before we ask whether anybody
+	// listens: an idle worker takes it within a tenth of a second.
 	unheard = 3 * time.Second
 )
 
@@ -48,7 +49,7 @@ func (w *waiter) wait(ctx context.Context, job string, task *asynq.TaskInfo) ([]
 		case asynq.TaskStateCompleted:
 			return info.Result, nil
 		case asynq.TaskStateArchived:
-			return nil, errors.New(info.LastErr)
+			return nil, errors.New(strings.TrimSuffix(info.LastErr, ": "+asynq.SkipRetry.Error()))
 		case asynq.TaskStateRetry:
 			if why := info.LastErr + "; it will be tried again"; why != noted {
 				noted = why
@@ -75,23 +76,22 @@ func (w *waiter) wait(ctx context.Context, job string, task *asynq.TaskInfo) ([]
 	}
 }
 
-// heard reports an error when no worker that listens to the queue has a hand
-// free and yet leaves our task lying: it is none, or one that died.
+// heard reports an error when nobody takes tasks from the queue: no worker is
+// registered, or one is but does nothing, though our task lies there. What is
+// registered outlives a worker that was killed by some ten seconds.
 func (w *waiter) heard(queue string) error {
 	servers, err := w.inspector.Servers()
 	if err != nil {
 		return fmt.Errorf("look for workers: %w", err)
 	}
-	busy := 0
-	for _, s := range servers {
-		if _, listens := s.Queues[queue]; listens && s.Status == "active" {
-			if len(s.ActiveWorkers) >= s.Concurrency {
-				busy++
-			}
-		}
+	info, err := w.inspector.GetQueueInfo(queue)
+	if err != nil {
+		return fmt.Errorf("look at queue %s: %w", queue, err)
 	}
-	if busy > 0 {
-		return nil
+	for _, s := range servers {
+		if _, listens := s.Queues[queue]; listens && s.Status == "active" && info.Active > 0 {
+			return nil // busy
+		}
 	}
 	return fmt.Errorf("no worker is listening on queue %s: start `stoker run`, or use --local; the task stays queued until a worker comes", queue)
 }

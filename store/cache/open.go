@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -22,6 +23,24 @@ import (
 // ?master_name= is a Sentinel's, one with ?addr= names more nodes of a cluster.
 // Commands end when their context does, also against a server that hangs.
 func Open(secret jobs.Secret) (redis.UniversalClient, error) {
+	return open(secret, patience{})
+}
+
+// OpenForAsynq is Open for the client of an Asynq server, whose commands have no
+// deadline of their own: one that is not answered soon must fail, or it holds up
+// heartbeats and the end of the process.
+func OpenForAsynq(secret jobs.Secret) (redis.UniversalClient, error) {
+	return open(secret, patience{read: 2 * time.Second, retries: 1})
+}
+
+// patience is how long a client waits for an answer, and how often it asks
+// again. The zero value is go-redis' own.
+type patience struct {
+	read    time.Duration
+	retries int
+}
+
+func open(secret jobs.Secret, p patience) (redis.UniversalClient, error) {
 	raw := secret.Reveal()
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -37,22 +56,33 @@ func Open(secret jobs.Secret) (redis.UniversalClient, error) {
 		if err != nil {
 			return nil, fmt.Errorf("redis Sentinel URL %s: %w", secret.Redacted(), err)
 		}
-		o.ContextTimeoutEnabled = true
+		p.apply(&o.ReadTimeout, &o.MaxRetries, &o.ContextTimeoutEnabled)
 		return redis.NewFailoverClient(o), nil
 	case q.Has("addr"):
 		o, err := redis.ParseClusterURL(raw)
 		if err != nil {
 			return nil, fmt.Errorf("redis Cluster URL %s: %w", secret.Redacted(), err)
 		}
-		o.ContextTimeoutEnabled = true
+		p.apply(&o.ReadTimeout, &o.MaxRetries, &o.ContextTimeoutEnabled)
 		return redis.NewClusterClient(o), nil
 	}
 	o, err := redis.ParseURL(raw)
 	if err != nil {
 		return nil, fmt.Errorf("redis URL %s: %w", secret.Redacted(), err)
 	}
-	o.ContextTimeoutEnabled = true
+	p.apply(&o.ReadTimeout, &o.MaxRetries, &o.ContextTimeoutEnabled)
 	return redis.NewClient(o), nil
+}
+
+// apply sets what the URL itself leaves open.
+func (p patience) apply(read *time.Duration, retries *int, heedContext *bool) {
+	*heedContext = true
+	if *read == 0 {
+		*read = p.read
+	}
+	if *retries == 0 {
+		*retries = p.retries
+	}
 }
 
 // astray reports whether some of a user and password lie where neither the

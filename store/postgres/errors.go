@@ -15,7 +15,6 @@ import (
 // SQLSTATEs that are acted upon.
 const (
 	stateFeatureNotSupported = "0A000" // also: cached plan must not change result type
-	stateNoSuchStatement     = "26000" // a pooler gave us another server connection
 	stateQueryCanceled       = "57014"
 )
 
@@ -68,8 +67,7 @@ func stalePlan(err error) bool {
 	if !ok {
 		return false
 	}
-	return pe.Code == stateNoSuchStatement ||
-		pe.Code == stateFeatureNotSupported && strings.Contains(pe.Message, "cached plan")
+	return pe.Code == stateFeatureNotSupported && strings.Contains(pe.Message, "cached plan")
 }
 
 // errShapeChanged: between planning and reading, the query began to return other

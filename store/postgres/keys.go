@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -58,7 +56,7 @@ func (s *Source) Keys(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn fu
 		if len(p.keys) > 0 {
 			b.ExecParams(p.givenSQL(), params, nil, nil, binary)
 		}
-		err = transact(ctx, c, b, reading{plan: p, refresh: true, fn: fn})
+		err = transact(ctx, c, b, reading{plan: p, asked: keys, fn: fn})
 		if isValueError(err) {
 			return blame(ctx, c, p, keys, err)
 		}
@@ -76,11 +74,11 @@ func isValueError(err error) bool {
 // value fits, the query itself failed on a row, and cause is returned.
 func blame(ctx context.Context, c *pgconn.PgConn, p *plan, keys []jobs.Key, cause error) error {
 	for i, name := range p.job.Key.Columns() {
-		sql := "SELECT $1::" + p.casts[i]
+		sql := "SELECT $1::" + p.loose[i]
 		for _, k := range keys {
 			err := c.ExecParams(ctx, sql, [][]byte{[]byte(k[name])}, nil, nil, nil).Read().Err
 			if pe, ok := errors.AsType[*pgconn.PgError](err); ok && isValueError(err) {
-				return &store.KeyValueError{Job: p.job.Name, Column: name, Type: p.casts[i], Value: k[name], Message: pe.Message}
+				return p.misfit(i, k, pe.Message)
 			}
 			if err != nil {
 				return fmt.Errorf("check the key values of job %s: %w", p.job.Name, err)
@@ -90,9 +88,8 @@ func blame(ctx context.Context, c *pgconn.PgConn, p *plan, keys []jobs.Key, caus
 	return cause
 }
 
-// statementName names a prepared statement by its text, so that a changed spec
-// never meets an old statement.
-func statementName(sql string) string {
-	sum := sha256.Sum256([]byte(sql))
-	return "stoker_" + hex.EncodeToString(sum[:12])
+// misfit blames the value that a key has for the i-th column of its template.
+func (p *plan) misfit(i int, key jobs.Key, why string) error {
+	name := p.job.Key.Columns()[i]
+	return &store.KeyValueError{Job: p.job.Name, Column: name, Type: p.casts[i], Value: key[name], Message: why}
 }

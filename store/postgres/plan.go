@@ -13,13 +13,8 @@ import (
 	"github.com/stokerhq/stoker/store/encode"
 )
 
-// OIDs and modifiers that plans speak of.
-const (
-	oidJSON    = 114
-	oidBpchar  = 1042
-	oidVarchar = 1043
-	oidVarbit  = 1562
-)
+// oidJSON is the type that Postgres converts columns to for us.
+const oidJSON = 114
 
 // plan is what is known of a job's query before it runs: the columns it
 // returns, and the SQL that returns them in wire formats that encode reads.
@@ -28,13 +23,23 @@ type plan struct {
 	fields  []pgconn.FieldDescription // as the job's query returns them
 	columns []store.Column            // as readings return them: json where Postgres converts
 	keys    []int                     // columns of the key template, by its order
-	casts   []string                  // SQL types to cast given key values to, by the same order
+	casts   []string                  // SQL types of these columns, by the same order
+	loose   []string                  // the same types without a length or precision, which would cut a given value
 	convert bool                      // some column is turned into JSON by Postgres
 }
 
 // describe asks Postgres what the job's query returns. It prepares the query as
-// it stands, so that a mistake in it is located in the user's own text.
-func (s *Source) describe(ctx context.Context, c *pgconn.PgConn, job *jobs.Job) (*plan, error) {
+// it stands, so that a mistake in it is located in the user's own text, and under
+// the settings of a reading, because literals are read when a query is parsed.
+func (s *Source) describe(ctx context.Context, c *pgconn.PgConn, job *jobs.Job) (p *plan, err error) {
+	if err := c.ExecBatch(ctx, s.begin()).Close(); err != nil {
+		return nil, queryError(job, err, noPosition)
+	}
+	defer func() {
+		if rerr := rollback(ctx, c, job); err == nil {
+			err = rerr
+		}
+	}()
 	sd, err := c.Prepare(ctx, "", job.Query, nil)
 	if err != nil {
 		return nil, queryError(job, err, 0)
@@ -45,7 +50,7 @@ func (s *Source) describe(ctx context.Context, c *pgconn.PgConn, job *jobs.Job) 
 	if old := s.plan(job.Name); old != nil && old.job == job && slices.EqualFunc(old.fields, sd.Fields, sameField) {
 		return old, nil
 	}
-	p := &plan{job: job, fields: slices.Clone(sd.Fields)}
+	p = &plan{job: job, fields: slices.Clone(sd.Fields)}
 	if err := p.name(ctx, c); err != nil {
 		return nil, err
 	}
@@ -86,13 +91,10 @@ func (p *plan) name(ctx context.Context, c *pgconn.PgConn) error {
 	if res.Err != nil {
 		return fmt.Errorf("name the column types of job %s: %w", p.job.Name, res.Err)
 	}
-	casts := make([]string, len(p.fields))
+	casts, loose := make([]string, len(p.fields)), make([]string, len(p.fields))
 	for i, f := range p.fields {
 		col := store.Column{Name: f.Name, OID: f.DataTypeOID, Type: string(res.Rows[i][0])}
-		casts[i] = col.Type
-		if f.DataTypeOID == oidVarchar || f.DataTypeOID == oidVarbit {
-			casts[i] = string(res.Rows[i][1]) // a length would silently cut a given value
-		}
+		casts[i], loose[i] = col.Type, string(res.Rows[i][1])
 		if _, fast := encode.ForOID(f.DataTypeOID); !fast {
 			col.OID, p.convert = oidJSON, true
 		}
@@ -102,7 +104,7 @@ func (p *plan) name(ctx context.Context, c *pgconn.PgConn) error {
 		i := slices.IndexFunc(p.columns, func(c store.Column) bool { return c.Name == name })
 		p.keys = append(p.keys, i)
 		if i >= 0 {
-			p.casts = append(p.casts, casts[i])
+			p.casts, p.loose = append(p.casts, casts[i]), append(p.loose, loose[i])
 		}
 	}
 	return nil

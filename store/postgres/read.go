@@ -42,7 +42,7 @@ func (s *Source) Refresh(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn
 			if err != nil {
 				return err
 			}
-			err = s.refresh(ctx, c, p, keys, fn)
+			err = s.refresh(ctx, c.PgConn(), p, keys, fn)
 			if stalePlan(err) {
 				s.forget(job.Name)
 			}
@@ -64,27 +64,20 @@ func (s *Source) refreshPlan(ctx context.Context, c *pgconn.PgConn, job *jobs.Jo
 	return s.describe(ctx, c, job)
 }
 
-func (s *Source) refresh(ctx context.Context, c *pgx.Conn, p *plan, keys []jobs.Key, fn func(*store.Reading) error) error {
+func (s *Source) refresh(ctx context.Context, c *pgconn.PgConn, p *plan, keys []jobs.Key, fn func(*store.Reading) error) error {
 	params, err := p.params(keys)
 	if err != nil {
 		return err
 	}
 	sql, offset := p.refreshSQL()
-	// pgx keeps the statement with the connection: prepared once, not each time.
-	sd, err := c.Prepare(ctx, statementName(sql), sql)
-	if err != nil {
-		return queryError(p.job, err, offset)
-	}
 	b := s.begin()
 	if len(p.keys) > 0 {
 		b.ExecParams(p.givenSQL(), params, nil, nil, binary)
 	}
-	b.ExecPrepared(sd.Name, params, nil, binary)
-	err = transact(ctx, c.PgConn(), b, reading{plan: p, refresh: true, load: true, offset: offset, fn: fn})
-	if stalePlan(err) {
-		err = errors.Join(err, c.Deallocate(ctx, sd.Name))
-	}
-	return err
+	// Not a prepared statement: Postgres reads the literals of a query when it
+	// parses it, under the settings of that moment, and keeps 'today' for good.
+	b.ExecParams(sql, params, nil, nil, binary)
+	return transact(ctx, c, b, reading{plan: p, asked: keys, load: true, offset: offset, fn: fn})
 }
 
 // retryStale runs read and, if the plan it used turned out to be stale, once
@@ -116,12 +109,12 @@ const snapshotSQL = `SELECT pg_current_snapshot()::text, set_config('timezone', 
 
 // reading is how the answers of a batch are to be understood.
 type reading struct {
-	plan    *plan
-	refresh bool // the keys as Postgres reads them come before the rows
-	load    bool // the rows of the job come last
-	offset  int  // of the job's query in the statement that loads
-	begun   time.Time
-	fn      func(*store.Reading) error
+	plan   *plan
+	asked  []jobs.Key // the keys as Postgres reads them come before the rows; nil: none were asked for
+	load   bool       // the rows of the job come last
+	offset int        // of the job's query in the statement that loads
+	begun  time.Time
+	fn     func(*store.Reading) error
 }
 
 // transact sends the batch, hands its rows to r.fn and ends the transaction.
@@ -129,22 +122,38 @@ type reading struct {
 func transact(ctx context.Context, c *pgconn.PgConn, b *pgconn.Batch, r reading) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	b.ExecParams("ROLLBACK", nil, nil, nil, nil) // on the heels of the rows: no round trip of its own
 	r.begun = time.Now()
 	mrr := c.ExecBatch(ctx, b)
 	err := r.consume(mrr)
-	if _, answered := errors.AsType[*pgconn.PgError](err); err != nil && !answered && !errors.Is(err, errShapeChanged) {
+	if err != nil && !atItsEnd(err) {
 		cancel() // fn wants no more rows: have Postgres stop, the connection goes with it
 	}
 	if cerr := mrr.Close(); err == nil && cerr != nil {
 		err = queryError(r.plan.job, cerr, r.offset)
 	}
-	if c.IsClosed() {
-		return err
-	}
-	if _, rerr := c.Exec(ctx, "ROLLBACK").ReadAll(); err == nil && rerr != nil {
-		err = fmt.Errorf("end the transaction of job %s: %w", r.plan.job.Name, rerr)
+	if rerr := rollback(ctx, c, r.plan.job); err == nil {
+		err = rerr
 	}
 	return err
+}
+
+// atItsEnd reports whether the batch is over, or nearly, in spite of err.
+func atItsEnd(err error) bool {
+	_, answered := errors.AsType[*pgconn.PgError](err)
+	_, misfit := errors.AsType[*store.KeyValueError](err)
+	return answered || misfit || errors.Is(err, errShapeChanged)
+}
+
+// rollback ends a transaction that is still open on a living connection.
+func rollback(ctx context.Context, c *pgconn.PgConn, job *jobs.Job) error {
+	if c.IsClosed() || c.TxStatus() == 'I' {
+		return nil
+	}
+	if _, err := c.Exec(ctx, "ROLLBACK").ReadAll(); err != nil {
+		return fmt.Errorf("end the transaction of job %s: %w", job.Name, err)
+	}
+	return nil
 }
 
 // consume walks through the batch's results in the order begin queued them.
@@ -158,7 +167,7 @@ func (r reading) consume(mrr *pgconn.MultiResultReader) error {
 		return err
 	}
 	out.Snapshot = string(snap[0][0])
-	if r.refresh {
+	if r.asked != nil {
 		if out.Given, err = r.given(mrr); err != nil {
 			return err
 		}
@@ -177,12 +186,26 @@ func (r reading) consume(mrr *pgconn.MultiResultReader) error {
 	return r.fn(out)
 }
 
-// given reads the asked keys; a constant key has no columns and is there once.
+// given reads the asked keys and holds each value against its column; a constant
+// key has no columns and is there once.
 func (r reading) given(mrr *pgconn.MultiResultReader) ([]store.Row, error) {
-	if len(r.plan.keys) == 0 {
+	n := len(r.plan.keys)
+	if n == 0 {
 		return []store.Row{{}}, nil
 	}
-	return r.all(mrr)
+	rows, err := r.all(mrr)
+	if err != nil {
+		return nil, err
+	}
+	for i, row := range rows {
+		for k, fits := range row[n:] {
+			if len(fits) != 1 || fits[0] == 0 {
+				return nil, r.plan.misfit(k, r.asked[i], "the type would cut or round it")
+			}
+		}
+		rows[i] = row[:n]
+	}
+	return rows, nil
 }
 
 // next moves on to the next statement's result.

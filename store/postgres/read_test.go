@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
@@ -259,6 +260,8 @@ func TestSchemaChangesAreMetWithAFreshPlan(t *testing.T) {
 			want(tc.before)
 			storetest.Exec(t, url, "ALTER TABLE "+table+" ALTER n TYPE text, ADD more bool DEFAULT true")
 			want(tc.after)
+			storetest.Exec(t, url, "ALTER TABLE "+table+" ADD one_more int")
+			want(strings.TrimSuffix(tc.after, "}") + `,"one_more":null}`)
 		})
 	}
 }
@@ -389,6 +392,79 @@ func TestRefreshOfSeveralColumnsKeepsTheOrder(t *testing.T) {
 		}
 		if !slices.Equal(got, want) || len(got) < 200*n {
 			t.Errorf("%d keys: %d rows in another order or number than the query's %d", n, len(got), len(want))
+		}
+	}
+}
+
+// A query's literals mean the same in a run and in a refresh, whatever the role's
+// own settings are, and 'now' means now. Broken by: a statement that is prepared
+// outside the transaction, or kept.
+func TestLiteralsMeanTheSameEachTime(t *testing.T) {
+	_, url := newShop(t)
+	database := url[strings.LastIndex(url, "/")+1 : strings.Index(url, "?")]
+	for _, setting := range []string{"timezone = 'America/New_York'", "datestyle = 'SQL, DMY'", "intervalstyle = 'iso_8601'"} {
+		storetest.Exec(t, url, "ALTER ROLE stoker IN DATABASE "+database+" SET "+setting)
+	}
+	storetest.Exec(t, url, "CREATE TABLE ev (id int, at timestamptz)", "INSERT INTO ev VALUES (1, '2024-01-01 02:00+00')")
+	s := open(t, url)
+	j := job(t, "SELECT id, at, '2024-03-04'::timestamptz AS lit FROM ev WHERE at >= '2024-01-01' AND 'now'::timestamptz >= now()", "ev:{id}")
+	want := `{"id":1,"at":"2024-01-01T02:00:00+00:00","lit":"2024-03-04T00:00:00+00:00"}`
+	for range 2 {
+		rows, _, err := refresh(t, s, j, jobs.Key{"id": "1"})
+		if err != nil || !slices.Equal(rows, []string{want}) {
+			t.Errorf("refresh: %v, %v", rows, err)
+		}
+		if rows, err = run(t, s, j); err != nil || !slices.Equal(rows, []string{want}) {
+			t.Errorf("run: %v, %v", rows, err)
+		}
+	}
+}
+
+// A value that its column would cut or round names another key: it is refused.
+func TestValuesThatWouldBeCut(t *testing.T) {
+	s, url := newShop(t)
+	storetest.Exec(t, url, "CREATE TABLE cut (c char(3), n numeric(5,2), b bit(3), t timestamp(0), v varchar(3))",
+		"INSERT INTO cut VALUES ('ab', 1.5, '101', '2024-01-01 00:00:00', 'abc')")
+	for _, tc := range []struct{ column, value, want string }{
+		{"c", "abcd", "character(3)"}, {"n", "1.504", "numeric(5,2)"}, {"b", "1011", "bit(3)"}, {"t", "2024-01-01 00:00:00.5", "timestamp(0) without time zone"},
+	} {
+		j := job(t, "SELECT * FROM cut", "cut:{"+tc.column+"}")
+		_, _, err := refresh(t, s, j, jobs.Key{tc.column: tc.value})
+		want := `job j: value "` + tc.value + `" does not fit key column ` + tc.column + ` of type ` + tc.want + `: the type would cut or round it`
+		if err == nil || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+	for column, value := range map[string]string{"c": "ab", "n": "1.5", "b": "101", "t": "2024-01-01", "v": "abc"} {
+		if rows, _, err := refresh(t, s, job(t, "SELECT * FROM cut", "cut:{"+column+"}"), jobs.Key{column: value}); err != nil || len(rows) != 1 {
+			t.Errorf("%s = %s: %v, %v", column, value, rows, err)
+		}
+	}
+}
+
+// A table that is locked keeps a reading waiting, but not for longer than the
+// statement timeout: also while the query is only looked at.
+func TestStatementTimeoutCoversALockedTable(t *testing.T) {
+	url := storetest.Postgres(t)
+	storetest.Exec(t, url, "CREATE TABLE locked (id int)")
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	s, err := postgres.Open(jobs.Postgres{URL: jobs.NewSecret(url), MaxConnections: 1, StatementTimeout: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	j := job(t, "SELECT id FROM locked", "l:{id}")
+	_, runErr := run(t, s, j)
+	for _, err := range []error{runErr, s.CheckKeys(t.Context(), j, []jobs.Key{{"id": "1"}})} {
+		if q, ok := errors.AsType[*store.QueryError](err); !ok || q.SQLState != "57014" {
+			t.Errorf("got %v, want the statement timeout", err)
 		}
 	}
 }

@@ -25,8 +25,12 @@ func (p *plan) body() string {
 const bodyPrefix = "FROM ("
 
 // output lists the columns as readings return them. Postgres builds the JSON of
-// those types that encode does not read from the wire.
+// those types that encode does not read from the wire. Where it need not, the
+// list is left open: a column that the query has won is noticed when it comes.
 func (p *plan) output() string {
+	if !p.convert {
+		return "q.*"
+	}
 	cols := make([]string, len(p.columns))
 	for i, c := range p.columns {
 		cols[i] = "q." + alias(i)
@@ -54,7 +58,7 @@ func (p *plan) refreshSQL() (sql string, offset int) {
 	case 0:
 		return p.wrap("")
 	case 1:
-		return p.wrap(fmt.Sprintf("\nWHERE q.%s = ANY($1::%s[])", alias(p.keys[0]), p.casts[0]))
+		return p.wrap(fmt.Sprintf("\nWHERE q.%s = ANY($1::%s[])", alias(p.keys[0]), p.loose[0]))
 	}
 	if p.job.Value == jobs.ValueRows {
 		return p.wrap(p.inOrder())
@@ -73,8 +77,8 @@ func (p *plan) refreshSQL() (sql string, offset int) {
 func (p *plan) inOrder() string {
 	var near, cols, given []string
 	for i, k := range p.keys {
-		near = append(near, fmt.Sprintf("q.%s = ANY($%d::%s[])", alias(k), i+1, p.casts[i]))
-		cols = append(cols, fmt.Sprintf("q.%s::%s", alias(k), p.casts[i]))
+		near = append(near, fmt.Sprintf("q.%s = ANY($%d::%s[])", alias(k), i+1, p.loose[i]))
+		cols = append(cols, fmt.Sprintf("q.%s::%s", alias(k), p.loose[i]))
 		given = append(given, "k."+alias(i))
 	}
 	return fmt.Sprintf("\nWHERE %s AND ROW(%s) = ANY ((SELECT array_agg(ROW(%s)) FROM %s)::record[])",
@@ -87,21 +91,27 @@ func (p *plan) wrap(where string) (string, int) {
 }
 
 // givenSQL returns the given key values as Postgres reads them, in the order
-// given, so that a key is named from the same text that a run would use.
+// given, so that a key is named from the same text that a run would use; and
+// whether each value is still itself as its column would have it: a numeric(5,2)
+// rounds, a char(3) cuts.
 func (p *plan) givenSQL() string {
-	cols := make([]string, len(p.keys))
+	cols, fits := make([]string, len(p.keys)), make([]string, len(p.keys))
 	for i, k := range p.keys {
-		cols[i] = "k." + alias(i)
+		cols[i] = fmt.Sprintf("k.%s::%s", alias(i), p.casts[i])
+		fits[i] = "true"
+		if p.casts[i] != p.loose[i] {
+			fits[i] = fmt.Sprintf("k.%s::%s = k.%s", alias(i), p.casts[i], alias(i))
+		}
 		if p.columns[k].OID == oidJSON && p.fields[k].DataTypeOID != oidJSON {
-			cols[i] = "to_json(k." + alias(i) + ")"
+			cols[i] = "to_json(" + cols[i] + ")"
 		}
 	}
-	return "SELECT " + strings.Join(cols, ", ") + " FROM " + p.unnest()
+	return "SELECT " + strings.Join(append(cols, fits...), ", ") + " FROM " + p.unnest()
 }
 
 func (p *plan) unnest() string {
 	params, names := make([]string, len(p.keys)), make([]string, len(p.keys))
-	for i, cast := range p.casts {
+	for i, cast := range p.loose {
 		params[i] = fmt.Sprintf("$%d::%s[]", i+1, cast)
 		names[i] = alias(i)
 	}
