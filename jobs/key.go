@@ -110,3 +110,16 @@ func (t *KeyTemplate) Append(dst []byte, text func(dst []byte, column int) []byt
 	}
 	return dst
 }
+
+// shape is the template with its columns' names left out: jobs of one shape may
+// write the same keys.
+func (t *KeyTemplate) shape() string {
+	var b strings.Builder
+	for _, p := range t.parts {
+		b.WriteString(p.literal)
+		if p.column >= 0 {
+			b.WriteString("{}")
+		}
+	}
+	return b.String()
+}

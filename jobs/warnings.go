@@ -14,7 +14,13 @@ func (d *decoder) warnings(drafts []draft, source Source) Problems {
 	warn := func(n *yaml.Node, hint, format string, args ...any) {
 		out = append(out, Problem{d.file, n.Line, n.Column, fmt.Sprintf(format, args...), hint})
 	}
+	shapes := map[string]string{} // :: shape of a key template -> the first job that has it
 	for _, j := range drafts {
+		if first, taken := shapes[j.Key.shape()]; taken {
+			warn(j.at("key"), "give each job a prefix of its own", "jobs %q and %q have keys of one shape: they may overwrite each other's", first, j.Name)
+		} else {
+			shapes[j.Key.shape()] = j.Name
+		}
 		if shortest, needed := j.lifetimes(); shortest < needed {
 			warn(j.at("ttl"), "raise ttl or shorten timeout; with schedule and jitter as they are, "+atLeast(needed, j.Jitter),
 				"job %q: a key lives as short as %s, but two schedule periods plus the timeout are %s: one missed tick leaves keys cold", j.Name, short(shortest), short(needed))

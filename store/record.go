@@ -26,12 +26,13 @@ type Record struct {
 	Bytes     int64         `json:"bytes"`               // of keys and values written
 	Removed   int64         `json:"removed,omitempty"`   // keys removed
 	NullKeys  int64         `json:"null_keys,omitempty"` // rows skipped: NULL in a key column
+	BadKeys   int64         `json:"bad_keys,omitempty"`  // rows skipped: their key is empty, or begins as keys of ours do
 	Oversized int64         `json:"oversized,omitempty"` // keys not written: over max_value_bytes
 	Database  time.Duration `json:"database_ns"`         // how long the run held its snapshot
 	Snapshot  string        `json:"snapshot,omitempty"`  // pg_current_snapshot() of the run
 	Removal   bool          `json:"removal,omitempty"`   // the keyset was removed, not written
 	Error     string        `json:"error,omitempty"`
-	Warning   string        `json:"warning,omitempty"` // the first oversized key, by name
+	Warning   string        `json:"warning,omitempty"` // the first key that was not written, by name, and why
 }
 
 // Progress is what a run says of itself while it goes on.

@@ -147,6 +147,9 @@ func (v runView) Warnings() []string {
 	if v.Oversized > 0 {
 		warnings = append(warnings, quantity(v.Oversized, "key", "keys")+" not written, over max_value_bytes")
 	}
+	if v.BadKeys > 0 {
+		warnings = append(warnings, quantity(v.BadKeys, "row", "rows")+" skipped for a key that is empty or reserved")
+	}
 	if v.Warning != "" {
 		warnings = append(warnings, v.Warning)
 	}

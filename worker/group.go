@@ -28,8 +28,11 @@ type group struct {
 func (s *shaper) addToGroup(row store.Row) error {
 	g := &s.group
 	key, ok, err := s.key(g.next[:0], row)
-	if err != nil || !ok {
-		return err
+	if err != nil {
+		return s.skipBad(err)
+	}
+	if !ok {
+		return nil
 	}
 	g.next = key
 	switch {

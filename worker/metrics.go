@@ -69,7 +69,7 @@ func (w *Worker) observeRun(rec store.Record, err error) {
 	m.runTime.WithLabelValues(job).Observe(rec.End.Sub(rec.Start).Seconds())
 	m.databaseTime.WithLabelValues(job).Observe(rec.Database.Seconds())
 	attrs := []any{jobs.LogJob, job, jobs.LogTask, rec.ID, jobs.LogCause, rec.Cause,
-		"rows", rec.Rows, "keys", rec.Keys, "bytes", rec.Bytes, "removed", rec.Removed, "null_keys", rec.NullKeys, "oversized", rec.Oversized,
+		"rows", rec.Rows, "keys", rec.Keys, "bytes", rec.Bytes, "removed", rec.Removed, "null_keys", rec.NullKeys, "bad_keys", rec.BadKeys, "oversized", rec.Oversized,
 		"took", rec.End.Sub(rec.Start), "database", rec.Database, "snapshot", rec.Snapshot}
 	if !rec.Due.IsZero() {
 		attrs = append(attrs, jobs.LogDue, rec.Due)

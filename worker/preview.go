@@ -42,7 +42,7 @@ func Preview(ctx context.Context, src Source, job *jobs.Job, limit int, show fun
 		return s.pour(r.Rows, func(int64) {})
 	})
 	if s != nil {
-		warning = s.tooLarge
+		warning = s.warning
 	}
 	if errors.Is(err, errEnough) {
 		return warning, nil

@@ -85,7 +85,7 @@ func (f *refresh) do(ctx context.Context) error {
 			return err
 		}
 	}
-	f.out.Oversized, f.out.Warning = s.oversized, s.tooLarge
+	f.out.Oversized, f.out.Warning = s.oversized, s.warning
 	gone = without(gone, f.written)
 	f.out.Removed, err = f.w.cache.Remove(ctx, f.armed, gone)
 	return err

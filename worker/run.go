@@ -74,7 +74,7 @@ func (r *run) pour(pipe *pipeline, reading *store.Reading) error {
 	}
 	s.bare = r.rec.Removal
 	err = s.pour(reading.Rows, r.rows.Store)
-	r.rec.NullKeys, r.rec.Oversized, r.rec.Warning = s.nullKeys, s.oversized, s.tooLarge
+	r.rec.NullKeys, r.rec.BadKeys, r.rec.Oversized, r.rec.Warning = s.nullKeys, s.badKeys, s.oversized, s.warning
 	return err
 }
 

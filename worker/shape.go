@@ -2,6 +2,7 @@ package worker
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -30,7 +31,8 @@ type shaper struct {
 
 	nullKeys  int64  // rows without a key
 	oversized int64  // values over the job's limit
-	tooLarge  string // the first of them
+	badKeys   int64  // rows whose key may not be written
+	warning   string // the first of these, and why
 
 	group group // rows: the value that is being built
 
@@ -93,8 +95,11 @@ func (s *shaper) add(row store.Row) error {
 	b := s.batch
 	keyAt := len(b.Buf)
 	buf, ok, err := s.key(b.Buf, row)
-	if err != nil || !ok {
-		return err
+	if err != nil {
+		return s.skipBad(err)
+	}
+	if !ok {
+		return nil
 	}
 	valueAt := len(buf)
 	if s.bare {
@@ -208,11 +213,25 @@ func (s *shaper) refuse(format string, args ...any) error {
 	return &store.ShapeError{Job: s.job.Name, Message: fmt.Sprintf(format, args...)}
 }
 
-// reject counts a value over the limit and remembers the first.
+// reject counts a value over the limit.
 func (s *shaper) reject(key []byte, size int) {
-	if s.oversized++; s.oversized == 1 {
-		s.tooLarge = fmt.Sprintf("key %s: a value of %d bytes is over max_value_bytes (%d): it was not written; select less, or raise max_value_bytes", key, size, s.job.MaxValueBytes)
+	s.oversized++
+	if s.warning == "" {
+		s.warning = fmt.Sprintf("key %s: a value of %d bytes is over max_value_bytes (%d): it was not written; select less, or raise max_value_bytes", key, size, s.job.MaxValueBytes)
 	}
+}
+
+// skipBad counts a row whose key is refused: a value that someone typed into the
+// application must not be able to stop the job. Other errors of key are returned.
+func (s *shaper) skipBad(err error) error {
+	if _, refused := errors.AsType[*store.ShapeError](err); !refused {
+		return err
+	}
+	s.badKeys++
+	if s.warning == "" {
+		s.warning = err.Error() + "; the row was skipped"
+	}
+	return nil
 }
 
 // ttl is the job's TTL, shortened at random by up to its jitter, so that keys

@@ -77,6 +77,9 @@ a live check failed; 2 the spec is wrong.`,
 	}
 }
 
+// shortToken is a length that can be guessed over a network, given time.
+const shortToken = 16
+
 // examine checks everything in the order a reader would mend it.
 func examine(ctx context.Context, spec *jobs.Spec, s *servers) *findings {
 	f := &findings{}
@@ -86,6 +89,9 @@ func examine(ctx context.Context, spec *jobs.Spec, s *servers) *findings {
 	}
 	if spec.Changes.Source != jobs.SourceNone {
 		f.add(fail, "spec", "changes.source is %s, which this version does not have yet: set it to none", spec.Changes.Source)
+	}
+	if n := len(spec.Admin.Token.Reveal()); n > 0 && n < shortToken {
+		f.add(warn, "admin", "the token has %d characters: with %d or more nobody guesses it", n, shortToken)
 	}
 	f.redis(ctx, spec, s)
 	if f.postgres(ctx, spec, s) {

@@ -321,3 +321,56 @@ func (w *world) wantGoodKeys(t *testing.T) {
 		}
 	}
 }
+
+// The first hour of a user: a query with a mistake, mended, and the daemon
+// started again. A job that has never completed is run at once.
+func TestAMendedJobIsRunAtTheNextStart(t *testing.T) {
+	vars, _ := newTicks(t)
+	const spec = `postgres: {url: "${PG}"}
+redis: {url: "${RD}"}
+admin: {listen: "${LISTEN}"}
+jobs:
+  - {name: daily, key: "d:{id}", query: "SELECT id, 1 / (id - %d) AS x FROM product", schedule: "@daily"}
+  - {name: asked, key: "a:{id}", query: "SELECT id, 1 / (id - %d) AS x FROM product"}
+`
+	c := client(t, vars["RD"])
+	d := start(t, vars, "run", "--config", specFile(t, fmt.Sprintf(spec, 7, 7)))
+	eventually(t, 10*time.Second, "both jobs fail", func() (bool, error) {
+		return len(records(t, c, "daily")) > 0 && len(records(t, c, "asked")) > 0, nil
+	})
+	d.stop(os.Interrupt)
+	d = start(t, vars, "run", "--config", specFile(t, fmt.Sprintf(spec, 1000, 1000)))
+	eventually(t, 10*time.Second, "both jobs complete", func() (bool, error) {
+		n, err := c.Exists(t.Context(), "d:7", "a:7").Result()
+		return n == 2, err
+	})
+	d.stop(os.Interrupt)
+}
+
+// --wait tells a worker that is busy from one that is not there, also when it
+// was there a moment ago.
+func TestWaitTellsBusyFromGone(t *testing.T) {
+	vars, _ := newTicks(t)
+	spec := specFile(t, `postgres: {url: "${PG}", max_connections: 2}
+redis: {url: "${RD}"}
+admin: {listen: "${LISTEN}"}
+jobs:
+  - {name: long, key: "l:{id}", query: "SELECT 1 AS id, pg_sleep(6)::text AS nap"}
+  - {name: quick, key: "q:{id}", query: "SELECT id FROM product"}
+`)
+	c := client(t, vars["RD"])
+	d := start(t, vars, "run", "--config", spec, "--roles", "worker")
+	eventually(t, 10*time.Second, "the worker runs", func() (bool, error) { return strings.Contains(d.log.String(), "stoker is running"), nil })
+	if r := stoker(t, vars, "warm", "long", "--config", spec); r.status != 0 {
+		t.Fatalf("%+v", r)
+	}
+	eventually(t, 5*time.Second, "the long run goes on", func() (bool, error) { return c.Exists(t.Context(), "stoker:live:long").Val() == 1, nil })
+	if r := stoker(t, vars, "warm", "quick", "--wait", "--config", spec); r.status != 0 {
+		t.Errorf("behind a busy worker: %+v", r)
+	}
+	d.stop(syscall.SIGKILL)
+	begin := time.Now()
+	if r := stoker(t, vars, "warm", "quick", "--wait", "--config", spec); r.status != 1 || !strings.Contains(r.stderr, "no worker is listening") || time.Since(begin) > 5*time.Second {
+		t.Errorf("after a kill: %s, %+v", time.Since(begin), r)
+	}
+}

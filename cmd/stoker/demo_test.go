@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -15,12 +16,7 @@ import (
 func TestDemo(t *testing.T) {
 	for _, kind := range []string{"server", "embedded"} {
 		t.Run(kind, func(t *testing.T) {
-			dir := t.TempDir()
-			for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
-				if err := os.Chmod(d, 0o755); err != nil { // the servers' user walks in here
-					t.Fatal(err)
-				}
-			}
+			dir := reachable(t)
 			begin := time.Now()
 			d := start(t, map[string]string{"TMPDIR": dir}, "demo", "--redis", kind, "--listen", freeAddress(t))
 			var page, port string
@@ -76,6 +72,54 @@ func TestDemo(t *testing.T) {
 			}
 		})
 	}
+}
+
+// However it is stopped, and whenever, the demo leaves nothing behind.
+func TestDemoStoppedEarly(t *testing.T) {
+	for name, stop := range map[string]struct {
+		after string // a word of its output
+		wait  time.Duration
+		sigs  []os.Signal
+	}{
+		"before the servers": {"starting", 0, []os.Signal{os.Interrupt}},
+		"in initdb":          {"starting", 200 * time.Millisecond, []os.Signal{syscall.SIGTERM}},
+		"while it fills":     {"filling", 50 * time.Millisecond, []os.Signal{os.Interrupt, os.Interrupt}},
+		"twice":              {"warm key", time.Second, []os.Signal{os.Interrupt, os.Interrupt, os.Interrupt}},
+		"terminal closed":    {"warm key", 0, []os.Signal{syscall.SIGHUP}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := reachable(t)
+			d := start(t, map[string]string{"TMPDIR": dir}, "demo", "--listen", freeAddress(t))
+			eventually(t, time.Minute, "it says: "+stop.after, func() (bool, error) { return strings.Contains(d.log.String(), stop.after), nil })
+			time.Sleep(stop.wait)
+			children := childrenOf(t, d.cmd.Process.Pid)
+			for _, sig := range stop.sigs {
+				_ = d.cmd.Process.Signal(sig) // it may have ended after the first
+				time.Sleep(20 * time.Millisecond)
+			}
+			if status := d.wait(20 * time.Second); status != 0 {
+				t.Errorf("status %d", status)
+			}
+			for _, pid := range children {
+				eventually(t, 5*time.Second, "no process is left", func() (bool, error) { return gone(pid), nil })
+			}
+			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+				t.Errorf("files left: %v %v", left, err)
+			}
+		})
+	}
+}
+
+// reachable is a folder of the test that the servers' user can walk into.
+func reachable(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // childrenOf lists the processes that a process started; none where there is no

@@ -172,7 +172,7 @@ func (r *runner) follow(job string, run func(watch func(store.Progress) error) (
 	} else {
 		_, err = fmt.Fprintln(r.stdout, show.Summary(rec))
 	}
-	if err == nil && rec.Oversized > 0 {
+	if err == nil && rec.Warning != "" {
 		return errors.New(rec.Warning)
 	}
 	return err

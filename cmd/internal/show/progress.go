@@ -86,8 +86,8 @@ func Summary(r store.Record) string {
 	if r.NullKeys > 0 {
 		line += fmt.Sprintf("; %d rows without a key", r.NullKeys)
 	}
-	if r.Oversized > 0 {
-		line += fmt.Sprintf("; %d keys NOT written: %s", r.Oversized, r.Warning)
+	if n := r.Oversized + r.BadKeys; n > 0 {
+		line += fmt.Sprintf("; %d keys NOT written: %s", n, r.Warning)
 	}
 	return line
 }
