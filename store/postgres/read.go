@@ -19,7 +19,7 @@ import (
 // between planning and reading is met with one fresh plan.
 func (s *Source) Run(ctx context.Context, job *jobs.Job, fn func(*store.Reading) error) error {
 	return s.with(ctx, func(c *pgx.Conn) error {
-		return retryStale(func() error {
+		return retryStale(fn, func(fn func(*store.Reading) error) error {
 			p, err := s.describe(ctx, c.PgConn(), job)
 			if err != nil {
 				return err
@@ -37,7 +37,7 @@ func (s *Source) Run(ctx context.Context, job *jobs.Job, fn func(*store.Reading)
 // its column's type cannot take is a store.KeyValueError.
 func (s *Source) Refresh(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn func(*store.Reading) error) error {
 	return s.with(ctx, func(c *pgx.Conn) error {
-		return retryStale(func() error {
+		return retryStale(fn, func(fn func(*store.Reading) error) error {
 			p, err := s.refreshPlan(ctx, c.PgConn(), job)
 			if err != nil {
 				return err
@@ -80,12 +80,17 @@ func (s *Source) refresh(ctx context.Context, c *pgconn.PgConn, p *plan, keys []
 	return transact(ctx, c, b, reading{plan: p, asked: keys, load: true, offset: offset, fn: fn})
 }
 
-// retryStale runs read and, if the plan it used turned out to be stale, once
-// more, now with a fresh one.
-func retryStale(read func() error) error {
-	err := read()
-	if stalePlan(err) {
-		return read()
+// retryStale runs read and, if the plan it used turned out to be stale before fn
+// was handed anything, once more, now with a fresh one.
+func retryStale(fn func(*store.Reading) error, read func(fn func(*store.Reading) error) error) error {
+	begun := false
+	once := func(r *store.Reading) error {
+		begun = true
+		return fn(r)
+	}
+	err := read(once)
+	if !begun && stalePlan(err) {
+		return read(once)
 	}
 	return err
 }
