@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 
 	"github.com/spf13/cobra"
 
@@ -56,23 +55,16 @@ a live check failed; 2 the spec is wrong.`,
   stoker check --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			spec, err := a.spec()
-			if err != nil {
-				return err
-			}
-			s, err := openServers(spec, a.log(slog.LevelWarn))
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			found := examine(cmd.Context(), spec, s)
-			if err := a.printFindings(found); err != nil {
-				return err
-			}
-			if found.count(fail) > 0 {
-				return errReported
-			}
-			return nil
+			return a.with(false, false, func(r *runner) error {
+				found := examine(cmd.Context(), r.spec, r.servers)
+				if err := a.printFindings(found); err != nil {
+					return err
+				}
+				if found.count(fail) > 0 {
+					return errReported
+				}
+				return nil
+			})
 		},
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
 	"text/tabwriter"
 	"time"
 
@@ -20,26 +19,19 @@ func (a *app) statusCmd() *cobra.Command {
   stoker status --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			spec, err := a.spec()
-			if err != nil {
-				return err
-			}
-			s, err := openServers(spec, a.log(slog.LevelWarn))
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			if err := s.queueC.Ping(cmd.Context()).Err(); err != nil {
-				return fmt.Errorf("reach redis at %s: %w", spec.Redis.QueueURL.Redacted(), err) // once, not for each job
-			}
-			list, err := web.Collect(cmd.Context(), spec, s.ledger, s.sampler(), time.Now())
-			if err != nil {
-				return err
-			}
-			if a.json {
-				return a.printJSON(list)
-			}
-			return a.printStatus(list, time.Now())
+			return a.with(false, false, func(r *runner) error {
+				if err := r.servers.queueC.Ping(cmd.Context()).Err(); err != nil {
+					return fmt.Errorf("reach redis at %s: %w", r.spec.Redis.QueueURL.Redacted(), err) // once, not for each job
+				}
+				list, err := web.Collect(cmd.Context(), r.spec, r.servers.ledger, r.servers.sampler(), time.Now())
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return a.printJSON(list)
+				}
+				return a.printStatus(list, time.Now())
+			})
 		},
 	}
 }
