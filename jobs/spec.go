@@ -71,7 +71,7 @@ const (
 // Job is one hot query that is kept warm.
 type Job struct {
 	Name          string
-	Query         string // as written, or the text of query_file; no trailing semicolon, but it may end in a -- comment
+	Query         string // as written, or the text of query_file; without what follows its last token: semicolons, comments
 	Key           *KeyTemplate
 	Value         ValueKind     // default row
 	Schedule      *Schedule     // nil: runs on demand only

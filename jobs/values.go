@@ -24,7 +24,7 @@ func parseName(s string) (string, error) {
 
 // parseQuery takes off what psql wants at the end and a subquery does not.
 func parseQuery(s string) (string, error) {
-	query := strings.TrimRight(strings.TrimSpace(s), "; \t\r\n")
+	query := trimQuery(s)
 	if query == "" {
 		return "", wrong("is empty", "write a SELECT")
 	}

@@ -1,0 +1,107 @@
+package jobs
+
+import "strings"
+
+// trimQuery cuts what follows the last token of a query: semicolons, comments
+// and white space, in any order. A semicolon before another statement stays, for
+// Postgres to refuse. The rules are those of Postgres' lexical structure.
+func trimQuery(s string) string {
+	end := 0
+	for i := 0; i < len(s); {
+		next, blank := token(s, i)
+		if !blank && s[i] != ';' {
+			end = next
+		}
+		i = next
+	}
+	return s[:end]
+}
+
+// token returns where the token at i ends, and whether it is white space or a
+// comment. A quote or comment that is never closed ends with s.
+func token(s string, i int) (next int, blank bool) {
+	switch rest := s[i:]; {
+	case strings.ContainsRune(" \t\r\n\f\v", rune(s[i])):
+		return i + 1, true
+	case strings.HasPrefix(rest, "--"):
+		return past(s, i, "\n"), true
+	case strings.HasPrefix(rest, "/*"):
+		return comment(s, i), true
+	case s[i] == '\'':
+		return quoted(s, i, isEscape(s, i)), false
+	case s[i] == '"':
+		return quoted(s, i, false), false
+	case s[i] == '$' && (i == 0 || !isWord(s[i-1])):
+		if tag := dollarTag(rest); tag != "" {
+			return past(s, i+len(tag), tag), false
+		}
+	}
+	return i + 1, false
+}
+
+// past is the position after the next occurrence of what, or the end of s.
+func past(s string, i int, what string) int {
+	if n := strings.Index(s[i:], what); n >= 0 {
+		return i + n + len(what)
+	}
+	return len(s)
+}
+
+// comment returns the end of a /* */ comment, in which others may nest.
+func comment(s string, i int) int {
+	depth := 0
+	for i < len(s) {
+		switch {
+		case strings.HasPrefix(s[i:], "/*"):
+			depth++
+			i += 2
+		case strings.HasPrefix(s[i:], "*/"):
+			depth--
+			i += 2
+			if depth == 0 {
+				return i
+			}
+		default:
+			i++
+		}
+	}
+	return len(s)
+}
+
+// quoted returns the end of a string or quoted name. A doubled quote does not
+// end it: it begins another right behind, which comes to the same.
+func quoted(s string, i int, backslashes bool) int {
+	quote := s[i]
+	for i++; i < len(s); i++ {
+		switch {
+		case backslashes && s[i] == '\\':
+			i++
+		case s[i] == quote:
+			return i + 1
+		}
+	}
+	return len(s)
+}
+
+// isEscape reports whether the quote at i opens an E'...' string, in which a
+// backslash escapes.
+func isEscape(s string, i int) bool {
+	return i > 0 && (s[i-1] == 'e' || s[i-1] == 'E') && (i == 1 || !isWord(s[i-2]))
+}
+
+// dollarTag returns the $tag$ that s begins with, if it does.
+func dollarTag(s string) string {
+	for i := 1; i < len(s); i++ {
+		if s[i] == '$' {
+			return s[:i+1]
+		}
+		if !isWord(s[i]) || i == 1 && s[i] >= '0' && s[i] <= '9' {
+			return ""
+		}
+	}
+	return ""
+}
+
+func isWord(b byte) bool {
+	return b == '_' || b == '$' || b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= 0x80
+}

@@ -1,0 +1,52 @@
+package jobs
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestTrimQuery(t *testing.T) {
+	for in, want := range map[string]string{
+		"SELECT 1":                             "SELECT 1",
+		"SELECT 1;":                            "SELECT 1",
+		"SELECT 1 ; ;\n":                       "SELECT 1",
+		"SELECT 1; -- done":                    "SELECT 1",
+		"SELECT 1 -- ; done\n;":                "SELECT 1",
+		"SELECT 1 /* ; */ ; /* a /* b */ ; */": "SELECT 1",
+		"SELECT 1; SELECT 2;":                  "SELECT 1; SELECT 2",
+		"-- first\nSELECT 1":                   "-- first\nSELECT 1",
+		"SELECT ';'":                           "SELECT ';'",
+		"SELECT '--';":                         "SELECT '--'",
+		"SELECT 'it''s; ';":                    "SELECT 'it''s; '",
+		`SELECT E'\';'; -- x`:                  `SELECT E'\';'`,
+		`SELECT type'\'; -- x`:                 `SELECT type'\'`,
+		`SELECT '\' ; -- x`:                    `SELECT '\'`,
+		`SELECT ";" AS "--";`:                  `SELECT ";" AS "--"`,
+		"SELECT $$;--$$;":                      "SELECT $$;--$$",
+		"SELECT $a$ $$ ; $a$ ; --":             "SELECT $a$ $$ ; $a$",
+		"SELECT a$b$ FROM t; -- $b$":           "SELECT a$b$ FROM t",
+		"SELECT $1; -- p":                      "SELECT $1",
+		"SELECT 5 - -5; --":                    "SELECT 5 - -5",
+		"SELECT 4 / 2; /* never closed":        "SELECT 4 / 2",
+		"SELECT 'never closed; --":             "SELECT 'never closed; --",
+		"; -- nothing":                         "",
+		"SELECT 'é';--é":                       "SELECT 'é'",
+	} {
+		if got := trimQuery(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+// Whatever the text is, trimming ends, cuts only at the end, and leaves nothing
+// to trim.
+func FuzzTrimQuery(f *testing.F) {
+	f.Add("SELECT E'\\'' /* ; */ -- $a$")
+	f.Add("$a$;'\"/*")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := trimQuery(s)
+		if !strings.HasPrefix(s, got) || trimQuery(got) != got {
+			t.Errorf("%q: got %q", s, got)
+		}
+	})
+}
