@@ -44,7 +44,7 @@ func (s *Source) CheckKeys(ctx context.Context, job *jobs.Job, keys []jobs.Key) 
 func (s *Source) Keys(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn func(*store.Reading) error) error {
 	return s.with(ctx, func(conn *pgx.Conn) error {
 		c := conn.PgConn()
-		p, err := s.describe(ctx, c, job)
+		p, err := s.describe(ctx, c, job, impatient)
 		if err != nil {
 			return err
 		}
@@ -52,7 +52,7 @@ func (s *Source) Keys(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn fu
 		if err != nil {
 			return err
 		}
-		b := s.begin()
+		b := s.begin(impatient)
 		if len(p.keys) > 0 {
 			b.ExecParams(p.givenSQL(), params, nil, nil, binary)
 		}
@@ -74,14 +74,15 @@ func isValueError(err error) bool {
 // value fits, the query itself failed on a row, and cause is returned.
 func blame(ctx context.Context, c *pgconn.PgConn, p *plan, keys []jobs.Key, cause error) error {
 	for i, name := range p.job.Key.Columns() {
-		sql := "SELECT $1::" + p.loose[i]
-		for _, k := range keys {
-			err := c.ExecParams(ctx, sql, [][]byte{[]byte(k[name])}, nil, nil, nil).Read().Err
-			if pe, ok := errors.AsType[*pgconn.PgError](err); ok && isValueError(err) {
-				return p.misfit(i, k, pe.Message)
-			}
-			if err != nil {
-				return fmt.Errorf("check the key values of job %s: %w", p.job.Name, err)
+		for _, sql := range []string{"SELECT $1::" + p.loose[i], "SELECT ($1::" + p.loose[i] + ")::" + p.casts[i]} {
+			for _, k := range keys {
+				err := c.ExecParams(ctx, sql, [][]byte{[]byte(k[name])}, nil, nil, nil).Read().Err
+				if pe, ok := errors.AsType[*pgconn.PgError](err); ok && isValueError(err) {
+					return p.misfit(i, k, pe.Message)
+				}
+				if err != nil {
+					return fmt.Errorf("check the key values of job %s: %w", p.job.Name, err)
+				}
 			}
 		}
 	}

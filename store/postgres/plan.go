@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -31,8 +32,8 @@ type plan struct {
 // describe asks Postgres what the job's query returns. It prepares the query as
 // it stands, so that a mistake in it is located in the user's own text, and under
 // the settings of a reading, because literals are read when a query is parsed.
-func (s *Source) describe(ctx context.Context, c *pgconn.PgConn, job *jobs.Job) (p *plan, err error) {
-	if err := c.ExecBatch(ctx, s.begin()).Close(); err != nil {
+func (s *Source) describe(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, lock time.Duration) (p *plan, err error) {
+	if err := c.ExecBatch(ctx, s.begin(lock)).Close(); err != nil {
 		return nil, queryError(job, err, noPosition)
 	}
 	defer func() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -20,12 +21,12 @@ import (
 func (s *Source) Run(ctx context.Context, job *jobs.Job, fn func(*store.Reading) error) error {
 	return s.with(ctx, func(c *pgx.Conn) error {
 		return retryStale(fn, func(fn func(*store.Reading) error) error {
-			p, err := s.describe(ctx, c.PgConn(), job)
+			p, err := s.describe(ctx, c.PgConn(), job, patient)
 			if err != nil {
 				return err
 			}
 			sql, offset := p.runSQL()
-			b := s.begin()
+			b := s.begin(patient)
 			b.ExecParams(sql, nil, nil, nil, binary)
 			return transact(ctx, c.PgConn(), b, reading{plan: p, load: true, offset: offset, fn: fn})
 		})
@@ -61,7 +62,7 @@ func (s *Source) refreshPlan(ctx context.Context, c *pgconn.PgConn, job *jobs.Jo
 	if p := s.plan(job.Name); p != nil && p.job == job && !p.convert {
 		return p, nil
 	}
-	return s.describe(ctx, c, job)
+	return s.describe(ctx, c, job, impatient)
 }
 
 func (s *Source) refresh(ctx context.Context, c *pgconn.PgConn, p *plan, keys []jobs.Key, fn func(*store.Reading) error) error {
@@ -70,7 +71,7 @@ func (s *Source) refresh(ctx context.Context, c *pgconn.PgConn, p *plan, keys []
 		return err
 	}
 	sql, offset := p.refreshSQL()
-	b := s.begin()
+	b := s.begin(impatient)
 	if len(p.keys) > 0 {
 		b.ExecParams(p.givenSQL(), params, nil, nil, binary)
 	}
@@ -101,16 +102,29 @@ var binary = []int16{1}
 // begin queues what every reading starts with: the transaction, its snapshot,
 // and the settings that JSON depends on. They are local to the transaction, so
 // that a pooler in between, or a setting of the role, cannot change a byte.
-func (s *Source) begin() *pgconn.Batch {
+// lock is how long to wait for a table that is locked; 0 is as long as a
+// statement may take.
+func (s *Source) begin(lock time.Duration) *pgconn.Batch {
 	b := &pgconn.Batch{}
 	b.ExecParams("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", nil, nil, nil, nil)
-	b.ExecParams(snapshotSQL, [][]byte{strconv.AppendInt(nil, s.timeout.Milliseconds(), 10)}, nil, nil, nil)
+	b.ExecParams(snapshotSQL, [][]byte{milliseconds(s.timeout), milliseconds(lock)}, nil, nil, nil)
 	return b
 }
 
 const snapshotSQL = `SELECT pg_current_snapshot()::text, set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true),
 	set_config('intervalstyle', 'postgres', true), set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true),
-	set_config('client_encoding', 'UTF8', true), set_config('statement_timeout', $1, true)`
+	set_config('client_encoding', 'UTF8', true), set_config('statement_timeout', $1, true),
+	set_config('lock_timeout', $2, true)`
+
+// How long readings wait for a locked table. A run waits as long as a statement
+// may. A refresh, and the check of an invalidation, come again: if they waited,
+// one locked table would hold up the refreshes of every other job.
+const (
+	patient   = 0
+	impatient = 2 * time.Second
+)
+
+func milliseconds(d time.Duration) []byte { return strconv.AppendInt(nil, d.Milliseconds(), 10) }
 
 // reading is how the answers of a batch are to be understood.
 type reading struct {
@@ -240,15 +254,10 @@ func (r reading) all(mrr *pgconn.MultiResultReader) ([]store.Row, error) {
 
 // matches reports whether the fields that came are those that were planned for.
 func (p *plan) matches(fields []pgconn.FieldDescription) bool {
-	if len(fields) != len(p.columns) {
-		return false
+	if !p.convert {
+		return slices.EqualFunc(fields, p.fields, sameField)
 	}
-	for i, f := range fields {
-		if f.DataTypeOID != p.columns[i].OID || !p.convert && f.Name != p.columns[i].Name && f.Name != alias(i) {
-			return false
-		}
-	}
-	return true
+	return slices.EqualFunc(fields, p.columns, func(f pgconn.FieldDescription, c store.Column) bool { return f.DataTypeOID == c.OID })
 }
 
 // rows streams a result. pgconn hands out the cells where they lie in its read

@@ -190,6 +190,7 @@ func TestRefreshNamesTheValueThatDoesNotFit(t *testing.T) {
 		"out of range":      {"SELECT id, name FROM product", "p:{id}", []jobs.Key{{"id": "99999999999999999999"}}, `job j: value "99999999999999999999" does not fit key column id of type bigint: value "99999999999999999999" is out of range for type bigint`},
 		"enum":              {"SELECT feel, 1 AS one FROM product", "m:{feel}", []jobs.Key{{"feel": "happy"}}, `job j: value "happy" does not fit key column feel of type mood: invalid input value for enum mood: "happy"`},
 		"second column":     {"SELECT id, price FROM product", "p:{id}:{price}", []jobs.Key{{"id": "1", "price": "cheap"}}, `job j: value "cheap" does not fit key column price of type numeric(10,2): invalid input syntax for type numeric: "cheap"`},
+		"overflow":          {"SELECT id, price FROM product", "p:{id}:{price}", []jobs.Key{{"id": "1", "price": "1e9"}}, `job j: value "1e9" does not fit key column price of type numeric(10,2): numeric field overflow`},
 		"sql":               {"SELECT id, name FROM product", "p:{id}", []jobs.Key{{"id": "1); DROP TABLE product; --"}}, `job j: value "1); DROP TABLE product; --" does not fit key column id of type bigint: invalid input syntax for type bigint: "1); DROP TABLE product; --"`},
 		"zero byte":         {"SELECT id, name FROM product", "p:{name}", []jobs.Key{{"name": "a\x00b"}}, `job j: value "a\x00b" does not fit key column name of type any: postgres has no text with a zero byte`},
 	} {
@@ -466,5 +467,43 @@ func TestStatementTimeoutCoversALockedTable(t *testing.T) {
 		if q, ok := errors.AsType[*store.QueryError](err); !ok || q.SQLState != "57014" {
 			t.Errorf("got %v, want the statement timeout", err)
 		}
+	}
+}
+
+// A column that is renamed, swapped with another or replaced while the plan is
+// remembered must never lend its name to another's value.
+func TestRefreshNeverMixesUpColumns(t *testing.T) {
+	s, url := newShop(t)
+	for name, change := range map[string]struct{ ddl, want string }{
+		"renamed":  {"ALTER TABLE mix RENAME COLUMN cost TO expense", `{"id":1,"expense":5,"price":9}`},
+		"swapped":  {"DROP TABLE mix; CREATE TABLE mix AS SELECT 1 AS id, 9 AS price, 5 AS cost", `{"id":1,"price":9,"cost":5}`},
+		"replaced": {"ALTER TABLE mix DROP COLUMN cost; ALTER TABLE mix ADD COLUMN stock int DEFAULT 3", `{"id":1,"price":9,"stock":3}`},
+		"fewer":    {"ALTER TABLE mix DROP COLUMN cost", `{"id":1,"price":9}`},
+	} {
+		for _, kind := range []jobs.ValueKind{jobs.ValueRow, jobs.ValueRows} {
+			t.Run(name+" "+string(kind), func(t *testing.T) {
+				storetest.Exec(t, url, "DROP TABLE IF EXISTS mix", "CREATE TABLE mix AS SELECT 1 AS id, 5 AS cost, 9 AS price")
+				j := job(t, "SELECT * FROM mix", "mix:{id}")
+				j.Value = kind
+				if rows, err := run(t, s, j); err != nil || rows[0] != `{"id":1,"cost":5,"price":9}` {
+					t.Fatal(rows, err)
+				}
+				storetest.Exec(t, url, strings.Split(change.ddl, "; ")...)
+				if rows, _, err := refresh(t, s, j, jobs.Key{"id": "1"}); err != nil || !slices.Equal(rows, []string{change.want}) {
+					t.Errorf("refresh: %v, %v, want %s", rows, err, change.want)
+				}
+			})
+		}
+	}
+}
+
+// Names that are no identifiers, and names that are there twice, are the user's
+// right in a refresh too.
+func TestRefreshOfOddNames(t *testing.T) {
+	s, _ := newShop(t)
+	j := job(t, `SELECT id AS "the ""Id""; --", name AS "a b", price AS "a b", 1 FROM product`, `p:{the "Id"; --}`)
+	rows, _, err := refresh(t, s, j, jobs.Key{`the "Id"; --`: "3"})
+	if want := `{"the \"Id\"; --":3,"a b":"p3","a b":4.50,"?column?":1}`; err != nil || !slices.Equal(rows, []string{want}) {
+		t.Errorf("%v, %v, want %s", rows, err, want)
 	}
 }

@@ -4,17 +4,33 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/stokerhq/stoker/jobs"
 )
 
-// alias names column i of the job's query inside our statements: its own name
-// may be no identifier, or be there twice.
+// alias names column i of the job's query where Postgres converts columns for
+// us: the column's own name may be there twice.
 func alias(i int) string { return fmt.Sprintf("c%d", i+1) }
 
-// body is the job's query as a FROM item with aliased columns. The line break
-// keeps a trailing comment of the query from swallowing the bracket. Its text
-// before the query is bodyPrefix, so that error positions can be mapped back.
+// ref is how our statements refer to column i of the job's query. Where nothing
+// is converted, columns keep their own names, and come back under them: so a
+// column that was renamed, dropped or moved since the query was looked at is
+// noticed before a value is made of it.
+func (p *plan) ref(i int) string {
+	if p.convert {
+		return "q." + alias(i)
+	}
+	return "q." + pgx.Identifier{p.columns[i].Name}.Sanitize()
+}
+
+// body is the job's query as a FROM item. The line break keeps a trailing
+// comment of the query from swallowing the bracket. Its text before the query is
+// bodyPrefix, so that error positions can be mapped back.
 func (p *plan) body() string {
+	if !p.convert {
+		return bodyPrefix + p.job.Query + "\n) AS q"
+	}
 	names := make([]string, len(p.columns))
 	for i := range p.columns {
 		names[i] = alias(i)
@@ -58,14 +74,14 @@ func (p *plan) refreshSQL() (sql string, offset int) {
 	case 0:
 		return p.wrap("")
 	case 1:
-		return p.wrap(fmt.Sprintf("\nWHERE q.%s = ANY($1::%s[])", alias(p.keys[0]), p.loose[0]))
+		return p.wrap(fmt.Sprintf("\nWHERE %s = ANY($1::%s[])", p.ref(p.keys[0]), p.loose[0]))
 	}
 	if p.job.Value == jobs.ValueRows {
 		return p.wrap(p.inOrder())
 	}
 	cols := make([]string, len(p.keys))
 	for i, k := range p.keys {
-		cols[i] = "q." + alias(k)
+		cols[i] = p.ref(k)
 	}
 	return p.wrap(fmt.Sprintf("\nWHERE (%s) IN (SELECT * FROM %s)", strings.Join(cols, ", "), p.unnest()))
 }
@@ -77,8 +93,8 @@ func (p *plan) refreshSQL() (sql string, offset int) {
 func (p *plan) inOrder() string {
 	var near, cols, given []string
 	for i, k := range p.keys {
-		near = append(near, fmt.Sprintf("q.%s = ANY($%d::%s[])", alias(k), i+1, p.loose[i]))
-		cols = append(cols, fmt.Sprintf("q.%s::%s", alias(k), p.loose[i]))
+		near = append(near, fmt.Sprintf("%s = ANY($%d::%s[])", p.ref(k), i+1, p.loose[i]))
+		cols = append(cols, fmt.Sprintf("%s::%s", p.ref(k), p.loose[i]))
 		given = append(given, "k."+alias(i))
 	}
 	return fmt.Sprintf("\nWHERE %s AND ROW(%s) = ANY ((SELECT array_agg(ROW(%s)) FROM %s)::record[])",
