@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -56,6 +57,9 @@ func (w *Worker) begin(ctx context.Context, id string, t jobs.Run) (release func
 			return nil, "a run that began after this tick was due has completed", w.skip(ctx, id, t)
 		}
 	}
+	if again, err := w.failedBefore(ctx, t); err != nil || again {
+		return nil, "this tick was run, and failed for good", err
+	}
 	for {
 		release, ok, err := w.hold(ctx, t.Job, id)
 		switch {
@@ -68,6 +72,23 @@ func (w *Worker) begin(ctx context.Context, id string, t jobs.Run) (release func
 		}
 	}
 }
+
+// failedBefore reports whether the tick has been run and has failed for good: its
+// name is free again then, and a replica that is late enqueues it once more. A
+// catch-up is asked for anew and may run.
+func (w *Worker) failedBefore(ctx context.Context, t jobs.Run) (bool, error) {
+	if retried, _ := asynq.GetRetryCount(ctx); t.Cause != jobs.CauseTick || retried > 0 {
+		return false, nil
+	}
+	runs, err := w.ledger.Runs(ctx, t.Job, recentRuns)
+	return slices.ContainsFunc(runs, func(r store.Record) bool {
+		return r.State == store.StateFailed && r.Cause == string(jobs.CauseTick) && r.Due.Unix() == t.Due
+	}), err
+}
+
+// recentRuns is how many records are looked at for a tick that was run already:
+// those of its retries, and of what came between.
+const recentRuns = 20
 
 // skip counts a tick that is not run.
 func (w *Worker) skip(ctx context.Context, id string, t jobs.Run) error {

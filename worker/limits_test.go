@@ -176,7 +176,7 @@ func TestReservedKeysAreRefused(t *testing.T) {
 			err := s.pour(func(yield func(store.Row, error) bool) {
 				_ = yield(store.Row{[]byte(tc.value), nil}, nil) && yield(store.Row{[]byte("good"), nil}, nil)
 			}, func(int64) {})
-			got := strings.TrimSuffix(strings.TrimPrefix(s.warning, "job j: "), "; the row was skipped")
+			got := strings.TrimSuffix(strings.TrimPrefix(s.warning, "job j: "), "; it was skipped")
 			if err != nil || got != tc.want || (s.badKeys == 1) != (tc.want != "") || keys != int(2-s.badKeys) {
 				t.Errorf("%s of %q, %s: %d keys, %d bad, %q, %v, want %q", tc.template, tc.value, kind, keys, s.badKeys, s.warning, err, tc.want)
 			}

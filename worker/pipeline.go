@@ -5,16 +5,18 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 )
 
-// Batches in flight of one run. Their number bounds its memory, whatever the
-// size of the result.
+// Batches in flight of one run. Their number and their bytes bound its memory,
+// whatever the size of the result and of its values.
 const (
-	writers = 3
-	batches = 2 * writers
+	writers  = 3
+	batches  = 2 * writers
+	inFlight = 16 << 20 // bytes; a batch that is larger goes alone
 )
 
 // pipeline lets writers run beside the reader: full batches go to the writers,
@@ -24,6 +26,7 @@ type pipeline struct {
 	group *errgroup.Group
 	free  chan *store.Batch
 	full  chan *store.Batch
+	room  *semaphore.Weighted // bytes that may still be in flight
 
 	keys, bytes atomic.Int64 // written
 }
@@ -32,7 +35,7 @@ type pipeline struct {
 type write func(ctx context.Context, b *store.Batch) (keys int64, err error)
 
 func newPipeline(ctx context.Context, w write) *pipeline {
-	p := &pipeline{free: make(chan *store.Batch, batches), full: make(chan *store.Batch, batches)}
+	p := &pipeline{free: make(chan *store.Batch, batches), full: make(chan *store.Batch, batches), room: semaphore.NewWeighted(inFlight)}
 	for range batches {
 		p.free <- &store.Batch{}
 	}
@@ -73,6 +76,7 @@ func (p *pipeline) write(w write, b *store.Batch) error {
 	}
 	p.keys.Add(keys)
 	p.bytes.Add(int64(b.Size()))
+	p.room.Release(share(b))
 	b.Reset()
 	p.free <- b
 	return nil
@@ -82,6 +86,9 @@ func (p *pipeline) write(w write, b *store.Batch) error {
 // one. It fails when the run has ended.
 func (p *pipeline) send(b *store.Batch) (*store.Batch, error) {
 	if b != nil {
+		if err := p.room.Acquire(p.ctx, share(b)); err != nil {
+			return nil, context.Cause(p.ctx)
+		}
 		p.full <- b // never blocks: there is room for every batch
 	}
 	select {
@@ -91,6 +98,9 @@ func (p *pipeline) send(b *store.Batch) (*store.Batch, error) {
 		return nil, context.Cause(p.ctx)
 	}
 }
+
+// share is what a batch takes of the bytes that may be in flight.
+func share(b *store.Batch) int64 { return min(int64(b.Size()), inFlight) }
 
 // wait ends the writers and returns the error that ended the run, if one did: a
 // writer's before err, which may only be its echo.

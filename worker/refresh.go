@@ -16,10 +16,11 @@ type Refreshed struct {
 	Keys      int64         `json:"keys"`                // written
 	Removed   int64         `json:"removed"`             // that were there and have no row, or were to be dropped
 	Oversized int64         `json:"oversized,omitempty"` // not written: over max_value_bytes
+	BadKeys   int64         `json:"bad_keys,omitempty"`  // asked for, but empty, or beginning as keys of ours do
 	Bytes     int64         `json:"bytes"`
 	Snapshot  string        `json:"snapshot,omitempty"`
 	Took      time.Duration `json:"took_ns"`
-	Warning   string        `json:"warning,omitempty"` // the first oversized key, which was removed
+	Warning   string        `json:"warning,omitempty"` // the first of these, by name
 }
 
 // Refresh re-loads exactly the named keys through the job's own query, writes
@@ -80,6 +81,7 @@ func (f *refresh) do(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	f.out.BadKeys = s.badKeys
 	if f.reading.Rows != nil {
 		if err := s.pour(f.reading.Rows, func(int64) {}); err != nil {
 			return err
@@ -103,6 +105,9 @@ func (f *refresh) asked(s *shaper) ([][]byte, error) {
 	narrow.bind()
 	for _, row := range f.reading.Given {
 		key, ok, err := narrow.key(nil, row)
+		if err != nil {
+			err = s.skipBad(err) // one key that may not be must not cost the others
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -229,7 +229,7 @@ func (s *shaper) skipBad(err error) error {
 	}
 	s.badKeys++
 	if s.warning == "" {
-		s.warning = err.Error() + "; the row was skipped"
+		s.warning = err.Error() + "; it was skipped"
 	}
 	return nil
 }

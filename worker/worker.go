@@ -41,6 +41,7 @@ type Records interface {
 	Report(ctx context.Context, p store.Progress) error
 	KeepSample(ctx context.Context, job string, keys []string) error
 	LastComplete(ctx context.Context, job string) (store.Record, bool, error)
+	Runs(ctx context.Context, job string, n int) ([]store.Record, error) // newest first
 	Skipped(ctx context.Context, job string) error
 }
 

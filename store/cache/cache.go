@@ -25,7 +25,7 @@ type Armed struct {
 }
 
 // Arm comes before the snapshot of a run or a refresh: it proves that Redis
-// takes writes before the database is asked to work for it.
+// answers before the database is asked to work for it.
 func (c *Cache) Arm(ctx context.Context) (Armed, error) {
 	at, err := c.c.Time(ctx).Result()
 	if err != nil {
