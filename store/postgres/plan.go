@@ -29,18 +29,25 @@ type plan struct {
 	convert bool                      // some column is turned into JSON by Postgres
 }
 
-// describe asks Postgres what the job's query returns. It prepares the query as
-// it stands, so that a mistake in it is located in the user's own text, and under
-// the settings of a reading, because literals are read when a query is parsed.
-func (s *Source) describe(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, lock time.Duration) (p *plan, err error) {
+// describe asks Postgres what the job's query returns, in a transaction of its
+// own.
+func (s *Source) describe(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, lock time.Duration) (*plan, error) {
+	p, err := s.enter(ctx, c, job, lock)
+	if rerr := rollback(ctx, c, job); err == nil {
+		err = rerr
+	}
+	return p, err
+}
+
+// enter begins a reading's transaction and asks in it what the job's query
+// returns: the tables are locked against changes of their columns from then on.
+// It prepares the query as it stands, so that a mistake in it is located in the
+// user's own text, and under the settings of a reading, because literals are read
+// when a query is parsed. The transaction stays open, also after an error.
+func (s *Source) enter(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, lock time.Duration) (p *plan, err error) {
 	if err := c.ExecBatch(ctx, s.begin(lock)).Close(); err != nil {
 		return nil, queryError(job, err, noPosition)
 	}
-	defer func() {
-		if rerr := rollback(ctx, c, job); err == nil {
-			err = rerr
-		}
-	}()
 	sd, err := c.Prepare(ctx, "", job.Query, nil)
 	if err != nil {
 		return nil, queryError(job, err, 0)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,14 +20,14 @@ import (
 func (s *Source) Run(ctx context.Context, job *jobs.Job, fn func(*store.Reading) error) error {
 	return s.with(ctx, func(c *pgx.Conn) error {
 		return retryStale(fn, func(fn func(*store.Reading) error) error {
-			p, err := s.describe(ctx, c.PgConn(), job, patient)
+			p, err := s.enter(ctx, c.PgConn(), job, patient)
 			if err != nil {
-				return err
+				return errors.Join(err, rollback(ctx, c.PgConn(), job))
 			}
 			sql, offset := p.runSQL()
-			b := s.begin(patient)
+			b := s.resume(patient)
 			b.ExecParams(sql, nil, nil, nil, binary)
-			return transact(ctx, c.PgConn(), b, reading{plan: p, load: true, offset: offset, fn: fn})
+			return transact(ctx, c.PgConn(), b, reading{plan: p, entered: true, load: true, offset: offset, fn: fn})
 		})
 	})
 }
@@ -41,7 +40,7 @@ func (s *Source) Refresh(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn
 		return retryStale(fn, func(fn func(*store.Reading) error) error {
 			p, err := s.refreshPlan(ctx, c.PgConn(), job)
 			if err != nil {
-				return err
+				return errors.Join(err, rollback(ctx, c.PgConn(), job))
 			}
 			err = s.refresh(ctx, c.PgConn(), p, keys, fn)
 			if stalePlan(err) {
@@ -55,30 +54,34 @@ func (s *Source) Refresh(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn
 	})
 }
 
-// refreshPlan is the plan of the last reading. A query that we wrap is looked
-// at each time: Postgres would not tell us that it returns more columns than
-// when it was planned.
+// refreshPlan is the plan of the last reading. A query whose columns we convert
+// is looked at each time, in the transaction that reads it, which is then open:
+// Postgres would not tell us that its columns are others than when it was planned.
 func (s *Source) refreshPlan(ctx context.Context, c *pgconn.PgConn, job *jobs.Job) (*plan, error) {
 	if p := s.plan(job.Name); p != nil && p.job == job && !p.convert {
 		return p, nil
 	}
-	return s.describe(ctx, c, job, impatient)
+	return s.enter(ctx, c, job, impatient)
 }
 
 func (s *Source) refresh(ctx context.Context, c *pgconn.PgConn, p *plan, keys []jobs.Key, fn func(*store.Reading) error) error {
 	params, err := p.params(keys)
 	if err != nil {
-		return err
+		return errors.Join(err, rollback(ctx, c, p.job))
 	}
 	sql, offset := p.refreshSQL()
+	entered := c.TxStatus() != 'I'
 	b := s.begin(impatient)
+	if entered {
+		b = s.resume(impatient)
+	}
 	if len(p.keys) > 0 {
 		b.ExecParams(p.givenSQL(), params, nil, nil, binary)
 	}
 	// Not a prepared statement: Postgres reads the literals of a query when it
 	// parses it, under the settings of that moment, and keeps 'today' for good.
 	b.ExecParams(sql, params, nil, nil, binary)
-	return transact(ctx, c, b, reading{plan: p, asked: keys, load: true, offset: offset, fn: fn})
+	return transact(ctx, c, b, reading{plan: p, entered: entered, asked: keys, load: true, offset: offset, fn: fn})
 }
 
 // retryStale runs read and, if the plan it used turned out to be stale before fn
@@ -99,41 +102,15 @@ func retryStale(fn func(*store.Reading) error, read func(fn func(*store.Reading)
 // binary asks for the binary wire format of every column.
 var binary = []int16{1}
 
-// begin queues what every reading starts with: the transaction, its snapshot,
-// and the settings that JSON depends on. They are local to the transaction, so
-// that a pooler in between, or a setting of the role, cannot change a byte.
-// lock is how long to wait for a table that is locked; 0 is as long as a
-// statement may take.
-func (s *Source) begin(lock time.Duration) *pgconn.Batch {
-	b := &pgconn.Batch{}
-	b.ExecParams("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", nil, nil, nil, nil)
-	b.ExecParams(snapshotSQL, [][]byte{milliseconds(s.timeout), milliseconds(lock)}, nil, nil, nil)
-	return b
-}
-
-const snapshotSQL = `SELECT pg_current_snapshot()::text, set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true),
-	set_config('intervalstyle', 'postgres', true), set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true),
-	set_config('client_encoding', 'UTF8', true), set_config('statement_timeout', $1, true),
-	set_config('lock_timeout', $2, true)`
-
-// How long readings wait for a locked table. A run waits as long as a statement
-// may. A refresh, and the check of an invalidation, come again: if they waited,
-// one locked table would hold up the refreshes of every other job.
-const (
-	patient   = 0
-	impatient = 2 * time.Second
-)
-
-func milliseconds(d time.Duration) []byte { return strconv.AppendInt(nil, d.Milliseconds(), 10) }
-
 // reading is how the answers of a batch are to be understood.
 type reading struct {
-	plan   *plan
-	asked  []jobs.Key // the keys as Postgres reads them come before the rows; nil: none were asked for
-	load   bool       // the rows of the job come last
-	offset int        // of the job's query in the statement that loads
-	begun  time.Time
-	fn     func(*store.Reading) error
+	plan    *plan
+	entered bool       // the transaction was open already
+	asked   []jobs.Key // the keys as Postgres reads them come before the rows; nil: none were asked for
+	load    bool       // the rows of the job come last
+	offset  int        // of the job's query in the statement that loads
+	begun   time.Time
+	fn      func(*store.Reading) error
 }
 
 // transact sends the batch, hands its rows to r.fn and ends the transaction.
@@ -178,8 +155,10 @@ func rollback(ctx context.Context, c *pgconn.PgConn, job *jobs.Job) error {
 // consume walks through the batch's results in the order begin queued them.
 func (r reading) consume(mrr *pgconn.MultiResultReader) error {
 	out := &store.Reading{Begun: r.begun, Columns: r.plan.columns, Keys: r.plan.keys}
-	if _, err := r.next(mrr, noPosition); err != nil { // BEGIN
-		return err
+	if !r.entered {
+		if _, err := r.next(mrr, noPosition); err != nil { // BEGIN
+			return err
+		}
 	}
 	snap, err := r.all(mrr)
 	if err != nil {

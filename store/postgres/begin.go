@@ -1,0 +1,47 @@
+package postgres
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// begin queues what every reading starts with: the transaction, its snapshot,
+// and the settings that JSON depends on. They are local to the transaction, so
+// that a pooler in between, or a setting of the role, cannot change a byte.
+// lock is how long to wait for a table that is locked; 0 is as long as a
+// statement may take.
+func (s *Source) begin(lock time.Duration) *pgconn.Batch {
+	b := &pgconn.Batch{}
+	b.ExecParams("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", nil, nil, nil, nil)
+	b.ExecParams(snapshotSQL, s.settings(lock), nil, nil, nil)
+	return b
+}
+
+// resume queues what a reading starts with whose transaction enter has begun:
+// its snapshot, which is still the same.
+func (s *Source) resume(lock time.Duration) *pgconn.Batch {
+	b := &pgconn.Batch{}
+	b.ExecParams(snapshotSQL, s.settings(lock), nil, nil, nil)
+	return b
+}
+
+func (s *Source) settings(lock time.Duration) [][]byte {
+	return [][]byte{milliseconds(s.timeout), milliseconds(lock)}
+}
+
+const snapshotSQL = `SELECT pg_current_snapshot()::text, set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true),
+	set_config('intervalstyle', 'postgres', true), set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true),
+	set_config('client_encoding', 'UTF8', true), set_config('statement_timeout', $1, true),
+	set_config('lock_timeout', $2, true)`
+
+// How long readings wait for a locked table. A run waits as long as a statement
+// may. A refresh, and the check of an invalidation, come again: if they waited,
+// one locked table would hold up the refreshes of every other job.
+const (
+	patient   = 0
+	impatient = 2 * time.Second
+)
+
+func milliseconds(d time.Duration) []byte { return strconv.AppendInt(nil, d.Milliseconds(), 10) }
