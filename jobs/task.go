@@ -3,6 +3,7 @@ package jobs
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -71,6 +72,20 @@ func NewInvalidation(job string, keys ...Key) (*asynq.Task, error) {
 // The error is as for NewInvalidation.
 func NewRemoval(job string, keys ...Key) (*asynq.Task, error) {
 	return newRefresh(Invalidation{Job: job, Keys: keys, Remove: true})
+}
+
+// NewInvalidations returns the tasks that do any number of keys, MaxKeys each:
+// invalidations, or with remove removals. The error is as for NewInvalidation.
+func NewInvalidations(job string, keys []Key, remove bool) ([]*asynq.Task, error) {
+	var tasks []*asynq.Task
+	for part := range slices.Chunk(keys, MaxKeys) {
+		task, err := newRefresh(Invalidation{Job: job, Keys: part, Remove: remove})
+		if err != nil {
+			return nil, err
+		}
+		tasks = append(tasks, task)
+	}
+	return tasks, nil
 }
 
 func newRefresh(i Invalidation) (*asynq.Task, error) {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -145,19 +144,7 @@ func invalidations(job *jobs.Job, body invalidateBody, keys []jobs.Key) ([]*asyn
 	case body.All:
 		return []*asynq.Task{jobs.NewRun(job.Name, jobs.CauseAPI)}, nil
 	}
-	build := jobs.NewInvalidation
-	if body.Remove {
-		build = jobs.NewRemoval
-	}
-	var tasks []*asynq.Task
-	for part := range slices.Chunk(keys, jobs.MaxKeys) {
-		task, err := build(job.Name, part...)
-		if err != nil {
-			return nil, err
-		}
-		tasks = append(tasks, task)
-	}
-	return tasks, nil
+	return jobs.NewInvalidations(job.Name, keys, body.Remove)
 }
 
 // enqueueAll answers with done, completed by what the queue said.

@@ -17,8 +17,8 @@ type group struct {
 	size           int // of a value that outgrew the limit; 0 while it fits
 
 	// seen holds a 64-bit fingerprint of every closed key: some 16 bytes a key, so
-	// that a key that comes back is noticed. With a random seed, one run in some 370,000 over
-	// ten million keys takes two for the same; the next one goes through.
+	// that a key that comes back is noticed. With a random seed, one run in some
+	// 370,000 over ten million keys takes two for the same; the next goes through.
 	seen map[uint64]struct{}
 	seed maphash.Seed
 	next []byte // the key of the row at hand

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hibiken/asynq"
 	"github.com/spf13/cobra"
 
 	"github.com/stokerhq/stoker/cmd/internal/show"
@@ -123,17 +122,9 @@ func (r *runner) invalidateThere(ctx context.Context, job *jobs.Job, keys []jobs
 	if err := r.servers.suitable(ctx, r.log); err != nil {
 		return err
 	}
-	construct := jobs.NewInvalidation
-	if remove {
-		construct = jobs.NewRemoval
-	}
-	var tasks []*asynq.Task
-	for part := range slices.Chunk(keys, jobs.MaxKeys) {
-		task, err := construct(job.Name, part...)
-		if err != nil {
-			return usageError{err}
-		}
-		tasks = append(tasks, task)
+	tasks, err := jobs.NewInvalidations(job.Name, keys, remove)
+	if err != nil {
+		return usageError{err}
 	}
 	infos, err := enqueueAll(ctx, r.servers.client(), tasks)
 	if err != nil {
@@ -142,8 +133,7 @@ func (r *runner) invalidateThere(ctx context.Context, job *jobs.Job, keys []jobs
 	if !r.wait {
 		return r.enqueued(infos, func(int) string { return job.Name })
 	}
-	w := waiter{inspector: asynq.NewInspectorFromRedisClient(r.servers.queueC), ledger: r.servers.ledger,
-		note: func(why string) { r.say("%s: %s", job.Name, why) }}
+	w := r.waiter(job.Name, nil)
 	var sum worker.Refreshed
 	for _, info := range infos {
 		b, err := w.wait(ctx, job.Name, info)

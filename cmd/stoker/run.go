@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,24 +18,16 @@ const stopLimit = 25 * time.Second
 // watchdog ends a process that does not stop in time, because a server hangs. It
 // is called off by the function it returns.
 func (a *app) watchdog(ctx context.Context, log *slog.Logger) (callOff func()) {
-	var timer *time.Timer
-	var mu sync.Mutex
-	stop := context.AfterFunc(ctx, func() {
-		mu.Lock()
-		defer mu.Unlock()
-		timer = time.AfterFunc(stopLimit, func() {
+	stopped := make(chan struct{})
+	cancel := context.AfterFunc(ctx, func() {
+		select {
+		case <-stopped:
+		case <-time.After(stopLimit):
 			log.Error("stopping took too long; leaving now, tasks in hand are taken up by other workers", "limit", stopLimit)
 			os.Exit(exitFailed)
-		})
-	})
-	return func() {
-		stop()
-		mu.Lock()
-		defer mu.Unlock()
-		if timer != nil {
-			timer.Stop()
 		}
-	}
+	})
+	return func() { cancel(); close(stopped) }
 }
 
 func (a *app) runCmd() *cobra.Command {

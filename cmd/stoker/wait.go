@@ -10,7 +10,6 @@ import (
 
 	"github.com/hibiken/asynq"
 
-	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 )
@@ -125,9 +124,4 @@ func enqueueAll(ctx context.Context, c *asynq.Client, tasks []*asynq.Task) ([]*a
 		infos = append(infos, info)
 	}
 	return infos, nil
-}
-
-// localRun is what --local needs beside the worker: a run task's payload.
-func localRun(job string, remove bool) jobs.Run {
-	return jobs.Run{Job: job, Cause: jobs.CauseLocal, Remove: remove}
 }

@@ -94,7 +94,7 @@ func (r *runner) runs(ctx context.Context, list []*jobs.Job, remove bool) error 
 		return r.each(list, func(job *jobs.Job) error {
 			return r.follow(job.Name, func(watch func(store.Progress) error) (store.Record, error) {
 				waiting := func() { r.say("%s: another run is going on; this one starts when it ends", job.Name) }
-				return w.RunLocal(ctx, localRun(job.Name, remove), waiting, func(p store.Progress) { _ = watch(p) })
+				return w.RunLocal(ctx, jobs.Run{Job: job.Name, Cause: jobs.CauseLocal, Remove: remove}, waiting, func(p store.Progress) { _ = watch(p) })
 			})
 		})
 	}
@@ -126,11 +126,15 @@ func (r *runner) runs(ctx context.Context, list []*jobs.Job, remove bool) error 
 	})
 }
 
+// waiter follows tasks of a job; watch, if not nil, is told of a run's progress.
+func (r *runner) waiter(job string, watch func(store.Progress) error) *waiter {
+	return &waiter{inspector: asynq.NewInspectorFromRedisClient(r.servers.queueC), ledger: r.servers.ledger, watch: watch,
+		note: func(why string) { r.say("%s: %s", job, why) }}
+}
+
 // await waits for a run task.
 func (r *runner) await(ctx context.Context, job string, info *asynq.TaskInfo, watch func(store.Progress) error) (store.Record, error) {
-	w := waiter{inspector: asynq.NewInspectorFromRedisClient(r.servers.queueC), ledger: r.servers.ledger, watch: watch,
-		note: func(why string) { r.say("%s: %s", job, why) }}
-	b, err := w.wait(ctx, job, info)
+	b, err := r.waiter(job, watch).wait(ctx, job, info)
 	if err != nil {
 		return store.Record{}, err
 	}

@@ -7,28 +7,18 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// begin queues what every reading starts with: the transaction, its snapshot,
-// and the settings that JSON depends on. They are local to the transaction, so
-// that a pooler in between, or a setting of the role, cannot change a byte.
-// lock is how long to wait for a table that is locked; 0 is as long as a
-// statement may take.
-func (s *Source) begin(lock time.Duration) *pgconn.Batch {
+// begin queues what every reading starts with: the transaction, unless enter has
+// begun it, its snapshot, and the settings that JSON depends on. They are local
+// to the transaction, so that a pooler in between, or a setting of the role,
+// cannot change a byte. lock is how long to wait for a table that is locked; 0 is
+// as long as a statement may take.
+func (s *Source) begin(entered bool, lock time.Duration) *pgconn.Batch {
 	b := &pgconn.Batch{}
-	b.ExecParams("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", nil, nil, nil, nil)
-	b.ExecParams(snapshotSQL, s.settings(lock), nil, nil, nil)
+	if !entered {
+		b.ExecParams("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", nil, nil, nil, nil)
+	}
+	b.ExecParams(snapshotSQL, [][]byte{milliseconds(s.timeout), milliseconds(lock)}, nil, nil, nil)
 	return b
-}
-
-// resume queues what a reading starts with whose transaction enter has begun:
-// its snapshot, which is still the same.
-func (s *Source) resume(lock time.Duration) *pgconn.Batch {
-	b := &pgconn.Batch{}
-	b.ExecParams(snapshotSQL, s.settings(lock), nil, nil, nil)
-	return b
-}
-
-func (s *Source) settings(lock time.Duration) [][]byte {
-	return [][]byte{milliseconds(s.timeout), milliseconds(lock)}
 }
 
 const snapshotSQL = `SELECT pg_current_snapshot()::text, set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true),

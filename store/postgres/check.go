@@ -55,7 +55,7 @@ func (s *Source) Describe(ctx context.Context, job *jobs.Job) (shape Shape, err 
 		}
 		shape = Shape{Columns: slices.Clone(p.columns), Keys: p.keys}
 		for i, col := range p.columns {
-			if col.OID != p.fields[i].DataTypeOID {
+			if p.converted(i) {
 				shape.Converted = append(shape.Converted, fmt.Sprintf("%s (%s)", col.Name, col.Type))
 			}
 		}

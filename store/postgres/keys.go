@@ -13,18 +13,18 @@ import (
 	"github.com/stokerhq/stoker/store"
 )
 
-// params are the keys' values, an array a key column.
-func (p *plan) params(keys []jobs.Key) ([][]byte, error) {
-	params := make([][]byte, 0, len(p.keys))
-	for _, name := range p.job.Key.Columns() {
+// keyParams are the keys' values, an array a key column.
+func keyParams(job *jobs.Job, keys []jobs.Key) ([][]byte, error) {
+	var params [][]byte
+	for _, name := range job.Key.Columns() {
 		texts := make([]string, len(keys))
 		for i, k := range keys {
 			v, ok := k[name]
 			if !ok {
-				return nil, shapeError(p.job, fmt.Sprintf("a key without a value for column %s: give every column of %q", name, p.job.Key))
+				return nil, shapeError(job, fmt.Sprintf("a key without a value for column %s: give every column of %q", name, job.Key))
 			}
 			if strings.ContainsRune(v, 0) {
-				return nil, &store.KeyValueError{Job: p.job.Name, Column: name, Type: "any", Value: v, Message: "postgres has no text with a zero byte"}
+				return nil, &store.KeyValueError{Job: job.Name, Column: name, Type: "any", Value: v, Message: "postgres has no text with a zero byte"}
 			}
 			texts[i] = v
 		}
@@ -42,25 +42,16 @@ func (s *Source) CheckKeys(ctx context.Context, job *jobs.Job, keys []jobs.Key) 
 // Keys hands fn a reading that has only Given, for a removal: no row of the job
 // is loaded. Errors are those of Refresh.
 func (s *Source) Keys(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn func(*store.Reading) error) error {
-	return s.with(ctx, func(conn *pgx.Conn) error {
-		c := conn.PgConn()
-		p, err := s.describe(ctx, c, job, impatient)
-		if err != nil {
-			return err
-		}
-		params, err := p.params(keys)
-		if err != nil {
-			return err
-		}
-		b := s.begin(impatient)
-		if len(p.keys) > 0 {
-			b.ExecParams(p.givenSQL(), params, nil, nil, binary)
-		}
-		err = transact(ctx, c, b, reading{plan: p, asked: keys, fn: fn})
-		if isValueError(err) {
-			return blame(ctx, c, p, keys, err)
-		}
+	params, err := keyParams(job, keys)
+	if err != nil {
 		return err
+	}
+	return s.with(ctx, func(c *pgx.Conn) error {
+		p, err := s.enter(ctx, c.PgConn(), job, impatient)
+		if err != nil {
+			return err
+		}
+		return s.ask(ctx, c.PgConn(), params, reading{plan: p, asked: keys, fn: fn})
 	})
 }
 

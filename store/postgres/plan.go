@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,21 +34,30 @@ type plan struct {
 // own.
 func (s *Source) describe(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, lock time.Duration) (*plan, error) {
 	p, err := s.enter(ctx, c, job, lock)
-	if rerr := rollback(ctx, c, job); err == nil {
-		err = rerr
+	if err != nil {
+		return nil, err
 	}
-	return p, err
+	return p, rollback(ctx, c, job)
 }
 
 // enter begins a reading's transaction and asks in it what the job's query
 // returns: the tables are locked against changes of their columns from then on.
 // It prepares the query as it stands, so that a mistake in it is located in the
 // user's own text, and under the settings of a reading, because literals are read
-// when a query is parsed. The transaction stays open, also after an error.
-func (s *Source) enter(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, lock time.Duration) (p *plan, err error) {
-	if err := c.ExecBatch(ctx, s.begin(lock)).Close(); err != nil {
-		return nil, queryError(job, err, noPosition)
+// when a query is parsed. The transaction stays open unless there is an error.
+func (s *Source) enter(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, lock time.Duration) (*plan, error) {
+	if err := c.ExecBatch(ctx, s.begin(false, lock)).Close(); err != nil {
+		return nil, errors.Join(queryError(job, err, noPosition), rollback(ctx, c, job))
 	}
+	p, err := s.look(ctx, c, job)
+	if err != nil {
+		return nil, errors.Join(err, rollback(ctx, c, job))
+	}
+	return p, nil
+}
+
+// look asks what the job's query returns, in the open transaction.
+func (s *Source) look(ctx context.Context, c *pgconn.PgConn, job *jobs.Job) (*plan, error) {
 	sd, err := c.Prepare(ctx, "", job.Query, nil)
 	if err != nil {
 		return nil, queryError(job, err, 0)
@@ -58,7 +68,7 @@ func (s *Source) enter(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, loc
 	if old := s.plan(job.Name); old != nil && old.job == job && slices.EqualFunc(old.fields, sd.Fields, sameField) {
 		return old, nil
 	}
-	p = &plan{job: job, fields: slices.Clone(sd.Fields)}
+	p := &plan{job: job, fields: slices.Clone(sd.Fields)}
 	if err := p.name(ctx, c); err != nil {
 		return nil, err
 	}
@@ -117,6 +127,9 @@ func (p *plan) name(ctx context.Context, c *pgconn.PgConn) error {
 	}
 	return nil
 }
+
+// converted reports whether Postgres makes column i JSON for us.
+func (p *plan) converted(i int) bool { return p.columns[i].OID != p.fields[i].DataTypeOID }
 
 // check holds the columns against the job's key template and kind of value.
 func (p *plan) check() error {

@@ -22,10 +22,10 @@ func (s *Source) Run(ctx context.Context, job *jobs.Job, fn func(*store.Reading)
 		return retryStale(fn, func(fn func(*store.Reading) error) error {
 			p, err := s.enter(ctx, c.PgConn(), job, patient)
 			if err != nil {
-				return errors.Join(err, rollback(ctx, c.PgConn(), job))
+				return err
 			}
 			sql, offset := p.runSQL()
-			b := s.resume(patient)
+			b := s.begin(true, patient)
 			b.ExecParams(sql, nil, nil, nil, binary)
 			return transact(ctx, c.PgConn(), b, reading{plan: p, entered: true, load: true, offset: offset, fn: fn})
 		})
@@ -36,18 +36,19 @@ func (s *Source) Run(ctx context.Context, job *jobs.Job, fn func(*store.Reading)
 // Each key has a value for every column of the job's key template. A value that
 // its column's type cannot take is a store.KeyValueError.
 func (s *Source) Refresh(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn func(*store.Reading) error) error {
+	params, err := keyParams(job, keys)
+	if err != nil {
+		return err
+	}
 	return s.with(ctx, func(c *pgx.Conn) error {
 		return retryStale(fn, func(fn func(*store.Reading) error) error {
 			p, err := s.refreshPlan(ctx, c.PgConn(), job)
 			if err != nil {
-				return errors.Join(err, rollback(ctx, c.PgConn(), job))
+				return err
 			}
-			err = s.refresh(ctx, c.PgConn(), p, keys, fn)
+			err = s.ask(ctx, c.PgConn(), params, reading{plan: p, asked: keys, load: true, fn: fn})
 			if stalePlan(err) {
 				s.forget(job.Name)
-			}
-			if isValueError(err) {
-				return blame(ctx, c.PgConn(), p, keys, err)
 			}
 			return err
 		})
@@ -64,24 +65,26 @@ func (s *Source) refreshPlan(ctx context.Context, c *pgconn.PgConn, job *jobs.Jo
 	return s.enter(ctx, c, job, impatient)
 }
 
-func (s *Source) refresh(ctx context.Context, c *pgconn.PgConn, p *plan, keys []jobs.Key, fn func(*store.Reading) error) error {
-	params, err := p.params(keys)
-	if err != nil {
-		return errors.Join(err, rollback(ctx, c, p.job))
+// ask has Postgres read the asked keys, and with r.load the rows of these keys,
+// in the transaction that is open or in a new one.
+func (s *Source) ask(ctx context.Context, c *pgconn.PgConn, params [][]byte, r reading) error {
+	r.entered = c.TxStatus() != 'I'
+	b := s.begin(r.entered, impatient)
+	if len(r.plan.keys) > 0 {
+		b.ExecParams(r.plan.givenSQL(), params, nil, nil, binary)
 	}
-	sql, offset := p.refreshSQL()
-	entered := c.TxStatus() != 'I'
-	b := s.begin(impatient)
-	if entered {
-		b = s.resume(impatient)
+	if r.load {
+		// Not a prepared statement: Postgres reads the literals of a query when it
+		// parses it, under the settings of that moment, and keeps 'today' for good.
+		var sql string
+		sql, r.offset = r.plan.refreshSQL()
+		b.ExecParams(sql, params, nil, nil, binary)
 	}
-	if len(p.keys) > 0 {
-		b.ExecParams(p.givenSQL(), params, nil, nil, binary)
+	err := transact(ctx, c, b, r)
+	if isValueError(err) {
+		return blame(ctx, c, r.plan, r.asked, err)
 	}
-	// Not a prepared statement: Postgres reads the literals of a query when it
-	// parses it, under the settings of that moment, and keeps 'today' for good.
-	b.ExecParams(sql, params, nil, nil, binary)
-	return transact(ctx, c, b, reading{plan: p, entered: entered, asked: keys, load: true, offset: offset, fn: fn})
+	return err
 }
 
 // retryStale runs read and, if the plan it used turned out to be stale before fn

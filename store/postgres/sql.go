@@ -48,9 +48,9 @@ func (p *plan) output() string {
 		return "q.*"
 	}
 	cols := make([]string, len(p.columns))
-	for i, c := range p.columns {
+	for i := range p.columns {
 		cols[i] = "q." + alias(i)
-		if c.OID == oidJSON && p.fields[i].DataTypeOID != oidJSON {
+		if p.converted(i) {
 			cols[i] = "to_json(q." + alias(i) + ")"
 		}
 	}
@@ -118,7 +118,7 @@ func (p *plan) givenSQL() string {
 		if p.casts[i] != p.loose[i] {
 			fits[i] = fmt.Sprintf("k.%s::%s = k.%s", alias(i), p.casts[i], alias(i))
 		}
-		if p.columns[k].OID == oidJSON && p.fields[k].DataTypeOID != oidJSON {
+		if p.converted(k) {
 			cols[i] = "to_json(" + cols[i] + ")"
 		}
 	}
