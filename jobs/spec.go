@@ -79,8 +79,55 @@ type Job struct {
 	Jitter        float64       // 0 to 1, a share of TTL
 	Timeout       time.Duration // of a whole run
 	MaxValueBytes int           // a larger value is not written; default 16 MiB
+	StaleGrace    time.Duration // how long a value stays readable after its fence; 0 removes it at once; default 30s
+	Volatile      bool          // the query reads time, random values or foreign data: it is run even if no commit was made
+	Rewrite       Rewrite       // default changed
+	ShrinkGuard   float64       // 0 to 1: a result that lost more than this share of its keys removes none; default 0.5
+	Type          Type          // default string
+	Format        Format        // default json
+	Compress      Compression   // default none
+	CompressAbove int           // bytes: smaller values are not compressed; default 1 KiB
 	Watch         []Watch
 }
+
+// Rewrite says which values a run sends.
+type Rewrite string
+
+// What a run sends.
+const (
+	RewriteChanged Rewrite = "changed" // those that are not in Redis as they should be
+	RewriteAlways  Rewrite = "always"  // every one
+)
+
+// Type is the Redis type of a value.
+type Type string
+
+// The Redis types.
+const (
+	TypeString Type = "string"
+	TypeHash   Type = "hash" // of value: row; a field a column
+)
+
+// Format is how a string value is written.
+type Format string
+
+// The formats.
+const (
+	FormatJSON    Format = "json"
+	FormatMsgpack Format = "msgpack"
+	FormatCBOR    Format = "cbor"
+	FormatText    Format = "text" // of value: scalar; the column's text without quotes
+)
+
+// Compression is what is done to large values.
+type Compression string
+
+// The compressions.
+const (
+	CompressNone Compression = "none"
+	CompressGzip Compression = "gzip"
+	CompressZstd Compression = "zstd"
+)
 
 // Watch names a table whose changes make keys of the job out of date.
 type Watch struct {
