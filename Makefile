@@ -21,8 +21,14 @@ demo: build servers ## see it work: a shop on private throw-away servers, until 
 test: lint servers compiler ## vet, staticcheck, and every test with the race detector, on private servers
 	$(GO) test -race -timeout 9m ./...
 
-bench: go servers ## benchmarks; BENCH=pattern chooses, OUT=file keeps them for benchstat
-	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./... $(if $(OUT),| tee $(OUT))
+bench: build servers ## our goals, measured (ROUNDS, SCALE, ONLY, JSON=file, MICRO=0); BENCH=pattern: Go benchmarks alone (OUT=file)
+ifdef BENCH
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./... $(if $(OUT),| tee $(OUT))
+else
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/bench ./cmd/bench
+	@exec bin/bench -stoker bin/stoker -go $(GO) $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(SCALE),-scale $(SCALE)) \
+		$(if $(ONLY),-only "$(ONLY)") $(if $(JSON),-json "$(JSON)") $(if $(filter 0,$(MICRO)),-micro=false)
+endif
 
 lint: go ## gofmt, vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi

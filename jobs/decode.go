@@ -6,14 +6,6 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// defaults is what holds for jobs that do not say otherwise.
-type defaults struct {
-	ttl, timeout time.Duration
-	jitter       float64
-	zone         *time.Location
-	maxValue     int
-}
-
 // spec reads the whole document.
 func (d *decoder) spec(n *yaml.Node) *Spec {
 	s := &Spec{
@@ -22,7 +14,7 @@ func (d *decoder) spec(n *yaml.Node) *Spec {
 		Admin:    Admin{Listen: "127.0.0.1:8080"},
 		Changes:  Changes{Source: SourceNone},
 	}
-	base := defaults{ttl: 15 * time.Minute, timeout: 5 * time.Minute, jitter: 0.1, zone: time.UTC, maxValue: 16 << 20}
+	base := builtIn()
 	given := d.fields(n, "the spec", map[string]setter{
 		"postgres": func(_ string, n *yaml.Node) { d.postgres(n, &s.Postgres) },
 		"redis":    func(_ string, n *yaml.Node) { d.redis(n, &s.Redis) },
@@ -86,15 +78,5 @@ func (d *decoder) admin(n *yaml.Node, a *Admin) {
 func (d *decoder) changes(n *yaml.Node, c *Changes) {
 	d.fields(n, "changes", map[string]setter{
 		"source": required(d, &c.Source, parseSource),
-	})
-}
-
-func (d *decoder) defaults(n *yaml.Node, base *defaults) {
-	d.fields(n, "defaults", map[string]setter{
-		"ttl":             required(d, &base.ttl, parsePositive),
-		"jitter":          required(d, &base.jitter, parseJitter),
-		"timeout":         required(d, &base.timeout, parseTimeout),
-		"time_zone":       required(d, &base.zone, parseZone),
-		"max_value_bytes": required(d, &base.maxValue, parseBytes),
 	})
 }

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -20,6 +21,14 @@ func (j draft) at(field string) *yaml.Node {
 		return n
 	}
 	return j.node
+}
+
+// atQuery returns where the query stands, or the name of its file.
+func (j draft) atQuery() *yaml.Node {
+	if n := j.given["query_file"]; n != nil {
+		return n
+	}
+	return j.at("query")
 }
 
 // jobs reads the list of jobs.
@@ -62,32 +71,58 @@ func (d *decoder) refuseTwins(drafts []draft) {
 
 // job reads one job.
 func (d *decoder) job(n *yaml.Node, base defaults) draft {
-	j := &Job{Value: ValueRow, TTL: base.ttl, Jitter: base.jitter, Timeout: base.timeout, MaxValueBytes: base.maxValue}
-	zone := base.zone
-	given := d.fields(n, "job", map[string]setter{
-		"name":            required(d, &j.Name, parseName),
-		"query":           required(d, &j.Query, parseQuery),
-		"query_file":      required(d, &j.Query, d.readQuery),
-		"key":             required(d, &j.Key, ParseKeyTemplate),
-		"value":           required(d, &j.Value, parseValueKind),
-		"schedule":        later, // wants the time zone
-		"time_zone":       required(d, &zone, parseZone),
-		"ttl":             required(d, &j.TTL, parsePositive),
-		"jitter":          required(d, &j.Jitter, parseJitter),
-		"timeout":         required(d, &j.Timeout, parseTimeout),
-		"max_value_bytes": required(d, &j.MaxValueBytes, parseBytes),
-		"watch":           later, // wants the key
+	j, zone := base.job, base.zone
+	known := d.common(&j, &zone)
+	maps.Copy(known, map[string]setter{
+		"name":       required(d, &j.Name, parseName),
+		"query":      required(d, &j.Query, parseQuery),
+		"query_file": required(d, &j.Query, d.readQuery),
+		"volatile":   required(d, &j.Volatile, parseBool),
+		"key":        required(d, &j.Key, ParseKeyTemplate),
+		"value":      required(d, &j.Value, parseValueKind),
+		"type":       required(d, &j.Type, parseType),
+		"schedule":   later, // wants the time zone
+		"watch":      later, // wants the key
 	})
+	given := d.fields(n, "job", known)
 	d.demand(n, given, "job", "name", "add a name of a-z, 0-9 and -")
 	d.demand(n, given, "job", "key", `add the key that a row goes to, as in key: "product:{id}"`)
 	d.demandOneQuery(n, given)
 	if schedule := given["schedule"]; schedule != nil {
-		d.schedule(j, zone)("schedule", schedule)
+		d.schedule(&j, zone)("schedule", schedule)
 	}
 	if watch := given["watch"]; watch != nil {
-		d.watches(watch, j)
+		d.watches(watch, &j)
 	}
-	return draft{j, n, given}
+	if given["value"] == nil {
+		j.Value = ValueRow
+	}
+	d.checkValue(&j, given)
+	return draft{&j, n, given}
+}
+
+// checkValue holds a job's type, format and compression against its kind of
+// value and each other. A kind that could not be read has had its problem.
+func (d *decoder) checkValue(j *Job, given map[string]*yaml.Node) {
+	if j.Value == "" {
+		return
+	}
+	if j.Format == FormatText && j.Value != ValueScalar {
+		d.problem(given["format"], "write value: scalar, or another format", "format text is for value: scalar, not %s", j.Value)
+	}
+	if j.Type != TypeHash {
+		return
+	}
+	if j.Value != ValueRow {
+		d.problem(given["type"], "write value: row, or type: string", "type hash is for value: row, not %s", j.Value)
+	}
+	if format := given["format"]; format != nil {
+		d.problem(format, "remove it, or write type: string", "type hash has no format: its fields hold the columns' text")
+	}
+	if compress := given["compress"]; compress != nil && j.Compress != CompressNone {
+		d.problem(compress, "remove it, or write type: string", "type hash cannot be compressed: readers ask Redis for single fields")
+	}
+	j.Format, j.Compress = FormatJSON, CompressNone // also where the defaults have others
 }
 
 func (d *decoder) schedule(j *Job, zone *time.Location) setter {

@@ -67,5 +67,11 @@ func checkSpec(t *testing.T, s *Spec) {
 		if !isName(j.Name) || j.Query == "" || j.Key == nil || j.TTL <= 0 || j.Timeout <= 0 || j.Jitter < 0 || j.Jitter > 1 || j.MaxValueBytes < 1 {
 			t.Fatalf("half a job: %+v", j)
 		}
+		if j.StaleGrace < 0 || j.Rewrite == "" || j.ShrinkGuard < 0 || j.ShrinkGuard > 1 || j.Type == "" || j.Format == "" || j.Compress == "" || j.CompressAbove < 1 {
+			t.Fatalf("half a way to write: %+v", j)
+		}
+		if j.Type == TypeHash && (j.Value != ValueRow || j.Format != FormatJSON || j.Compress != CompressNone) || j.Format == FormatText && j.Value != ValueScalar {
+			t.Fatalf("a value that cannot be written: %+v", j)
+		}
 	}
 }

@@ -107,6 +107,8 @@ func describe(s *Spec) string {
 		line("job %s: %q", j.Name, j.Query)
 		line("  key %s columns %q value %s", j.Key, j.Key.Columns(), j.Value)
 		line("  ttl %v jitter %v timeout %v max %d", j.TTL, j.Jitter, j.Timeout, j.MaxValueBytes)
+		line("  grace %v volatile %v rewrite %s shrink %v", j.StaleGrace, j.Volatile, j.Rewrite, j.ShrinkGuard)
+		line("  type %s format %s compress %s above %d", j.Type, j.Format, j.Compress, j.CompressAbove)
 		if j.Schedule != nil {
 			line("  schedule %s next %s", j.Schedule, j.Schedule.Next(time.Date(2024, 7, 1, 12, 0, 30, 0, time.UTC)))
 		}
@@ -184,6 +186,7 @@ func TestExampleStatesTheDefaults(t *testing.T) {
 	}
 	stated, built := *example.Jobs[2], *minimal.Jobs[0]
 	stated.TTL, stated.Name, stated.Query, stated.Key, stated.Value = built.TTL, built.Name, built.Query, built.Key, built.Value
+	stated.Format = example.Jobs[1].Format // the last job is the one with text
 	opaque := cmp.Comparer(func(a, b *KeyTemplate) bool { return a == b })
 	if diff := cmp.Diff(built, stated, opaque); diff != "" {
 		t.Errorf("-built in +stated:\n%s", diff)

@@ -22,6 +22,7 @@ const (
 	CauseCommand Cause = "command"  // stoker warm
 	CauseAPI     Cause = "api"
 	CauseLocal   Cause = "local" // stoker warm --local
+	CauseEpoch   Cause = "epoch" // the history of Postgres has changed
 )
 
 // Run is the payload of a run task: warm every key of a job. A payload names
@@ -31,6 +32,9 @@ type Run struct {
 	Due    int64  `json:"due,omitempty"` // unix seconds of the tick; 0 when no schedule asked
 	Cause  Cause  `json:"cause"`
 	Remove bool   `json:"remove,omitempty"` // remove the keyset instead of writing it
+
+	Rewrite      bool `json:"rewrite,omitempty"`       // send every value, whatever is known of the last run
+	AcceptShrink bool `json:"accept_shrink,omitempty"` // remove the keys that shrink_guard has kept
 }
 
 // Key is the values of a job's key columns, by column name, as text that
@@ -84,7 +88,7 @@ func (r Run) validate() error {
 	if r.Due < 0 {
 		return fmt.Errorf("a run is due at %d: give unix seconds, or 0 for now", r.Due)
 	}
-	if !slices.Contains([]Cause{CauseTick, CauseCatchUp, CauseCommand, CauseAPI, CauseLocal}, r.Cause) {
+	if !slices.Contains([]Cause{CauseTick, CauseCatchUp, CauseCommand, CauseAPI, CauseLocal, CauseEpoch}, r.Cause) {
 		return fmt.Errorf("unknown cause %q of a run: run the same version of stoker everywhere", r.Cause)
 	}
 	return nil

@@ -1,6 +1,9 @@
 package jobs
 
-import "strings"
+import (
+	"iter"
+	"strings"
+)
 
 // trimQuery cuts what follows the last token of a query: semicolons, comments
 // and white space, in any order. A semicolon before another statement stays, for
@@ -15,6 +18,21 @@ func trimQuery(s string) string {
 		i = next
 	}
 	return s[:end]
+}
+
+// tokens yields what a query is made of, without white space and comments: words
+// (keywords, names, numbers), quoted names, strings, and single characters. The
+// E before an escape string is a word of its own.
+func tokens(s string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := 0; i < len(s); {
+			next, blank := token(s, i)
+			if !blank && !yield(s[i:next]) {
+				return
+			}
+			i = next
+		}
+	}
 }
 
 // token returns where the token at i ends, and whether it is white space or a
@@ -36,7 +54,10 @@ func token(s string, i int) (next int, blank bool) {
 			return past(s, i+len(tag), tag), false
 		}
 	}
-	return i + 1, false
+	for next = i + 1; isWord(s[i]) && next < len(s) && isWord(s[next]); {
+		next++
+	}
+	return next, false
 }
 
 // past is the position after the next occurrence of what, or the end of s.
@@ -68,15 +89,18 @@ func comment(s string, i int) int {
 	return len(s)
 }
 
-// quoted returns the end of a string or quoted name. A doubled quote does not
-// end it: it begins another right behind, which comes to the same.
+// quoted returns the end of a string or quoted name, which a doubled quote does
+// not end.
 func quoted(s string, i int, backslashes bool) int {
 	quote := s[i]
 	for i++; i < len(s); i++ {
 		switch {
 		case backslashes && s[i] == '\\':
 			i++
-		case s[i] == quote:
+		case s[i] != quote:
+		case i+1 < len(s) && s[i+1] == quote:
+			i++
+		default:
 			return i + 1
 		}
 	}

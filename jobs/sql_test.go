@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -19,6 +20,7 @@ func TestTrimQuery(t *testing.T) {
 		"SELECT '--';":                         "SELECT '--'",
 		"SELECT 'it''s; ';":                    "SELECT 'it''s; '",
 		`SELECT E'\';'; -- x`:                  `SELECT E'\';'`,
+		`SELECT E'a''\'; -- '; -- x`:           `SELECT E'a''\'; -- '`,
 		`SELECT type'\'; -- x`:                 `SELECT type'\'`,
 		`SELECT '\' ; -- x`:                    `SELECT '\'`,
 		`SELECT ";" AS "--";`:                  `SELECT ";" AS "--"`,
@@ -34,6 +36,21 @@ func TestTrimQuery(t *testing.T) {
 	} {
 		if got := trimQuery(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestTokens(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                                   "",
+		" \n-- nothing\n/* at all */":        "",
+		"SELECT a.b,c1 FROM t -- x":          "SELECT|a|.|b|,|c1|FROM|t",
+		"x/**/=-1.5e3":                       "x|=|-|1|.|5e3",
+		`SELECT E'a\'b' "c""d" 'e''f' 'g`:    `SELECT|E|'a\'b'|"c""d"|'e''f'|'g`,
+		"a$b$ $1 $$ x y $$ $t$ 'z' $$ $t$ é": "a$b$|$1|$$ x y $$|$t$ 'z' $$ $t$|é",
+	} {
+		if got := strings.Join(slices.Collect(tokens(in)), "|"); got != want {
+			t.Errorf("%q:\n got %s\nwant %s", in, got, want)
 		}
 	}
 }

@@ -47,16 +47,23 @@ func NewTick(job string, due time.Time, cause Cause) *asynq.Task {
 }
 
 // NewRun returns a task that runs job once, now.
-func NewRun(job string, cause Cause) *asynq.Task {
-	return newRun(Run{Job: job, Cause: cause})
-}
+func NewRun(job string, cause Cause) *asynq.Task { return Run{Job: job, Cause: cause}.Task() }
 
 // NewKeysetRemoval returns a task that removes every key of job.
 func NewKeysetRemoval(job string, cause Cause) *asynq.Task {
-	return newRun(Run{Job: job, Cause: cause, Remove: true})
+	return Run{Job: job, Cause: cause, Remove: true}.Task()
 }
 
-func newRun(r Run) *asynq.Task {
+// NewEpochRun returns the task that runs job because an epoch has begun: TaskID
+// epoch:<job>@<epoch>, so that it is run once. A conflict of the ID is success.
+func NewEpochRun(job string, epoch uint32) *asynq.Task {
+	payload := marshal(Run{Job: job, Cause: CauseEpoch})
+	return newTask(TypeRun, payload, asynq.TaskID(fmt.Sprintf("epoch:%s@%d", job, epoch)), asynq.Queue(QueueRun),
+		asynq.Timeout(runLimit), asynq.Retention(retention), asynq.MaxRetry(runRetries))
+}
+
+// Task returns a task that does what r asks once, now.
+func (r Run) Task() *asynq.Task {
 	return newTask(TypeRun, marshal(r), asynq.Queue(QueueRun),
 		asynq.Timeout(runLimit), asynq.Retention(retention), asynq.MaxRetry(runRetries))
 }

@@ -70,15 +70,37 @@ func parseTimeout(s string) (time.Duration, error) {
 	return d, err
 }
 
-// parseJitter reads "10%" as 0.1.
+// parseGrace reads a duration that may be zero.
+func parseGrace(s string) (time.Duration, error) {
+	d, err := parseDuration(s)
+	switch {
+	case err != nil:
+		return 0, err
+	case d < 0:
+		return 0, wrong("is below zero", "write 0 to remove values at once, or a duration such as 30s")
+	case d > 0 && d < time.Millisecond:
+		return 0, wrong("is shorter than 1ms", "Redis counts in milliseconds")
+	}
+	return d, nil
+}
+
 func parseJitter(s string) (float64, error) {
+	return parseShare(s, "write it as in 10%, or 0 for none", "it is the share of the TTL that is taken off at random")
+}
+
+func parseShrinkGuard(s string) (float64, error) {
+	return parseShare(s, "write it as in 50%", "it is the share of its keys that a run may remove")
+}
+
+// parseShare reads "10%" as 0.1. The hints say how it is written and what it is.
+func parseShare(s, syntax, meaning string) (float64, error) {
 	number, percent := strings.CutSuffix(s, "%")
 	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 	switch {
 	case err != nil || !percent && v != 0:
-		return 0, wrong("is not a percentage", "write it as in 10%, or 0 for none")
+		return 0, wrong("is not a percentage", syntax)
 	case !(v >= 0 && v <= 100): // so that NaN is refused too
-		return 0, wrong("is outside 0% to 100%", "it is the share of the TTL that is taken off at random")
+		return 0, wrong("is outside 0% to 100%", meaning)
 	}
 	return v / 100, nil
 }

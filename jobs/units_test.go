@@ -27,6 +27,11 @@ func TestUnits(t *testing.T) {
 			t.Errorf("jitter %s = %v, %v; want %v", in, got, err, want)
 		}
 	}
+	for in, want := range map[string]time.Duration{"0": 0, "0s": 0, "1ms": time.Millisecond, "30s": 30 * time.Second, "1d": 24 * time.Hour} {
+		if got, err := parseGrace(in); err != nil || got != want {
+			t.Errorf("grace %s = %v, %v; want %v", in, got, err, want)
+		}
+	}
 	for _, in := range []string{"", "d", "1dd", "1d+1h", "1e3d", "x1d", "infd", "1d2"} {
 		if got, err := parseDuration(in); err == nil {
 			t.Errorf("duration %q = %v, want an error", in, got)

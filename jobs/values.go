@@ -44,6 +44,35 @@ func parseValueKind(s string) (ValueKind, error) {
 	return oneOf(s, ValueRow, ValueRows, ValueScalar)
 }
 
+func parseType(s string) (Type, error) {
+	return oneOf(s, TypeString, TypeHash)
+}
+
+func parseFormat(s string) (Format, error) {
+	return oneOf(s, FormatJSON, FormatMsgpack, FormatCBOR, FormatText)
+}
+
+// parseDefaultFormat refuses text, which most kinds of value cannot be written in.
+func parseDefaultFormat(s string) (Format, error) {
+	if Format(s) == FormatText {
+		return "", wrong("is for value: scalar, and no default", "write it in the jobs with value: scalar")
+	}
+	return oneOf(s, FormatJSON, FormatMsgpack, FormatCBOR)
+}
+
+func parseCompression(s string) (Compression, error) {
+	return oneOf(s, CompressNone, CompressGzip, CompressZstd)
+}
+
+func parseRewrite(s string) (Rewrite, error) {
+	return oneOf(s, RewriteChanged, RewriteAlways)
+}
+
+func parseBool(s string) (bool, error) {
+	v, err := oneOf(s, "true", "false")
+	return v == "true", err
+}
+
 func parseSource(s string) (Source, error) {
 	return oneOf(s, SourceNone, SourceWAL, SourceOutbox)
 }

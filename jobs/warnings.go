@@ -25,6 +25,10 @@ func (d *decoder) warnings(drafts []draft, source Source) Problems {
 			warn(j.at("ttl"), "raise ttl or shorten timeout; with schedule and jitter as they are, "+atLeast(needed, j.Jitter),
 				"job %q: a key lives as short as %s, but two schedule periods plus the timeout are %s: one missed tick leaves keys cold", j.Name, short(shortest), short(needed))
 		}
+		if read := volatileRead(j.Query); read != "" && !j.Volatile {
+			warn(j.atQuery(), "add volatile: true, or compute it in the reader",
+				"job %q: the query reads %s, but is skipped while no transaction commits", j.Name, read)
+		}
 		if len(j.Watch) > 0 && source == SourceNone {
 			warn(j.at("watch"), "set changes.source to wal or outbox, or remove watch", "job %q watches tables, but changes.source is none: nothing is read", j.Name)
 		}

@@ -172,7 +172,7 @@ type replica struct {
 }
 
 func newScheduler(list []*jobs.Job, q scheduler.Enqueuer, l scheduler.Ledger, r prometheus.Registerer) *scheduler.Scheduler {
-	return scheduler.New(list, q, l, scheduler.NewMetrics(r), slog.New(slog.DiscardHandler))
+	return scheduler.New(list, q, l, noEpoch{}, scheduler.NewMetrics(r), slog.New(slog.DiscardHandler))
 }
 
 func start(list []*jobs.Job, q scheduler.Enqueuer, l scheduler.Ledger) *replica {
@@ -238,3 +238,8 @@ func (l flaky) Missed(ctx context.Context, job string, last time.Time, n int64) 
 	}
 	return l.FakeLedger.Missed(ctx, job, last, n)
 }
+
+// noEpoch is a cache that was never armed.
+type noEpoch struct{}
+
+func (noEpoch) Epoch(context.Context) (uint32, error) { return 0, nil }

@@ -30,9 +30,15 @@ type Ledger interface {
 	Missed(ctx context.Context, job string, last time.Time, n int64) error
 }
 
+// Epochs tells in which epoch the cache is; store/cache does.
+type Epochs interface {
+	Epoch(ctx context.Context) (uint32, error)
+}
+
 // Scheduler follows the schedules of all jobs.
 type Scheduler struct {
 	jobs    []*jobs.Job
+	epochs  Epochs
 	queue   Enqueuer
 	ledger  Ledger
 	metrics *Metrics
@@ -40,9 +46,9 @@ type Scheduler struct {
 }
 
 // New returns a scheduler of the given jobs.
-func New(list []*jobs.Job, q Enqueuer, l Ledger, m *Metrics, log *slog.Logger) *Scheduler {
+func New(list []*jobs.Job, q Enqueuer, l Ledger, e Epochs, m *Metrics, log *slog.Logger) *Scheduler {
 	m.begin(list)
-	return &Scheduler{jobs: list, queue: q, ledger: l, metrics: m, log: log}
+	return &Scheduler{jobs: list, queue: q, ledger: l, epochs: e, metrics: m, log: log}
 }
 
 // Run follows every job's schedule until ctx ends. It never gives up: what
@@ -52,6 +58,7 @@ func (s *Scheduler) Run(ctx context.Context) {
 	for _, job := range s.jobs {
 		wg.Go(func() { s.follow(ctx, job) })
 	}
+	wg.Go(func() { s.watchEpoch(ctx) })
 	wg.Wait()
 }
 

@@ -14,12 +14,37 @@ type Batch struct {
 type mark struct {
 	key, value, end int
 	ttl             time.Duration
+	op              Op
+	extend          bool
 }
 
 // Add makes an entry of what was appended to Buf: the key from keyAt, the value
 // from valueAt to the end.
 func (b *Batch) Add(keyAt, valueAt int, ttl time.Duration) {
-	b.marks = append(b.marks, mark{keyAt, valueAt, len(b.Buf), ttl})
+	b.marks = append(b.marks, mark{keyAt, valueAt, len(b.Buf), ttl, Write, false})
+}
+
+// AddRemoval makes an entry without a value of what was appended to Buf from
+// keyAt on: its key is to be removed.
+func (b *Batch) AddRemoval(keyAt int) {
+	b.marks = append(b.marks, mark{key: keyAt, value: len(b.Buf), end: len(b.Buf), op: Remove})
+}
+
+// Keep says of the entry that was added last that Redis should have its value
+// already: it is to be looked after, and sent only if it is not there. extend says
+// whether its TTL is to be set anew.
+func (b *Batch) Keep(extend bool) {
+	m := &b.marks[len(b.marks)-1]
+	m.op, m.extend = Keep, extend
+}
+
+// Move moves the entry that was added last to the end of another batch.
+func (b *Batch) Move(to *Batch) {
+	m := b.marks[len(b.marks)-1]
+	keyAt := len(to.Buf)
+	to.Buf = append(to.Buf, b.Buf[m.key:m.end]...)
+	to.marks = append(to.marks, mark{keyAt, keyAt + m.value - m.key, len(to.Buf), m.ttl, m.op, m.extend})
+	b.Buf, b.marks = b.Buf[:m.key], b.marks[:len(b.marks)-1]
 }
 
 // Len is the number of entries.
@@ -31,7 +56,7 @@ func (b *Batch) Size() int { return len(b.Buf) }
 // Entry returns entry i. Its slices are valid until Reset.
 func (b *Batch) Entry(i int) Entry {
 	m := b.marks[i]
-	return Entry{Key: b.Buf[m.key:m.value:m.value], Value: b.Buf[m.value:m.end:m.end], TTL: m.ttl}
+	return Entry{Key: b.Buf[m.key:m.value:m.value], Value: b.Buf[m.value:m.end:m.end], TTL: m.ttl, Op: m.op, Extend: m.extend}
 }
 
 // keep is the largest buffer that Reset keeps: one huge value must not stay in

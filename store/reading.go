@@ -6,7 +6,7 @@ import "time"
 // receives it.
 type Reading struct {
 	Begun    time.Time // when the database was asked, by our clock
-	Snapshot string    // pg_current_snapshot() of the transaction
+	Snapshot Snapshot  // of the transaction
 	Columns  []Column  // of each row
 	Keys     []int     // the columns that fill the job's key template, by its order
 	Given    []Row     // of a refresh: the asked keys' columns, as Postgres reads the given values

@@ -7,9 +7,10 @@ type State string
 
 // The states of a Record.
 const (
-	StateOK          State = "ok"          // every row was written
+	StateOK          State = "ok"          // every key of the result is in Redis
 	StateFailed      State = "failed"      // it stopped at Row, for the reason in Error
 	StateInterrupted State = "interrupted" // the worker was stopped; the task went back to the queue
+	StateSuperseded  State = "superseded"  // a newer run of the job took over
 )
 
 // Record is what is kept of one run, the last 200 a job.
@@ -22,14 +23,21 @@ type Record struct {
 	Start     time.Time     `json:"start"`
 	End       time.Time     `json:"end"`
 	Rows      int64         `json:"rows"`                // read from Postgres
-	Keys      int64         `json:"keys"`                // written to Redis
-	Bytes     int64         `json:"bytes"`               // of keys and values written
-	Removed   int64         `json:"removed,omitempty"`   // keys removed
+	Keys      int64         `json:"keys"`                // of the result that were seen to
+	Bytes     int64         `json:"bytes"`               // of these keys and their values
+	Kept      int64         `json:"kept,omitempty"`      // keys whose value was in Redis already: it was not sent
+	Sent      int64         `json:"sent,omitempty"`      // bytes of the keys and values that were sent
+	Old       int64         `json:"old,omitempty"`       // keys left alone, because what a refresh wrote is newer
+	Removed   int64         `json:"removed,omitempty"`   // keys removed: no longer in the result, or because that was asked
+	Held      int64         `json:"held,omitempty"`      // keys no longer in the result, and kept: it shrank by more than shrink_guard
 	NullKeys  int64         `json:"null_keys,omitempty"` // rows skipped: NULL in a key column
 	BadKeys   int64         `json:"bad_keys,omitempty"`  // rows skipped: their key is empty, or begins as keys of ours do
 	Oversized int64         `json:"oversized,omitempty"` // keys not written: over max_value_bytes
 	Database  time.Duration `json:"database_ns"`         // how long the run held its snapshot
 	Snapshot  string        `json:"snapshot,omitempty"`  // pg_current_snapshot() of the run
+	Epoch     uint32        `json:"epoch,omitempty"`     // of its stamp
+	Restarts  int           `json:"restarts,omitempty"`  // how often it began again with a new snapshot
+	Unchanged bool          `json:"unchanged,omitempty"` // nothing was committed since the last run: the query was not run
 	Removal   bool          `json:"removal,omitempty"`   // the keyset was removed, not written
 	Error     string        `json:"error,omitempty"`
 	Warning   string        `json:"warning,omitempty"` // the first key that was not written, by name, and why

@@ -29,7 +29,20 @@ type Entry struct {
 	Key   []byte
 	Value []byte
 	TTL   time.Duration
+
+	Op     Op
+	Extend bool // with Keep: its TTL is set anew
 }
+
+// Op is what is to be done with an entry.
+type Op uint8
+
+// What is done with entries.
+const (
+	Write  Op = iota // its value is sent
+	Keep             // its value should be there already: it is sent only if it is gone
+	Remove           // its key is removed
+)
 
 // Size is what the entry asks of the network, in bytes.
 func (e Entry) Size() int { return len(e.Key) + len(e.Value) }

@@ -135,7 +135,7 @@ func TestSecretsStayIn(t *testing.T) {
 		ledger.runs["top-sellers"][1].Error = leak.Error()
 		cfg.Ledger, cfg.Sampler = ledger, sampler
 		cfg.Ready = func(context.Context) error { return leak }
-		cfg.KeyChecker = checkerFunc(func(*jobs.Job, []jobs.Key) error { return leak })
+		cfg.Fencer = fencerFunc(func(*jobs.Job, []jobs.Key) error { return leak })
 		log = captureLog(cfg)
 	})
 	bearer := "Authorization: Bearer " + testToken
@@ -251,11 +251,11 @@ func TestInvalidateRefused(t *testing.T) {
 		{"null value", "product", `{"keys":[{"id":null}]}`, 400, []string{"keys[0].id is null"}},
 		{"array value", "product", `{"keys":[{"id":[1]}]}`, 400, []string{"keys[0].id is an object or an array"}},
 		{"misfit", "product", `{"keys":[{"id":1},{"id":"x"}]}`, 400, []string{`value \"x\" does not fit key column id of type bigint`, "nothing was enqueued"}},
-		{"wrong query", "product", `{"keys":[{"id":"broken"}]}`, 503, []string{"could not be checked", "nothing was enqueued", "no column id"}},
+		{"wrong query", "product", `{"keys":[{"id":"broken"}]}`, 503, []string{"could not be fenced", "nothing was enqueued", "no column id"}},
 		{"too many keys", "product", manyKeys(maxInvalidateKeys + 1), 400, []string{"10001 keys", "at most 10000"}},
 		{"too large", "product", `{"keys":[` + strings.Repeat(" ", maxInvalidateBody), 413, []string{"4 MiB"}},
 	}
-	check := checkerFunc(func(job *jobs.Job, keys []jobs.Key) error {
+	check := fencerFunc(func(job *jobs.Job, keys []jobs.Key) error {
 		for _, key := range keys {
 			switch key["id"] {
 			case "x":
@@ -269,7 +269,7 @@ func TestInvalidateRefused(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			queue := &fakeQueue{}
-			s := newServer(t, func(cfg *Config) { cfg.Enqueuer, cfg.KeyChecker = queue, check })
+			s := newServer(t, func(cfg *Config) { cfg.Enqueuer, cfg.Fencer = queue, check })
 			w := call(s, "POST", "/api/v1/jobs/"+tt.job+"/invalidate", tt.body)
 			wantStatus(t, w, tt.status)
 			wantBody(t, w, `{"error":"`)
@@ -286,7 +286,7 @@ func TestInvalidateWhileTheDatabaseIsAway(t *testing.T) {
 	queue := &fakeQueue{}
 	s := newServer(t, func(cfg *Config) {
 		cfg.Enqueuer = queue
-		cfg.KeyChecker = checkerFunc(func(*jobs.Job, []jobs.Key) error { return errors.New("no route to host") })
+		cfg.Fencer = fencerFunc(func(*jobs.Job, []jobs.Key) error { return errors.New("no route to host") })
 	})
 	wantStatus(t, call(s, "POST", "/api/v1/jobs/product/invalidate", `{"keys":[{"id":1}]}`), http.StatusAccepted)
 	if len(queue.tasks) != 1 {

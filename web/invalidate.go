@@ -64,12 +64,12 @@ func (s *Server) invalidateJob(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusBadRequest, err.Error())
 		return
 	}
-	if !s.keysFit(w, r, job, keys) {
-		return
-	}
 	tasks, err := invalidations(job, body, keys)
 	if err != nil {
 		s.refuse(w, r, http.StatusBadRequest, err.Error())
+		return
+	}
+	if !s.fence(w, r, job, keys, body.Remove) {
 		return
 	}
 	s.enqueueAll(w, r, job, tasks, invalidated{Keys: len(keys), All: body.All, Remove: body.Remove})
@@ -107,20 +107,20 @@ func (b invalidateBody) check() error {
 	return nil
 }
 
-// checkLimit is how long the database may take to say whether keys fit.
-const checkLimit = 5 * time.Second
+// fenceLimit is how long the databases may take to fence keys.
+const fenceLimit = 5 * time.Second
 
-// keysFit asks the KeyChecker, and answers the request itself when the keys or
-// the job's query are wrong. When the database cannot be asked, the keys are
-// taken: the worker finds out, and an invalidation must not be lost because the
-// database is away for a moment.
-func (s *Server) keysFit(w http.ResponseWriter, r *http.Request, job *jobs.Job, keys []jobs.Key) bool {
-	if s.cfg.KeyChecker == nil || len(keys) == 0 {
+// fence asks the Fencer, and answers the request itself when the keys or the
+// job's query are wrong. When the databases cannot be asked, the keys are taken:
+// the worker finds out, and an invalidation must not be lost because a database
+// is away for a moment.
+func (s *Server) fence(w http.ResponseWriter, r *http.Request, job *jobs.Job, keys []jobs.Key, remove bool) bool {
+	if s.cfg.Fencer == nil || len(keys) == 0 {
 		return true
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), checkLimit)
+	ctx, cancel := context.WithTimeout(r.Context(), fenceLimit)
 	defer cancel()
-	err := s.cfg.KeyChecker.CheckKeys(ctx, job, keys)
+	err := s.cfg.Fencer.Fence(ctx, job, keys, remove)
 	if err == nil {
 		return true
 	}
@@ -128,9 +128,9 @@ func (s *Server) keysFit(w http.ResponseWriter, r *http.Request, job *jobs.Job, 
 		s.refuse(w, r, http.StatusBadRequest, err.Error()+": nothing was enqueued, correct the value and send it again")
 		return false
 	}
-	s.log.Warn("keys were not checked", "job", job.Name, "err", s.mask.text(err.Error()))
+	s.log.Warn("keys were not fenced at once; the worker does it", "job", job.Name, "err", s.mask.text(err.Error()))
 	if store.Permanent(err) {
-		s.refuse(w, r, http.StatusServiceUnavailable, "the keys could not be checked, so nothing was enqueued: "+err.Error())
+		s.refuse(w, r, http.StatusServiceUnavailable, "the keys could not be fenced, so nothing was enqueued: "+err.Error())
 		return false
 	}
 	return true

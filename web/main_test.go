@@ -80,10 +80,10 @@ func (q *fakeQueue) EnqueueContext(_ context.Context, t *asynq.Task, _ ...asynq.
 	return &asynq.TaskInfo{ID: fmt.Sprintf("task-%d", len(q.tasks)), Queue: queue}, nil
 }
 
-// checkerFunc is a KeyChecker.
-type checkerFunc func(job *jobs.Job, keys []jobs.Key) error
+// fencerFunc is a Fencer.
+type fencerFunc func(job *jobs.Job, keys []jobs.Key) error
 
-func (f checkerFunc) CheckKeys(_ context.Context, job *jobs.Job, keys []jobs.Key) error {
+func (f fencerFunc) Fence(_ context.Context, job *jobs.Job, keys []jobs.Key, _ bool) error {
 	return f(job, keys)
 }
 

@@ -22,11 +22,12 @@ type Enqueuer interface {
 	EnqueueContext(ctx context.Context, t *asynq.Task, opts ...asynq.Option) (*asynq.TaskInfo, error)
 }
 
-// KeyChecker refuses key values that do not fit their column, with a
-// *store.KeyValueError, before anything is enqueued. Any other error means that
-// it could not tell.
-type KeyChecker interface {
-	CheckKeys(ctx context.Context, job *jobs.Job, keys []jobs.Key) error
+// Fencer marks keys as out of date before anything is enqueued: from then on
+// nothing that was read before the call is written to them, also if the task
+// waits. It refuses values that do not fit their column, with a
+// *store.KeyValueError. After any other error the worker does it.
+type Fencer interface {
+	Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key, remove bool) error
 }
 
 // Config is what a Server is made of.
@@ -35,13 +36,13 @@ type Config struct {
 	Ledger   Ledger     // required
 	Enqueuer Enqueuer   // required
 
-	Sampler    Sampler                     // nil: no warmth is shown
-	KeyChecker KeyChecker                  // nil: wrong key values are found by the worker
-	Queue      asynq.RedisConnOpt          // where the dashboard looks; nil: no dashboard
-	Gatherer   prometheus.Gatherer         // nil: no /metrics
-	Ready      func(context.Context) error // what /readyz asks; nil, or a nil error: ready
-	Version    string                      // shown on the page
-	Logger     *slog.Logger                // nil: slog.Default()
+	Sampler  Sampler                     // nil: no warmth is shown
+	Fencer   Fencer                      // nil: the worker fences, and finds wrong key values
+	Queue    asynq.RedisConnOpt          // where the dashboard looks; nil: no dashboard
+	Gatherer prometheus.Gatherer         // nil: no /metrics
+	Ready    func(context.Context) error // what /readyz asks; nil, or a nil error: ready
+	Version  string                      // shown on the page
+	Logger   *slog.Logger                // nil: slog.Default()
 }
 
 // Server is the admin listener.

@@ -135,6 +135,18 @@ func (v runView) Notes() []string {
 	if v.Removed > 0 {
 		notes = append(notes, quantity(v.Removed, "key", "keys")+" removed")
 	}
+	switch {
+	case v.Unchanged:
+		notes = append(notes, "nothing was committed since the last run: the query was not run")
+	case v.Kept > 0:
+		notes = append(notes, quantity(v.Kept, "key", "keys")+" in Redis already, "+size(v.Sent)+" sent")
+	}
+	if v.Old > 0 {
+		notes = append(notes, quantity(v.Old, "key", "keys")+" left to a newer refresh")
+	}
+	if v.Restarts > 0 {
+		notes = append(notes, "began again "+quantity(int64(v.Restarts), "time", "times")+" with a new snapshot")
+	}
 	if v.NullKeys > 0 {
 		notes = append(notes, quantity(v.NullKeys, "row", "rows")+" skipped for NULL in a key column")
 	}
@@ -144,6 +156,9 @@ func (v runView) Notes() []string {
 // Warnings are what a run should have written and did not.
 func (v runView) Warnings() []string {
 	var warnings []string
+	if v.Held > 0 {
+		warnings = append(warnings, "the result shrank by more than shrink_guard: "+quantity(v.Held, "key", "keys")+" no longer in it kept (if that is right: stoker warm "+v.Job+" --accept-shrink)")
+	}
 	if v.Oversized > 0 {
 		warnings = append(warnings, quantity(v.Oversized, "key", "keys")+" not written, over max_value_bytes")
 	}

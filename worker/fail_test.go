@@ -154,7 +154,7 @@ func TestRedisThatFailsMidway(t *testing.T) {
 		}
 	}
 	before, after, rec, err := r.failing(0)
-	r.wantFailed(rec, err, `after row \d+: write key p:\d+: OOM command not allowed when used memory > 'maxmemory'\. \(redis is full: raise maxmemory, or choose an eviction policy for the cache\)`)
+	r.wantFailed(rec, err, `after row \d+: write \d+ keys, the first is p:\d+: OOM command not allowed when used memory > 'maxmemory'\. \(redis is full: raise maxmemory, or choose an eviction policy for the cache\)`)
 	renewed, kerr := kept(before, after, r.want(want))
 	if kerr != nil || renewed < 6*60 || renewed > 2000 || int64(renewed) < rec.Keys {
 		t.Errorf("%d keys are new, record %+v, %v", renewed, rec, kerr)
@@ -174,7 +174,7 @@ func TestRedisThatFailsMidway(t *testing.T) {
 	}
 	start := time.Now()
 	rec, err = r.w.Run(t.Context(), "bad", jobs.Run{Job: "j", Cause: jobs.CauseCommand}, nil)
-	r.wantFailed(rec, err, `after row \d+: write key p:\d+: .*(EOF|connection refused|connection reset by peer|broken pipe)`)
+	r.wantFailed(rec, err, `after row \d+: write \d+ keys, the first is p:\d+: .*(EOF|connection refused|connection reset by peer|broken pipe)`)
 	if d := time.Since(start); d > 10*time.Second {
 		t.Errorf("the run needed %s to notice", d)
 	}
@@ -283,7 +283,9 @@ func TestFailedWriterEndsTheReading(t *testing.T) {
 
 type refusing struct{ Cache }
 
-func (refusing) Put(context.Context, cache.Armed, *store.Batch) error { return fmt.Errorf("refused") }
+func (refusing) Put(context.Context, *cache.Claim, *store.Batch) (cache.Outcome, error) {
+	return cache.Outcome{}, fmt.Errorf("refused")
+}
 
 // Redis is asked first, so that the database does not work for nothing. Broken
 // by: a query that is sent although no value can be written.

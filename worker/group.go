@@ -104,11 +104,19 @@ func (s *shaper) closeGroup() error {
 	return s.entry(g.keyAt, g.valueAt)
 }
 
+// empty makes the entry of a key that has no rows.
+func (s *shaper) empty(key []byte) error {
+	if !s.bare {
+		return s.openGroup(key)
+	}
+	return s.addBare(len(s.batch.Buf), append(s.batch.Buf, key...))
+}
+
 // finish ends what is open after the last row and hands on the last batch. A
 // rows job with a constant key and no rows has the value [].
 func (s *shaper) finish(rows int64) error {
 	if s.job.Value == jobs.ValueRows && len(s.keys) == 0 && rows == 0 {
-		if err := s.openGroup(s.job.Key.Append(nil, s.text)); err != nil {
+		if err := s.empty(s.job.Key.Append(nil, s.text)); err != nil {
 			return err
 		}
 	}

@@ -13,8 +13,9 @@ import (
 
 // Metrics counts what workers do.
 type Metrics struct {
-	runs, refreshes, keys, bytes, removed, oversized, skipped *prometheus.CounterVec
-	runTime, refreshTime, databaseTime, wait                  *prometheus.HistogramVec
+	runs, refreshes, keys, kept, bytes, removed, oversized, skipped, restarts, refused *prometheus.CounterVec
+	held                                                                               *prometheus.GaugeVec
+	runTime, refreshTime, databaseTime, wait                                           *prometheus.HistogramVec
 }
 
 // NewMetrics registers the worker's metrics.
@@ -29,10 +30,16 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		r.MustRegister(h)
 		return h
 	}
+	held := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stoker_keys_held", Help: "Keys no longer in the result that shrink_guard has kept."}, []string{"job"})
+	r.MustRegister(held)
 	return &Metrics{
-		runs:         counter("stoker_runs_total", "Runs that ended, by how: ok, failed, interrupted.", "job", "outcome"),
+		held:         held,
+		runs:         counter("stoker_runs_total", "Runs that ended, by how: ok, failed, interrupted, superseded.", "job", "outcome"),
 		refreshes:    counter("stoker_refreshes_total", "Refreshes that ended, by how: ok, failed, interrupted.", "job", "outcome"),
 		keys:         counter("stoker_keys_written_total", "Keys written.", "job"),
+		kept:         counter("stoker_keys_kept_total", "Keys whose value was in Redis already and was not sent.", "job"),
+		restarts:     counter("stoker_run_restarts_total", "How often runs began again with a new snapshot.", "job"),
+		refused:      counter("stoker_refresh_refusals_total", "How often something newer refused what a refresh had read, and it read again.", "job"),
 		bytes:        counter("stoker_bytes_written_total", "Bytes of keys and values written.", "job"),
 		removed:      counter("stoker_keys_removed_total", "Keys removed.", "job"),
 		oversized:    counter("stoker_keys_oversized_total", "Keys not written because their value is over max_value_bytes.", "job"),
@@ -48,9 +55,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 // a counter that appears at 1, and the first failure would raise no alert.
 func (m *Metrics) begin(list []*jobs.Job) {
 	for _, job := range list {
-		for _, c := range []*prometheus.CounterVec{m.keys, m.bytes, m.removed, m.oversized, m.skipped} {
+		for _, c := range []*prometheus.CounterVec{m.keys, m.kept, m.bytes, m.removed, m.oversized, m.skipped, m.restarts, m.refused} {
 			c.WithLabelValues(job.Name)
 		}
+		m.runs.WithLabelValues(job.Name, string(store.StateSuperseded))
+		m.held.WithLabelValues(job.Name)
 		for _, state := range []store.State{store.StateOK, store.StateFailed, store.StateInterrupted} {
 			m.runs.WithLabelValues(job.Name, string(state))
 			m.refreshes.WithLabelValues(job.Name, string(state))
@@ -62,19 +71,28 @@ func (m *Metrics) begin(list []*jobs.Job) {
 func (w *Worker) observeRun(rec store.Record, err error) {
 	m, job := w.metrics, rec.Job
 	m.runs.WithLabelValues(job, string(rec.State)).Inc()
-	m.keys.WithLabelValues(job).Add(float64(rec.Keys))
-	m.bytes.WithLabelValues(job).Add(float64(rec.Bytes))
+	m.keys.WithLabelValues(job).Add(float64(max(0, rec.Keys-rec.Kept-rec.Old)))
+	m.kept.WithLabelValues(job).Add(float64(rec.Kept))
+	m.bytes.WithLabelValues(job).Add(float64(rec.Sent))
+	m.restarts.WithLabelValues(job).Add(float64(rec.Restarts))
+	if rec.State == store.StateOK && !rec.Removal {
+		m.held.WithLabelValues(job).Set(float64(rec.Held))
+	}
 	m.removed.WithLabelValues(job).Add(float64(rec.Removed))
 	m.oversized.WithLabelValues(job).Add(float64(rec.Oversized))
 	m.runTime.WithLabelValues(job).Observe(rec.End.Sub(rec.Start).Seconds())
 	m.databaseTime.WithLabelValues(job).Observe(rec.Database.Seconds())
 	attrs := []any{jobs.LogJob, job, jobs.LogTask, rec.ID, jobs.LogCause, rec.Cause,
-		"rows", rec.Rows, "keys", rec.Keys, "bytes", rec.Bytes, "removed", rec.Removed, "null_keys", rec.NullKeys, "bad_keys", rec.BadKeys, "oversized", rec.Oversized,
+		"rows", rec.Rows, "keys", rec.Keys, "kept", rec.Kept, "bytes", rec.Bytes, "sent", rec.Sent, "removed", rec.Removed, "null_keys", rec.NullKeys, "bad_keys", rec.BadKeys, "oversized", rec.Oversized,
 		"took", rec.End.Sub(rec.Start), "database", rec.Database, "snapshot", rec.Snapshot}
 	if !rec.Due.IsZero() {
 		attrs = append(attrs, jobs.LogDue, rec.Due)
 	}
 	switch {
+	case rec.State == store.StateSuperseded:
+		w.log.Info("run superseded", attrs...)
+	case rec.Unchanged:
+		w.log.Info("run complete: nothing was committed since the last one", attrs...)
 	case rec.State == store.StateInterrupted:
 		w.log.Info("run interrupted", append(attrs, jobs.LogErr, err)...)
 	case err != nil:
@@ -101,6 +119,7 @@ func (w *Worker) observeRefresh(ctx context.Context, id string, asked int, out R
 	m.bytes.WithLabelValues(job).Add(float64(out.Bytes))
 	m.removed.WithLabelValues(job).Add(float64(out.Removed))
 	m.oversized.WithLabelValues(job).Add(float64(out.Oversized))
+	m.refused.WithLabelValues(job).Add(float64(out.Refusals))
 	m.refreshTime.WithLabelValues(job).Observe(out.Took.Seconds())
 	attrs := []any{jobs.LogJob, job, jobs.LogTask, id, "asked", asked, "keys", out.Keys, "removed", out.Removed, "took", out.Took}
 	if state == store.StateInterrupted {

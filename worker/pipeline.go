@@ -2,7 +2,7 @@ package worker
 
 import (
 	"context"
-	"sync/atomic"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
@@ -28,11 +28,14 @@ type pipeline struct {
 	full  chan *store.Batch
 	room  *semaphore.Weighted // bytes that may still be in flight
 
-	keys, bytes atomic.Int64 // written
+	mu    sync.Mutex
+	done  cache.Outcome // of all batches that were written
+	keys  int64         // in these batches, but for those to remove
+	bytes int64         // of these keys and their values
 }
 
 // write is what a writer does with a batch.
-type write func(ctx context.Context, b *store.Batch) (keys int64, err error)
+type write func(ctx context.Context, b *store.Batch) (cache.Outcome, error)
 
 func newPipeline(ctx context.Context, w write) *pipeline {
 	p := &pipeline{free: make(chan *store.Batch, batches), full: make(chan *store.Batch, batches), room: semaphore.NewWeighted(inFlight)}
@@ -70,16 +73,42 @@ func (p *pipeline) write(w write, b *store.Batch) error {
 	}
 	ctx, cancel := afterwards(p.ctx)
 	defer cancel()
-	keys, err := w(ctx, b)
+	out, err := w(ctx, b)
 	if err != nil {
 		return err
 	}
-	p.keys.Add(keys)
-	p.bytes.Add(int64(b.Size()))
+	p.count(b, out)
 	p.room.Release(share(b))
 	b.Reset()
 	p.free <- b
 	return nil
+}
+
+func (p *pipeline) count(b *store.Batch, out cache.Outcome) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done.Add(out)
+	for i := range b.Len() {
+		if e := b.Entry(i); e.Op != store.Remove {
+			p.keys++
+			p.bytes += int64(e.Size())
+		}
+	}
+}
+
+// progress is how many keys, of how many bytes, were seen to so far.
+func (p *pipeline) progress() (keys, bytes int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.keys, p.bytes
+}
+
+// tell completes a record.
+func (p *pipeline) tell(r *store.Record) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r.Keys, r.Bytes, r.Kept, r.Sent, r.Old = p.keys, p.bytes, p.done.Kept, p.done.Bytes, p.done.Old
+	r.Removed += p.done.Removed
 }
 
 // send hands a full batch to the writers (nil: none yet) and returns an empty
@@ -110,22 +139,4 @@ func (p *pipeline) wait(err error) error {
 		return werr
 	}
 	return err
-}
-
-// putter writes batches to the cache.
-func putter(c Cache, a cache.Armed) write {
-	return func(ctx context.Context, b *store.Batch) (int64, error) {
-		return int64(b.Len()), c.Put(ctx, a, b)
-	}
-}
-
-// remover drops the keys of batches from the cache.
-func remover(c Cache, a cache.Armed) write {
-	return func(ctx context.Context, b *store.Batch) (int64, error) {
-		keys := make([][]byte, b.Len())
-		for i := range keys {
-			keys[i] = b.Entry(i).Key
-		}
-		return c.Remove(ctx, a, keys)
-	}
 }

@@ -2,7 +2,9 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
@@ -18,9 +20,10 @@ type Refreshed struct {
 	Oversized int64         `json:"oversized,omitempty"` // not written: over max_value_bytes
 	BadKeys   int64         `json:"bad_keys,omitempty"`  // asked for, but empty, or beginning as keys of ours do
 	Bytes     int64         `json:"bytes"`
+	Refusals  int           `json:"refusals,omitempty"` // how often something newer was there, and it read again
 	Snapshot  string        `json:"snapshot,omitempty"`
 	Took      time.Duration `json:"took_ns"`
-	Warning   string        `json:"warning,omitempty"` // the first of these, by name
+	Warning   string        `json:"warning,omitempty"` // the first key that was not written, by name
 }
 
 // Refresh re-loads exactly the named keys through the job's own query, writes
@@ -43,8 +46,61 @@ func (w *Worker) Refresh(ctx context.Context, id string, inv jobs.Invalidation) 
 	return out, err
 }
 
-// refresh is the recipe: arm, read, encode, put, remove.
+// errRefused says that a newer fence or refresh owns some of the keys: what was
+// read may be older than the change it stands for.
+var errRefused = errors.New("a newer change owns some of the keys")
+
+// A refresh that is refused reads again at once, a few times. Then it takes a
+// lock that those refused as often wait for, so that they do not refuse each
+// other for ever; and in the end leaves the work to the queue, which tries later.
+const (
+	refusals     = 12
+	freeRefusals = 3
+	lockTTL      = 5 * time.Second
+)
+
+// refresh tries until nothing newer refuses what was read.
 func (w *Worker) refresh(ctx context.Context, job *jobs.Job, inv jobs.Invalidation) (out Refreshed, err error) {
+	for n := 0; ; n++ {
+		out, err = w.refreshOnce(ctx, job, inv)
+		out.Refusals = n
+		again := errors.Is(err, errRefused) || errors.Is(err, cache.ErrSuperseded) || cache.Again(err)
+		if !again || n == refusals || ctx.Err() != nil {
+			return out, err
+		}
+		if n == freeRefusals {
+			defer w.lockKey(ctx, job, inv.Keys[0], err)()
+		}
+		pause(ctx, time.Duration(n)*time.Millisecond+rand.N(5*time.Millisecond))
+	}
+}
+
+// lockKey waits for the lock of a key, but not for long, and returns what gives
+// it back. A worker that dies holding it holds others up for lockTTL.
+func (w *Worker) lockKey(ctx context.Context, job *jobs.Job, key jobs.Key, why error) (release func()) {
+	name, holder := fmt.Sprintf("%s#%v", job.Name, map[string]string(key)), fmt.Sprint(rand.Uint64())
+	w.log.Warn("refresh is refused again and again; it waits for a lock of the key", jobs.LogJob, job.Name, "key", name, jobs.LogErr, why)
+	for deadline := time.Now().Add(lockTTL); ; {
+		ok, err := w.ledger.Lease(ctx, name, holder, lockTTL)
+		if err != nil || ctx.Err() != nil || time.Now().After(deadline) {
+			return func() {} // it is a matter of efficiency only
+		}
+		if ok {
+			break
+		}
+		pause(ctx, 20*time.Millisecond)
+	}
+	return func() {
+		ctx, cancel := afterwards(ctx)
+		defer cancel()
+		if err := w.ledger.Release(ctx, name, holder); err != nil {
+			w.log.Warn("the lock of a key was not given back; it lapses by itself", jobs.LogJob, job.Name, jobs.LogErr, err)
+		}
+	}
+}
+
+// refreshOnce is the recipe: arm, read, fence, encode, put.
+func (w *Worker) refreshOnce(ctx context.Context, job *jobs.Job, inv jobs.Invalidation) (out Refreshed, err error) {
 	armed, err := w.cache.Arm(ctx)
 	if err != nil {
 		return out, err
@@ -54,30 +110,80 @@ func (w *Worker) refresh(ctx context.Context, job *jobs.Job, inv jobs.Invalidati
 		read = w.source.Keys
 	}
 	err = read(ctx, job, inv.Keys, func(r *store.Reading) error {
-		f := refresh{w: w, job: job, armed: armed, reading: r, out: &out}
-		out.Snapshot = r.Snapshot
-		return f.do(ctx)
+		stamp, err := w.cache.Stamp(ctx, armed, r.Snapshot)
+		if err != nil {
+			return err
+		}
+		f := refresh{w: w, job: job, reading: r, out: &out, stamp: stamp, claim: w.cache.ClaimRefresh(armed, job, stamp)}
+		out.Snapshot = r.Snapshot.Text
+		return f.do(ctx, inv.Remove)
 	})
+	if cache.Again(err) {
+		w.cache.Disarm(armed)
+	}
 	return out, err
+}
+
+// Fence says that keys of a job are out of date from now on: it fences them with
+// a snapshot taken in this call, so that a caller who has committed first is
+// safe. Nothing is loaded. A value that its column's type cannot take is a
+// store.KeyValueError, and nothing is fenced.
+func (w *Worker) Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key, remove bool) error {
+	for n := 1; ; n++ {
+		armed, err := w.cache.Arm(ctx)
+		if err != nil {
+			return err
+		}
+		err = w.source.Keys(ctx, job, keys, func(r *store.Reading) error {
+			stamp, err := w.cache.Stamp(ctx, armed, r.Snapshot)
+			if err != nil {
+				return err
+			}
+			f := refresh{w: w, job: job, reading: r, out: &Refreshed{}, stamp: stamp}
+			_, _, err = f.fence(ctx, remove)
+			return err
+		})
+		if !cache.Again(err) || n == attempts {
+			return err
+		}
+		w.cache.Disarm(armed)
+	}
 }
 
 // refresh is one reading of some keys on its way to the cache.
 type refresh struct {
 	w       *Worker
 	job     *jobs.Job
-	armed   cache.Armed
+	stamp   store.Stamp
+	claim   *cache.Claim
 	reading *store.Reading
 	out     *Refreshed
+	old     int64
+	removed [][]byte        // by the fence
 	written map[string]bool // :: key -> its value was put
 }
 
-func (f *refresh) do(ctx context.Context) error {
-	f.written = make(map[string]bool)
-	s, err := newShaper(f.job, f.reading, func(b *store.Batch) (*store.Batch, error) { return f.put(ctx, b) })
+// fence fences the asked keys with the stamp of the reading, which may take a
+// while yet: nothing older is written from here on. It returns the keys.
+func (f *refresh) fence(ctx context.Context, remove bool) (s *shaper, asked [][]byte, err error) {
+	s, err = newShaper(f.job, f.reading, func(b *store.Batch) (*store.Batch, error) { return f.put(ctx, b) })
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	gone, err := f.asked(s)
+	if asked, err = f.asked(s); err != nil {
+		return nil, nil, err
+	}
+	grace := f.job.StaleGrace
+	if remove {
+		grace = cache.Drop
+	}
+	f.removed, err = f.w.cache.Fence(ctx, f.stamp, asked, grace)
+	return s, asked, err
+}
+
+func (f *refresh) do(ctx context.Context, remove bool) error {
+	f.written = make(map[string]bool)
+	s, asked, err := f.fence(ctx, remove)
 	if err != nil {
 		return err
 	}
@@ -88,9 +194,20 @@ func (f *refresh) do(ctx context.Context) error {
 		}
 	}
 	f.out.Oversized, f.out.Warning = s.oversized, s.warning
-	gone = without(gone, f.written)
-	f.out.Removed, err = f.w.cache.Remove(ctx, f.armed, gone)
-	return err
+	if !remove {
+		if err := f.drop(ctx, asked); err != nil {
+			return err
+		}
+	}
+	for _, key := range f.removed {
+		if !f.written[string(key)] {
+			f.out.Removed++
+		}
+	}
+	if f.old > 0 {
+		return errRefused
+	}
+	return nil
 }
 
 // asked names the asked keys, from the values as Postgres reads them: 007 asks
@@ -123,26 +240,38 @@ func (f *refresh) put(ctx context.Context, b *store.Batch) (*store.Batch, error)
 	if b == nil {
 		return &store.Batch{}, nil
 	}
-	if err := f.w.cache.Put(ctx, f.armed, b); err != nil {
+	out, err := f.w.cache.Put(ctx, f.claim, b)
+	if err != nil {
 		return nil, err
 	}
 	for i := range b.Len() {
 		f.written[string(b.Entry(i).Key)] = true
 	}
-	f.out.Keys += int64(b.Len())
-	f.out.Bytes += int64(b.Size())
+	f.old += out.Old
+	f.out.Keys += out.Written
+	f.out.Bytes += out.Bytes
+	f.out.Removed += out.Removed
 	b.Reset()
 	return b, nil
 }
 
-// without returns the keys that were not written: they have no row, or a value
+// drop removes the asked keys that were not written: they have no row, or a value
 // that is too large, and what the cache has of them is out of date.
-func without(keys [][]byte, written map[string]bool) [][]byte {
-	var gone [][]byte
-	for _, k := range keys {
-		if !written[string(k)] {
-			gone = append(gone, k)
+func (f *refresh) drop(ctx context.Context, asked [][]byte) error {
+	b := &store.Batch{}
+	for _, key := range asked {
+		if f.written[string(key)] {
+			continue
+		}
+		at := len(b.Buf)
+		b.Buf = append(b.Buf, key...)
+		if b.AddRemoval(at); b.Len() == batchKeys {
+			var err error
+			if b, err = f.put(ctx, b); err != nil {
+				return err
+			}
 		}
 	}
-	return gone
+	_, err := f.put(ctx, b)
+	return err
 }

@@ -180,7 +180,7 @@ func TestRefreshThatCannotBe(t *testing.T) {
 	r := newRig(t, plan{sql: shopOf(100), jobs: []*jobs.Job{j, broken, divides}})
 	r.run("j")
 	storetest.Exec(t, r.pg, "UPDATE product SET name = 'new' || id")
-	before := r.keys()
+	before := r.texts()
 	for name, tc := range map[string]struct {
 		job    string
 		keys   []string
@@ -208,7 +208,7 @@ func TestRefreshThatCannotBe(t *testing.T) {
 			t.Errorf("%s: tally %+v, %v", name, tally, terr)
 		}
 	}
-	if after := r.keys(); !maps.Equal(before, after) {
+	if after := r.texts(); !maps.Equal(before, after) { // that they are on their grace is right: they are out of date
 		t.Error("a refresh that failed wrote")
 	}
 	// A good one clears what the status page shows.

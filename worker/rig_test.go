@@ -63,7 +63,7 @@ func newRig(t *testing.T, p plan) *rig {
 	}
 	r := &rig{t: t, pg: p.pg, metrics: prometheus.NewRegistry(), logs: &logs{}}
 	r.redis, r.queue = client(t, p.redis), client(t, p.queue)
-	r.cache, r.ledger = cache.New(r.redis), cache.NewLedger(r.queue)
+	r.cache, r.ledger = cache.New(r.redis, time.Minute), cache.NewLedger(r.queue)
 	if p.cache != nil {
 		r.cache = p.cache(r.cache)
 	}
@@ -101,6 +101,7 @@ func newJob(name string, value jobs.ValueKind, key, query string) *jobs.Job {
 	return &jobs.Job{
 		Name: name, Query: query, Key: template, Value: value,
 		TTL: 10 * time.Minute, Jitter: 0.1, Timeout: time.Minute, MaxValueBytes: 16 << 20,
+		StaleGrace: 30 * time.Second, ShrinkGuard: 0.5, Type: jobs.TypeString, Format: jobs.FormatJSON,
 	}
 }
 
@@ -120,7 +121,7 @@ type value struct {
 	expires time.Time
 }
 
-// keys returns everything in the cache, by key.
+// keys returns everything in the cache, by key, but for what is Stoker's own.
 func (r *rig) keys() map[string]value {
 	r.t.Helper()
 	ctx := context.Background()
@@ -128,6 +129,7 @@ func (r *rig) keys() map[string]value {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	names = slices.DeleteFunc(names, func(k string) bool { return strings.HasPrefix(k, "stoker:") })
 	out := make(map[string]value, len(names))
 	for part := range slices.Chunk(names, 1000) {
 		pipe := r.redis.Pipeline()
@@ -300,12 +302,12 @@ type tap struct {
 	before func(n int)
 }
 
-func (c *tap) Put(ctx context.Context, a cache.Armed, b *store.Batch) error {
+func (c *tap) Put(ctx context.Context, cl *cache.Claim, b *store.Batch) (cache.Outcome, error) {
 	c.mu.Lock()
 	c.n++
 	c.before(c.n)
 	c.mu.Unlock()
-	return c.Cache.Put(ctx, a, b)
+	return c.Cache.Put(ctx, cl, b)
 }
 
 // tapped returns the plan's cache with before put in front of every Put.

@@ -4,18 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache"
 )
 
 // run is one full warm of a job, or the removal of its keyset.
 type run struct {
 	w      *Worker
 	job    *jobs.Job
+	task   jobs.Run
 	rec    store.Record
 	rows   atomic.Int64
 	pipe   atomic.Pointer[pipeline]
@@ -33,7 +34,7 @@ func (w *Worker) Run(ctx context.Context, id string, t jobs.Run, watch func(stor
 	if !ok {
 		return store.Record{}, unknownJob(t.Job, w.spec.File)
 	}
-	r := &run{w: w, job: job, watch: watch, rec: store.Record{
+	r := &run{w: w, job: job, task: t, watch: watch, rec: store.Record{
 		ID: id, Job: job.Name, Cause: string(t.Cause), Start: time.Now().UTC(), Removal: t.Remove,
 	}}
 	if t.Due > 0 {
@@ -45,34 +46,91 @@ func (w *Worker) Run(ctx context.Context, id string, t jobs.Run, watch func(stor
 	return r.end(ctx, err)
 }
 
-// do is the recipe: arm, read, encode, put.
+// attempts is how often a run begins again before it is left to the queue.
+const attempts = 5
+
+// do runs the recipe until it comes through: a cache that has lost its book, or a
+// Postgres whose history has changed, asks for a new snapshot.
 func (r *run) do(ctx context.Context) error {
+	if _, err := r.w.cache.Arm(ctx); err != nil { // before the database is asked anything
+		return err
+	}
+	defer r.tell(ctx)()
+	for n := 1; ; n++ {
+		err := r.attempt(ctx)
+		if !cache.Again(err) || n == attempts || ctx.Err() != nil {
+			return r.explain(ctx, err)
+		}
+		r.rec.Restarts++
+		r.w.log.Warn("run begins again", jobs.LogJob, r.job.Name, jobs.LogTask, r.rec.ID, jobs.LogErr, err)
+		pause(ctx, time.Duration(n)*50*time.Millisecond)
+	}
+}
+
+// attempt is the recipe: arm, read, claim, encode, put, remember.
+func (r *run) attempt(ctx context.Context) error {
 	armed, err := r.w.cache.Arm(ctx)
 	if err != nil {
 		return err
 	}
-	defer r.tell(ctx)()
-	target := putter(r.w.cache, armed)
-	if r.rec.Removal {
-		target = remover(r.w.cache, armed)
+	if err = r.unlessUnchanged(ctx, armed); err == nil {
+		err = r.w.source.Run(ctx, r.job, func(reading *store.Reading) error {
+			defer func() { r.rec.Database = time.Since(reading.Begun) }()
+			return r.write(ctx, armed, reading)
+		})
 	}
-	err = r.w.source.Run(ctx, r.job, func(reading *store.Reading) error {
-		defer func() { r.rec.Database = time.Since(reading.Begun) }()
-		r.rec.Snapshot = reading.Snapshot
-		pipe := newPipeline(ctx, target)
-		r.pipe.Store(pipe)
-		return pipe.wait(r.pour(pipe, reading))
+	if errors.Is(err, errUnchanged) {
+		return nil
+	}
+	if cache.Again(err) {
+		r.w.cache.Disarm(armed)
+	}
+	return err
+}
+
+// claim takes the job over for a snapshot.
+func (r *run) claim(ctx context.Context, armed *cache.Armed, s store.Snapshot) (*cache.Claim, error) {
+	stamp, err := r.w.cache.Stamp(ctx, armed, s)
+	if err != nil {
+		return nil, err
+	}
+	r.rec.Snapshot, r.rec.Epoch = s.Text, stamp.Epoch
+	return r.w.cache.ClaimRun(ctx, armed, r.job, stamp)
+}
+
+// write writes what is read, and then what has gone and what is to be remembered.
+func (r *run) write(ctx context.Context, armed *cache.Armed, reading *store.Reading) error {
+	claim, err := r.claim(ctx, armed, reading.Snapshot)
+	if err != nil {
+		return err
+	}
+	defer claim.Close()
+	m, err := r.recall(ctx, claim)
+	if err != nil {
+		return err
+	}
+	defer m.close()
+	pipe := newPipeline(ctx, func(ctx context.Context, b *store.Batch) (cache.Outcome, error) {
+		return r.w.cache.Put(ctx, claim, b)
 	})
-	return r.explain(ctx, err)
+	r.pipe.Store(pipe)
+	if err := pipe.wait(r.pour(pipe, reading, m)); err != nil {
+		m.abandon()
+		return err
+	}
+	return r.complete(ctx, claim, m)
 }
 
 // pour sends every row of the reading through the shaper into the pipeline.
-func (r *run) pour(pipe *pipeline, reading *store.Reading) error {
+func (r *run) pour(pipe *pipeline, reading *store.Reading, m *memory) error {
 	s, err := newShaper(r.job, reading, r.sampling(pipe.send))
 	if err != nil {
 		return err
 	}
 	s.bare = r.rec.Removal
+	if !s.bare {
+		s.known = m.known
+	}
 	err = s.pour(reading.Rows, r.rows.Store)
 	r.rec.NullKeys, r.rec.BadKeys, r.rec.Oversized, r.rec.Warning = s.nullKeys, s.badKeys, s.oversized, s.warning
 	return err
@@ -87,133 +145,11 @@ func (r *run) explain(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
-	if _, named := errors.AsType[*rowError](err); named {
+	if _, named := errors.AsType[*rowError](err); named || errors.Is(err, cache.ErrSuperseded) {
 		return err
 	}
 	if n := r.rows.Load(); n > 0 {
 		return fmt.Errorf("after row %d: %w", n, err)
 	}
 	return err
-}
-
-// end completes the record, keeps it and says so in one line.
-func (r *run) end(ctx context.Context, err error) (store.Record, error) {
-	rec := &r.rec
-	rec.End, rec.Rows, rec.State = time.Now().UTC(), r.rows.Load(), store.StateOK
-	if pipe := r.pipe.Load(); pipe != nil {
-		rec.Keys, rec.Bytes = pipe.keys.Load(), pipe.bytes.Load()
-	}
-	if rec.Removal {
-		rec.Removed, rec.Keys, rec.Bytes = rec.Keys, 0, 0
-	}
-	if err != nil {
-		rec.State, rec.Error = store.StateFailed, err.Error()
-		if errors.Is(err, ErrStopping) {
-			rec.State = store.StateInterrupted
-		}
-	}
-	r.keep(ctx)
-	r.w.observeRun(*rec, err)
-	return *rec, err
-}
-
-// keep writes the record, and the sample of a complete run.
-func (r *run) keep(ctx context.Context) {
-	ctx, cancel := afterwards(ctx)
-	defer cancel()
-	err := r.w.ledger.Add(ctx, r.rec)
-	if err == nil && r.rec.State == store.StateOK && !r.rec.Removal {
-		err = r.w.ledger.KeepSample(ctx, r.job.Name, r.sample.keys)
-	}
-	if err != nil {
-		r.w.log.Error("the record of a run was not kept", jobs.LogJob, r.job.Name, jobs.LogTask, r.rec.ID, jobs.LogErr, err)
-	}
-}
-
-// tellEvery is how often progress is published.
-const tellEvery = 250 * time.Millisecond
-
-// tell publishes progress until the returned function is called.
-func (r *run) tell(ctx context.Context) (stop func()) {
-	expected := r.expected(ctx)
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(tellEvery)
-		defer tick.Stop()
-		for {
-			r.report(ctx, expected)
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-		}
-	}()
-	return func() { cancel(); <-done }
-}
-
-// estimator is a Source that can guess how many rows a run will have.
-type estimator interface {
-	Estimate(ctx context.Context, job *jobs.Job) (rows int64, err error)
-}
-
-// expected is how many rows the last complete run had, or else the planner's
-// guess. 0 is unknown: progress merely has no percentage then.
-func (r *run) expected(ctx context.Context) int64 {
-	if last, ok, err := r.w.ledger.LastComplete(ctx, r.job.Name); err == nil && ok {
-		return last.Rows
-	}
-	if e, ok := r.w.source.(estimator); ok {
-		if rows, err := e.Estimate(ctx, r.job); err == nil {
-			return rows
-		}
-	}
-	return 0 // what is wrong with the ledger or the query, the run itself will tell
-}
-
-func (r *run) report(ctx context.Context, expected int64) {
-	p := store.Progress{ID: r.rec.ID, Job: r.job.Name, Start: r.rec.Start, Rows: r.rows.Load(), Expected: expected}
-	if pipe := r.pipe.Load(); pipe != nil {
-		p.Keys, p.Bytes = pipe.keys.Load(), pipe.bytes.Load()
-	}
-	if r.watch != nil {
-		r.watch(p)
-	}
-	if err := r.w.ledger.Report(ctx, p); err != nil && ctx.Err() == nil && !r.mute {
-		r.mute = true // once is enough: the next report comes in a moment
-		r.w.log.Warn("progress was not published", jobs.LogJob, r.job.Name, jobs.LogErr, err)
-	}
-}
-
-// sampling looks at every batch that is sent on its way.
-func (r *run) sampling(send func(*store.Batch) (*store.Batch, error)) func(*store.Batch) (*store.Batch, error) {
-	return func(b *store.Batch) (*store.Batch, error) {
-		if b != nil {
-			for i := range b.Len() {
-				r.sample.add(b.Entry(i).Key)
-			}
-		}
-		return send(b)
-	}
-}
-
-// sampleSize keys make warmth known to some 4 percent.
-const sampleSize = 128
-
-// sample is a uniform random choice of the keys of a run of unknown length
-// (reservoir sampling, Vitter's algorithm R).
-type sample struct {
-	keys []string
-	seen int
-}
-
-func (s *sample) add(key []byte) {
-	s.seen++
-	if len(s.keys) < sampleSize {
-		s.keys = append(s.keys, string(key))
-	} else if i := rand.IntN(s.seen); i < sampleSize {
-		s.keys[i] = string(key)
-	}
 }

@@ -357,7 +357,9 @@ func TestComparisonNoticesABrokenCache(t *testing.T) {
 
 type nothing struct{ Cache }
 
-func (nothing) Put(context.Context, cache.Armed, *store.Batch) error { return nil }
+func (nothing) Put(context.Context, *cache.Claim, *store.Batch) (cache.Outcome, error) {
+	return cache.Outcome{}, nil
+}
 
 type forgetful struct {
 	Cache
@@ -365,20 +367,20 @@ type forgetful struct {
 	n  int
 }
 
-func (c *forgetful) Put(ctx context.Context, a cache.Armed, b *store.Batch) error {
+func (c *forgetful) Put(ctx context.Context, cl *cache.Claim, b *store.Batch) (cache.Outcome, error) {
 	c.mu.Lock()
 	c.n++
 	n := c.n
 	c.mu.Unlock()
 	if n == 2 {
-		return nil
+		return cache.Outcome{}, nil
 	}
-	return c.Cache.Put(ctx, a, b)
+	return c.Cache.Put(ctx, cl, b)
 }
 
 type cutting struct{ Cache }
 
-func (c cutting) Put(ctx context.Context, a cache.Armed, b *store.Batch) error {
+func (c cutting) Put(ctx context.Context, cl *cache.Claim, b *store.Batch) (cache.Outcome, error) {
 	cut := &store.Batch{}
 	for i := range b.Len() {
 		e := b.Entry(i)
@@ -386,5 +388,5 @@ func (c cutting) Put(ctx context.Context, a cache.Armed, b *store.Batch) error {
 		cut.Buf = append(append(cut.Buf, e.Key...), e.Value[:len(e.Value)-1]...)
 		cut.Add(at, at+len(e.Key), e.TTL)
 	}
-	return c.Cache.Put(ctx, a, cut)
+	return c.Cache.Put(ctx, cl, cut)
 }

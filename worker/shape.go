@@ -22,6 +22,7 @@ type shaper struct {
 	send  func(*store.Batch) (*store.Batch, error) // takes a full batch, returns an empty one
 	fill  int                                      // keys at which a batch is full
 	bare  bool                                     // keys without values, for a removal
+	known func(key, value []byte) (known, error)   // what is known of a key from the last run; nil: nothing
 
 	keys   []int           // the key template's columns in a row
 	texts  []encode.Append // their texts
@@ -76,9 +77,9 @@ func (s *shaper) bind() {
 func (s *shaper) values(r *store.Reading) (err error) {
 	if s.job.Value == jobs.ValueScalar {
 		s.at = slices.IndexFunc(r.Columns, func(c store.Column) bool { return !slices.Contains(s.job.Key.Columns(), c.Name) })
-		s.cell, err = encode.Cell(r.Columns[s.at])
+		s.cell, err = encode.JSON.Cell(r.Columns[s.at])
 	} else {
-		s.object, err = encode.NewObject(r.Columns)
+		s.object, err = encode.JSON.NewObject(r.Columns)
 	}
 	if err != nil {
 		return fmt.Errorf("encode job %s: %w", s.job.Name, err)
@@ -124,7 +125,8 @@ func (s *shaper) addBare(keyAt int, buf []byte) error {
 		return nil
 	}
 	b.Buf = buf
-	return s.entry(keyAt, len(buf))
+	b.AddRemoval(keyAt)
+	return s.handOn()
 }
 
 // A batch is handed on at this many keys or bytes, whichever comes first: what
@@ -135,8 +137,41 @@ const (
 )
 
 // entry ends an entry and hands on the batch if that filled it.
-func (s *shaper) entry(keyAt, valueAt int) (err error) {
-	s.batch.Add(keyAt, valueAt, s.ttl())
+func (s *shaper) entry(keyAt, valueAt int) error {
+	b := s.batch
+	b.Add(keyAt, valueAt, ttl(s.job))
+	if s.known != nil {
+		k, err := s.known(b.Buf[keyAt:valueAt], b.Buf[valueAt:])
+		if err != nil {
+			return err
+		}
+		if k != unknown {
+			b.Keep(k == fading)
+		}
+	}
+	if b.Len() > 1 && b.Size() > batchBytes {
+		return s.handOnBut()
+	}
+	return s.handOn()
+}
+
+// handOnBut hands on what came before the last entry, which would make the batch
+// too large.
+func (s *shaper) handOnBut() error {
+	full := s.batch
+	var last store.Batch
+	full.Move(&last)
+	b, err := s.send(full)
+	if err != nil {
+		return err
+	}
+	s.batch = b
+	last.Move(b)
+	return s.handOn()
+}
+
+// handOn hands on the batch if it is full.
+func (s *shaper) handOn() (err error) {
 	if s.batch.Len() >= s.fill || s.batch.Size() >= batchBytes {
 		s.batch, err = s.send(s.batch)
 	}
@@ -237,9 +272,9 @@ func (s *shaper) skipBad(err error) error {
 // ttl is the job's TTL, shortened at random by up to its jitter, so that keys
 // written together do not expire together. It is never prolonged: the TTL says
 // how long an old value is better than none.
-func (s *shaper) ttl() time.Duration {
-	if spread := time.Duration(float64(s.job.TTL) * s.job.Jitter); spread > 0 {
-		return s.job.TTL - rand.N(spread+1)
+func ttl(job *jobs.Job) time.Duration {
+	if spread := time.Duration(float64(job.TTL) * job.Jitter); spread > 0 {
+		return job.TTL - rand.N(spread+1)
 	}
-	return s.job.TTL
+	return job.TTL
 }

@@ -179,7 +179,7 @@ func TestTTLOfExtremes(t *testing.T) {
 		j.TTL, j.Jitter = time.Second, jitter
 		s := shaped(t, j, func(*store.Batch) {})
 		for range 10_000 {
-			if ttl := s.ttl(); ttl > j.TTL || ttl < j.TTL-time.Duration(float64(j.TTL)*jitter) {
+			if ttl := ttl(s.job); ttl > j.TTL || ttl < j.TTL-time.Duration(float64(j.TTL)*jitter) {
 				t.Fatalf("jitter %v: %s", jitter, ttl)
 			}
 		}

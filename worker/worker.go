@@ -6,6 +6,7 @@ package worker
 
 import (
 	"context"
+	"iter"
 	"log/slog"
 	"time"
 
@@ -19,13 +20,40 @@ type Source interface {
 	Run(ctx context.Context, job *jobs.Job, fn func(*store.Reading) error) error
 	Refresh(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn func(*store.Reading) error) error
 	Keys(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn func(*store.Reading) error) error
+	Now(ctx context.Context) (store.Snapshot, error)
 }
 
 // Cache writes values; store/cache is one. It is the one way that values take.
 type Cache interface {
-	Arm(ctx context.Context) (cache.Armed, error)
-	Put(ctx context.Context, a cache.Armed, b *store.Batch) error
-	Remove(ctx context.Context, a cache.Armed, keys [][]byte) (int64, error)
+	Arms
+	Writes
+	Manifests
+}
+
+// Arms is the part of a Cache that says what may be written.
+type Arms interface {
+	Arm(ctx context.Context) (*cache.Armed, error)
+	Disarm(a *cache.Armed)
+	Stamp(ctx context.Context, a *cache.Armed, s store.Snapshot) (store.Stamp, error)
+}
+
+// Writes is the part of a Cache that writes.
+type Writes interface {
+	ClaimRun(ctx context.Context, a *cache.Armed, job *jobs.Job, s store.Stamp) (*cache.Claim, error)
+	ClaimRefresh(a *cache.Armed, job *jobs.Job, s store.Stamp) *cache.Claim
+	Put(ctx context.Context, c *cache.Claim, b *store.Batch) (cache.Outcome, error)
+	Touch(ctx context.Context, c *cache.Claim, b *store.Batch) (there int64, err error)
+	Fence(ctx context.Context, s store.Stamp, keys [][]byte, grace time.Duration) (removed [][]byte, err error)
+}
+
+// Manifests is the part of a Cache that remembers complete runs.
+type Manifests interface {
+	Manifest(ctx context.Context, job string) (cache.Manifest, bool, error)
+	Chunks(ctx context.Context, job string, m cache.Manifest) iter.Seq2[[]byte, error]
+	KeepChunk(ctx context.Context, job string, m *cache.Manifest, chunk []byte, ttl time.Duration) error
+	KeepManifest(ctx context.Context, job string, m, before cache.Manifest, ttl time.Duration) error
+	DropChunks(ctx context.Context, job string, m cache.Manifest) error
+	DropManifest(ctx context.Context, job string, m cache.Manifest) error
 }
 
 // Ledger keeps what is known of runs; store/cache has one.

@@ -40,6 +40,7 @@ type daemon struct {
 	log     *slog.Logger
 	servers *servers
 	metrics *prometheus.Registry
+	worker  *worker.Worker // the admin role fences with it, too
 
 	listener net.Listener // bound by listen
 	ready    atomic.Bool
@@ -57,6 +58,7 @@ func newDaemon(spec *jobs.Spec, roles []string, log *slog.Logger) (*daemon, erro
 		return nil, err
 	}
 	d := &daemon{spec: spec, roles: roles, log: log, servers: s, metrics: prometheus.NewRegistry()}
+	d.worker = worker.New(spec, s.source, s.cache, s.ledger, worker.NewMetrics(d.metrics), log)
 	d.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return d, nil
 }
@@ -150,7 +152,7 @@ func (d *daemon) startAdmin() (stop func(), err error) {
 		return func() {}, nil
 	}
 	server, err := web.New(web.Config{
-		Spec: d.spec, Ledger: d.servers.ledger, Sampler: d.servers.sampler(), Enqueuer: d.servers.client(), KeyChecker: d.servers.source,
+		Spec: d.spec, Ledger: d.servers.ledger, Sampler: d.servers.sampler(), Enqueuer: d.servers.client(), Fencer: d.worker,
 		Queue: queueOption{d.spec.Redis.QueueURL}, Gatherer: d.metrics, Ready: d.isReady, Version: version(), Logger: d.log,
 	})
 	if err != nil {
@@ -195,8 +197,7 @@ func (d *daemon) startWorker() (stop func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	w := worker.New(d.spec, d.servers.source, d.servers.cache, d.servers.ledger, worker.NewMetrics(d.metrics), d.log)
-	server := worker.NewServer(w, client, worker.Share(d.spec.Postgres.MaxConnections))
+	server := worker.NewServer(d.worker, client, worker.Share(d.spec.Postgres.MaxConnections))
 	if err := server.Start(); err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
@@ -212,7 +213,7 @@ func (d *daemon) startScheduler() (stop func()) {
 	if !d.has(roleScheduler) {
 		return func() {}
 	}
-	s := scheduler.New(d.spec.Jobs, d.servers.client(), d.servers.ledger, scheduler.NewMetrics(d.metrics), d.log)
+	s := scheduler.New(d.spec.Jobs, d.servers.client(), d.servers.ledger, d.servers.cache, scheduler.NewMetrics(d.metrics), d.log)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { s.Run(ctx) })

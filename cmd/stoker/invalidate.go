@@ -80,15 +80,16 @@ func parseKeyArgs(job *jobs.Job, args []string) ([]jobs.Key, error) {
 	return keys, nil
 }
 
-// checkLimit is how long the database may take to say whether values fit. It may
-// be busy, or a table locked: the invalidation must not wait for that.
-const checkLimit = 5 * time.Second
+// fenceLimit is how long the databases may take to fence the keys. They may be
+// busy, or a table locked: the invalidation must not wait for that.
+const fenceLimit = 5 * time.Second
 
-// invalidate refreshes or removes the named keys. Values that do not fit their
-// column are refused before anything is done, if the database can be asked.
+// invalidate refreshes or removes the named keys. They are fenced first, so that
+// nothing read before is written to them, whenever the task is done. Values that
+// do not fit their column are refused before anything is done.
 func (r *runner) invalidate(ctx context.Context, job *jobs.Job, keys []jobs.Key, remove bool) error {
-	asking, cancel := context.WithTimeout(ctx, checkLimit)
-	err := r.servers.source.CheckKeys(asking, job, keys)
+	asking, cancel := context.WithTimeout(ctx, fenceLimit)
+	err := r.worker().Fence(asking, job, keys, remove)
 	cancel()
 	if _, misfit := errors.AsType[*store.KeyValueError](err); misfit {
 		return usageError{err}
@@ -97,7 +98,7 @@ func (r *runner) invalidate(ctx context.Context, job *jobs.Job, keys []jobs.Key,
 		return err
 	}
 	if err != nil {
-		r.say("stoker: the values were not checked: %v", err)
+		r.say("stoker: the keys were not fenced at once, the worker does it: %v", err)
 	}
 	if r.local {
 		return r.invalidateHere(ctx, job, keys, remove)

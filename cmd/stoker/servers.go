@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
@@ -39,8 +40,16 @@ func openServers(spec *jobs.Spec, log *slog.Logger) (*servers, error) {
 	if err != nil {
 		return nil, errors.Join(usageError{err}, s.close())
 	}
-	s.cache, s.ledger = cache.New(s.cacheC), cache.NewLedger(s.queueC)
+	s.cache, s.ledger = cache.New(s.cacheC, longest(spec)), cache.NewLedger(s.queueC)
 	return s, nil
+}
+
+// longest is how long a run or a refresh of any job may take.
+func longest(spec *jobs.Spec) (d time.Duration) {
+	for _, job := range spec.Jobs {
+		d = max(d, job.Timeout)
+	}
+	return d
 }
 
 // close ends all connections.

@@ -56,6 +56,9 @@ func (a *app) printStatus(list []web.JobStatus, now time.Time) error {
 		return fmt.Errorf("print the status: %w", err)
 	}
 	for _, st := range list {
+		if st.LastRun != nil && st.LastRun.Held > 0 {
+			fmt.Fprintf(a.stdout, "\n%s: the result shrank by more than shrink_guard: %d keys that are no longer in it are kept; if that is right: stoker warm %s --accept-shrink\n", st.Name, st.LastRun.Held, st.Name)
+		}
 		for _, f := range st.Failures {
 			fmt.Fprintf(a.stdout, "\n%s: %s failed: %s\n", st.Name, f.Of, f.Message)
 		}

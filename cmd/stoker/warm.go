@@ -23,17 +23,19 @@ type runner struct {
 	servers *servers
 	wait    bool
 	local   bool
+	how     jobs.Run // of warm: what its flags ask for
 	log     *slog.Logger
 }
 
 func (a *app) warmCmd() *cobra.Command {
 	var wait, local, all bool
+	var how jobs.Run
 	cmd := &cobra.Command{
 		Use:   "warm JOB...",
 		Short: "Run jobs now",
 		Long: `Runs jobs now: enqueues a run of each and returns, or with --wait follows it to
 its end. A run of a job that is already going on is waited for, because it began
-before you asked.`,
+before you asked. A run sends only what has changed since the last one.`,
 		Example: `  stoker warm product
   stoker warm product top-sellers --wait
   stoker warm --all --local               in this process, without a daemon`,
@@ -46,6 +48,7 @@ before you asked.`,
 				return wrong("give job names or --all, not both")
 			}
 			return a.with(wait, local, func(r *runner) error {
+				r.how = how
 				list := r.spec.Jobs
 				if !all {
 					var err error
@@ -60,6 +63,8 @@ before you asked.`,
 	cmd.Flags().BoolVar(&wait, "wait", false, "follow the runs to their end; the exit status tells")
 	cmd.Flags().BoolVar(&local, "local", false, "do it in this process instead of enqueueing it")
 	cmd.Flags().BoolVar(&all, "all", false, "every job of the spec")
+	cmd.Flags().BoolVar(&how.Rewrite, "rewrite", false, "send every value, also those that should be in Redis already")
+	cmd.Flags().BoolVar(&how.AcceptShrink, "accept-shrink", false, "the result is right to have shrunk: remove the keys that shrink_guard has kept")
 	return cmd
 }
 
@@ -94,7 +99,7 @@ func (r *runner) runs(ctx context.Context, list []*jobs.Job, remove bool) error 
 		return r.each(list, func(job *jobs.Job) error {
 			return r.follow(job.Name, func(watch func(store.Progress) error) (store.Record, error) {
 				waiting := func() { r.say("%s: another run is going on; this one starts when it ends", job.Name) }
-				return w.RunLocal(ctx, jobs.Run{Job: job.Name, Cause: jobs.CauseLocal, Remove: remove}, waiting, func(p store.Progress) { _ = watch(p) })
+				return w.RunLocal(ctx, r.run(job, jobs.CauseLocal, remove), waiting, func(p store.Progress) { _ = watch(p) })
 			})
 		})
 	}
@@ -103,11 +108,7 @@ func (r *runner) runs(ctx context.Context, list []*jobs.Job, remove bool) error 
 	}
 	var tasks []*asynq.Task
 	for _, job := range list {
-		if remove {
-			tasks = append(tasks, jobs.NewKeysetRemoval(job.Name, jobs.CauseCommand))
-		} else {
-			tasks = append(tasks, jobs.NewRun(job.Name, jobs.CauseCommand))
-		}
+		tasks = append(tasks, r.run(job, jobs.CauseCommand, remove).Task())
 	}
 	infos, err := enqueueAll(ctx, r.servers.client(), tasks)
 	if err != nil {
@@ -124,6 +125,13 @@ func (r *runner) runs(ctx context.Context, list []*jobs.Job, remove bool) error 
 			return r.await(ctx, job.Name, info, watch)
 		})
 	})
+}
+
+// run is what is asked of a job.
+func (r *runner) run(job *jobs.Job, cause jobs.Cause, remove bool) jobs.Run {
+	run := r.how
+	run.Job, run.Cause, run.Remove = job.Name, cause, remove
+	return run
 }
 
 // waiter follows tasks of a job; watch, if not nil, is told of a run's progress.

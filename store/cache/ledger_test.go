@@ -137,7 +137,7 @@ func TestSampler(t *testing.T) {
 		if got := warmth(); got != [2]int{i, 3} {
 			t.Errorf("with %d keys of 3: %v", i, got)
 		}
-		if err := values.Put(ctx, arm(t, values), batch(entry(keys[i], "v", time.Minute))); err != nil {
+		if _, err := values.Put(ctx, claimRun(t, values, 1), batch(entry(keys[i], "v", time.Minute))); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -39,7 +39,7 @@ func client(t testing.TB, url string) redis.UniversalClient {
 func newCache(t testing.TB) (*cache.Cache, redis.UniversalClient) {
 	t.Helper()
 	c := client(t, storetest.Redis(t))
-	return cache.New(c), c
+	return cache.New(c, time.Minute), c
 }
 
 // ownRedis starts a server for one test that changes or kills it.
@@ -74,7 +74,7 @@ func entry(key, value string, ttl time.Duration) store.Entry {
 	return store.Entry{Key: []byte(key), Value: []byte(value), TTL: ttl}
 }
 
-func arm(t testing.TB, c *cache.Cache) cache.Armed {
+func arm(t testing.TB, c *cache.Cache) *cache.Armed {
 	t.Helper()
 	a, err := c.Arm(t.Context())
 	if err != nil {
@@ -82,6 +82,44 @@ func arm(t testing.TB, c *cache.Cache) cache.Armed {
 	}
 	return a
 }
+
+var product = &jobs.Job{Name: "product", Type: jobs.TypeString, TTL: time.Hour}
+
+// moment is a snapshot of the one history that tests know.
+func moment(clock uint64) store.Snapshot { return store.Snapshot{Clock: clock, Origin: "here"} }
+
+// stamp arms and returns the stamp of a snapshot taken after that.
+func stamp(t testing.TB, c *cache.Cache, clock uint64) (*cache.Armed, store.Stamp) {
+	t.Helper()
+	a := arm(t, c)
+	s, err := c.Stamp(t.Context(), a, moment(clock))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, s
+}
+
+// claimRun claims a run of product, which writes by wire.
+func claimRun(t testing.TB, c *cache.Cache, clock uint64) *cache.Claim {
+	t.Helper()
+	a, s := stamp(t, c, clock)
+	cl, err := c.ClaimRun(t.Context(), a, product, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	return cl
+}
+
+// claimRefresh claims a refresh of product, which writes by script.
+func claimRefresh(t testing.TB, c *cache.Cache, clock uint64) *cache.Claim {
+	t.Helper()
+	a, s := stamp(t, c, clock)
+	return c.ClaimRefresh(a, product, s)
+}
+
+// ways are the two ways that a batch can take.
+var ways = map[string]func(testing.TB, *cache.Cache, uint64) *cache.Claim{"wire": claimRun, "script": claimRefresh}
 
 // pass makes time pass for every key of a database that expires, without waiting
 // for it: what has less than d left is gone, the rest has d less.

@@ -1,6 +1,3 @@
-// Package cache writes Redis: values with their TTL, beside the API nodes that
-// read them; and, where Asynq lives, what is kept of runs (the ledger). Every
-// value goes through Cache.Put: there is no second way to write one.
 package cache
 
 import (

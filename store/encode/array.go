@@ -16,9 +16,9 @@ type shape struct {
 	stride [maxDims]int // elements in one slice of each dimension
 }
 
-// arrayOf returns the encoder of a type's arrays, which nests brackets and
-// drops the lower bounds, as array_to_json does.
-func arrayOf(k *kind) Append {
+// arrayOf returns the encoder of a type's arrays, which nests brackets (or, where
+// there is a dialect, lists) and drops the lower bounds, as array_to_json does.
+func arrayOf(k *kind, d dialect) Append {
 	name := k.name + "[]"
 	return func(dst, raw []byte) ([]byte, error) {
 		s, rest, problem := readShape(raw)
@@ -32,6 +32,9 @@ func arrayOf(k *kind) Append {
 			if elem = scalar(s.elem); elem == nil {
 				return dst, malformed(name, "elements of type "+strconv.FormatUint(uint64(s.elem), 10))
 			}
+		}
+		if d != nil {
+			return packElements(d, dst, rest, &s, elem, name)
 		}
 		return appendElements(dst, rest, &s, elem, name)
 	}

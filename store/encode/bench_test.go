@@ -1,6 +1,7 @@
 package encode_test
 
 import (
+	"maps"
 	"slices"
 	"testing"
 
@@ -8,46 +9,65 @@ import (
 	"github.com/stokerhq/stoker/store/encode"
 )
 
-// productRow is a typical row of a shop: nine columns of different types.
-func productRow(t testing.TB) (*encode.Object, store.Row, []byte) {
+// productRow is a typical row of a shop: nine columns of different types, and its
+// JSON.
+func productRow(t testing.TB) (product []store.Column, cells store.Row, want []byte) {
 	t.Helper()
-	var (
-		object *encode.Object
-		cells  store.Row
-		want   []byte
-	)
 	query(t, connect(t), `SELECT r.*, row_to_json(r)::text FROM (
 		SELECT 8123456789::bigint AS id, 'SKU-00042-B' AS sku, 'Oak "Classic" table, 120 × 80 cm'::text AS name, 1249.50::numeric(10,2) AS price,
 			17 AS stock, '{furniture,oak,"living room"}'::text[] AS tags, timestamptz '2026-02-03 04:05:06.789+00' AS updated_at, true AS active,
 			'{"width": 120, "depth": 80, "colours": ["oak", "walnut"]}'::jsonb AS attributes) r`,
 		func(cols []store.Column, row store.Row) {
 			last := len(cols) - 1
-			var err error
-			if object, err = encode.NewObject(cols[:last]); err != nil {
-				t.Fatal(err)
-			}
+			product = cols[:last]
 			for _, cell := range row[:last] {
 				cells = append(cells, slices.Clone(cell))
 			}
 			want = slices.Clone(row[last])
 		})
-	return object, cells, want
+	return product, cells, want
+}
+
+// rowEncoder is an Object or a Hash.
+type rowEncoder interface {
+	AppendRow(dst []byte, row store.Row) ([]byte, error)
+}
+
+// rowEncoders returns all there are for rows with these columns.
+func rowEncoders(t testing.TB, cols []store.Column) map[string]rowEncoder {
+	t.Helper()
+	all := map[string]rowEncoder{}
+	for _, format := range []encode.Format{encode.JSON, encode.Msgpack, encode.CBOR} {
+		object, err := format.NewObject(cols)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[string(format)] = object
+	}
+	hash, err := encode.NewHash(cols)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all["hash"] = hash
+	return all
 }
 
 func TestRowAllocatesNothing(t *testing.T) {
-	object, row, want := productRow(t)
+	cols, row, want := productRow(t)
 	buf := make([]byte, 0, 4096)
-	allocs := testing.AllocsPerRun(1000, func() {
-		var err error
-		if buf, err = object.AppendRow(buf[:0], row); err != nil {
-			t.Fatal(err)
+	for name, encoder := range rowEncoders(t, cols) {
+		allocs := testing.AllocsPerRun(1000, func() {
+			var err error
+			if buf, err = encoder.AppendRow(buf[:0], row); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if allocs != 0 {
+			t.Errorf("%s: %v allocations a row", name, allocs)
 		}
-	})
-	if allocs != 0 {
-		t.Errorf("%v allocations a row", allocs)
-	}
-	if string(buf) != string(want) {
-		t.Errorf("\n got %s\nwant %s", buf, want)
+		if name == "json" && string(buf) != string(want) {
+			t.Errorf("\n got %s\nwant %s", buf, want)
+		}
 	}
 }
 
@@ -60,9 +80,19 @@ func TestValuesAllocateNothing(t *testing.T) {
 			query(t, conn, "SELECT "+quoteLiteral(literal)+"::"+h.typ, func(cols []store.Column, row store.Row) {
 				value, _ := encode.ForOID(cols[0].OID)
 				key, _ := encode.KeyText(cols[0].OID)
+				packed, err := encode.Msgpack.Cell(cols[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				inCBOR, err := encode.CBOR.Cell(cols[0])
+				if err != nil {
+					t.Fatal(err)
+				}
 				allocs := testing.AllocsPerRun(10, func() {
 					value(buf, row[0])
 					key(buf, row[0])
+					packed(buf, row[0])
+					inCBOR(buf, row[0])
 				})
 				if allocs != 0 {
 					t.Errorf("%s %q: %v allocations", h.typ, literal, allocs)
@@ -73,15 +103,20 @@ func TestValuesAllocateNothing(t *testing.T) {
 }
 
 func BenchmarkRow(b *testing.B) {
-	object, row, want := productRow(b)
+	cols, row, _ := productRow(b)
 	buf := make([]byte, 0, 4096)
-	b.SetBytes(int64(len(want)))
-	b.ReportAllocs()
-	for b.Loop() {
-		var err error
-		if buf, err = object.AppendRow(buf[:0], row); err != nil {
-			b.Fatal(err)
-		}
+	encoders := rowEncoders(b, cols)
+	for _, name := range slices.Sorted(maps.Keys(encoders)) {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				var err error
+				if buf, err = encoders[name].AppendRow(buf[:0], row); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.SetBytes(int64(len(buf)))
+		})
 	}
 }
 
@@ -92,16 +127,22 @@ func BenchmarkValue(b *testing.B) {
 		{"int8", "8123456789"}, {"numeric", "1249.50"}, {"float8", "0.30000000000000004"}, {"float8", "1249.5"}, {"float4", "3.14159"},
 		{"text", `a line of "plain" text, as long as a product's name or two`}, {"timestamptz", "2026-02-03 04:05:06.789+00"}, {"date", "2026-02-03"},
 		{"uuid", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"}, {"interval", "1 mon -2 days 03:04:05.6"}, {"int4[]", "{1,2,3,4,5,6,7,8}"}, {"int4[]", "{{1,2},{3,4},{5,6},{7,8}}"},
+		{"jsonb", `{"width": 120, "depth": 80.5, "colours": ["oak", "walnut"]}`},
 	} {
 		query(b, conn, "SELECT "+quoteLiteral(bench.literal)+"::"+bench.typ, func(cols []store.Column, row store.Row) {
-			value, _ := encode.ForOID(cols[0].OID)
 			raw := slices.Clone(row[0])
-			b.Run(bench.typ+" "+bench.literal, func(b *testing.B) {
-				b.ReportAllocs()
-				for b.Loop() {
-					value(buf, raw)
+			for _, format := range []encode.Format{encode.JSON, encode.Msgpack, encode.CBOR} {
+				value, err := format.Cell(cols[0])
+				if err != nil {
+					b.Fatal(err)
 				}
-			})
+				b.Run(bench.typ+" "+bench.literal+" "+string(format), func(b *testing.B) {
+					b.ReportAllocs()
+					for b.Loop() {
+						value(buf, raw)
+					}
+				})
+			}
 		})
 	}
 }

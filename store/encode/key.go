@@ -30,7 +30,7 @@ func KeyText(oid uint32) (Append, bool) {
 		}
 		// The content is never longer than what it is read from, so it can be
 		// written over it.
-		out, problem := unescape(out[:start], text)
+		out, problem := unescape(out[:start], text, false)
 		if problem != "" {
 			return dst, malformed("json", problem)
 		}
@@ -39,8 +39,10 @@ func KeyText(oid uint32) (Append, bool) {
 }
 
 // unescape appends the content of a JSON string, quotes included in s. dst may
-// end where s begins, or before.
-func unescape(dst, s []byte) (out []byte, problem string) {
+// end where s begins, or before. Zeros and halves of surrogate pairs, which json
+// may hold as escapes but no text of Postgres does, are a problem unless mend is
+// set: then they become zeros and U+FFFD.
+func unescape(dst, s []byte, mend bool) (out []byte, problem string) {
 	const unclosed = "a string without its end"
 	for i := 1; i < len(s); {
 		switch c := s[i]; {
@@ -55,7 +57,7 @@ func unescape(dst, s []byte) (out []byte, problem string) {
 		case i+1 == len(s):
 			return nil, unclosed
 		case s[i+1] == 'u':
-			r, size := unescapeRune(s[i:])
+			r, size := unescapeRune(s[i:], mend)
 			if size == 0 {
 				return nil, `an escape \u that is no character`
 			}
@@ -92,21 +94,22 @@ func unescapeByte(c byte) (plain byte, ok bool) {
 }
 
 // unescapeRune reads \uXXXX, or a surrogate pair of these, at the front of s and
-// returns how long it is: 0 when it is no character, or the zero character,
-// which no text of Postgres holds.
-func unescapeRune(s []byte) (r rune, size int) {
+// returns how long it is: 0 when it is no character.
+func unescapeRune(s []byte, mend bool) (r rune, size int) {
 	r = unescapeUnit(s)
-	if !utf16.IsSurrogate(r) {
-		if r <= 0 {
-			return 0, 0
-		}
-		return r, 6
-	}
-	r = utf16.DecodeRune(r, unescapeUnit(s[6:]))
-	if r == utf8.RuneError {
+	if r < 0 || r == 0 && !mend {
 		return 0, 0
 	}
-	return r, 12
+	if !utf16.IsSurrogate(r) {
+		return r, 6
+	}
+	if pair := utf16.DecodeRune(r, unescapeUnit(s[6:])); pair != utf8.RuneError {
+		return pair, 12
+	}
+	if mend {
+		return utf8.RuneError, 6
+	}
+	return 0, 0
 }
 
 // unescapeUnit reads one \uXXXX; it returns -1 when there is none.

@@ -100,6 +100,7 @@ func compare(t *testing.T, conn *pgconn.PgConn, subquery string, params ...[]byt
 				failures++
 				t.Errorf("OID %d, wire %x:\n got %s (%v)\nwant %s", cols[0].OID, row[0], buf, err, wantJSON)
 			}
+			comparePacked(t, cols[0].OID, row[0], wantJSON)
 			if row[0] == nil {
 				return
 			}
@@ -112,7 +113,7 @@ func compare(t *testing.T, conn *pgconn.PgConn, subquery string, params ...[]byt
 
 func encoders(t *testing.T, col store.Column) (func(dst, raw []byte) ([]byte, error), encode.Append) {
 	t.Helper()
-	cell, err := encode.Cell(col)
+	cell, err := encode.JSON.Cell(col)
 	if err != nil {
 		t.Fatal(err)
 	}

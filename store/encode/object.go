@@ -1,16 +1,20 @@
 package encode
 
 import (
+	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/stokerhq/stoker/store"
 )
 
-// Object encodes rows as JSON objects, as row_to_json does: all columns in
-// order, names that come twice kept twice. It is safe for concurrent use.
+// Object encodes rows as JSON objects, as row_to_json does, or as the maps of a
+// binary format: all columns in order, names that come twice kept twice. It is
+// safe for concurrent use.
 type Object struct {
 	fields []field
+	null   []byte
+	empty  []byte // a row without columns
+	end    byte   // what stands behind the last value; 0: nothing
 }
 
 type field struct {
@@ -21,32 +25,41 @@ type field struct {
 
 // NewObject prepares the encoding of rows with these columns. A column whose
 // type has no encoder is an error that names it: its query must have Postgres
-// turn it into JSON.
-func NewObject(cols []store.Column) (*Object, error) {
-	o := &Object{fields: make([]field, len(cols))}
+// turn it into JSON. Text, which has no objects, is an error too.
+func (f Format) NewObject(cols []store.Column) (*Object, error) {
+	if err := f.known(); err != nil {
+		return nil, err
+	}
+	if f == Text {
+		return nil, errors.New("format text has no objects: it is for single columns")
+	}
+	o := &Object{fields: make([]field, len(cols)), null: f.null(), empty: f.emptyObject()}
+	if f == JSON {
+		o.end = '}'
+	}
+	before := f.openObject(len(cols))
 	for i, col := range cols {
-		value, err := forColumn(col)
+		value, err := f.forColumn(col)
 		if err != nil {
 			return nil, err
 		}
-		before := byte(',')
-		if i == 0 {
-			before = '{'
-		}
-		key := append(appendQuoted([]byte{before}, []byte(col.Name)), ':')
-		o.fields[i] = field{name: col.Name, key: key, value: value}
+		o.fields[i] = field{name: col.Name, key: f.appendName(before, col.Name), value: value}
+		before = f.Separate(nil)
 	}
 	return o, nil
 }
 
-// AppendRow appends the JSON object of one row. An error names the column; dst
-// is then returned as it was. Nothing is allocated when dst has room.
+// NewObject is JSON.NewObject.
+func NewObject(cols []store.Column) (*Object, error) { return JSON.NewObject(cols) }
+
+// AppendRow appends the object of one row. An error names the column; dst is
+// then returned as it was. Nothing is allocated when dst has room.
 func (o *Object) AppendRow(dst []byte, row store.Row) ([]byte, error) {
 	if len(row) != len(o.fields) {
 		return dst, fmt.Errorf("row has %d cells, not %d", len(row), len(o.fields))
 	}
 	if len(row) == 0 {
-		return append(dst, "{}"...), nil
+		return append(dst, o.empty...), nil
 	}
 	start := len(dst)
 	for i := range o.fields {
@@ -54,7 +67,7 @@ func (o *Object) AppendRow(dst []byte, row store.Row) ([]byte, error) {
 		dst = append(dst, f.key...)
 		raw := row[i]
 		if raw == nil {
-			dst = append(dst, "null"...)
+			dst = append(dst, o.null...)
 			continue
 		}
 		var err error
@@ -62,36 +75,8 @@ func (o *Object) AppendRow(dst []byte, row store.Row) ([]byte, error) {
 			return dst[:start], &columnError{column: f.name, err: err}
 		}
 	}
-	return append(dst, '}'), nil
-}
-
-// Cell returns the encoder of a single column, for values that are no objects.
-// Unlike an Append it takes NULL too (raw is nil) and appends null.
-func Cell(col store.Column) (func(dst, raw []byte) ([]byte, error), error) {
-	value, err := forColumn(col)
-	if err != nil {
-		return nil, err
+	if o.end != 0 {
+		dst = append(dst, o.end)
 	}
-	return func(dst, raw []byte) ([]byte, error) {
-		if raw == nil {
-			return append(dst, "null"...), nil
-		}
-		out, err := value(dst, raw)
-		if err != nil {
-			return dst, &columnError{column: col.Name, err: err}
-		}
-		return out, nil
-	}, nil
-}
-
-func forColumn(col store.Column) (Append, error) {
-	value, ok := ForOID(col.OID)
-	if !ok {
-		typ := col.Type
-		if typ == "" {
-			typ = "OID " + strconv.FormatUint(uint64(col.OID), 10)
-		}
-		return nil, &columnError{column: col.Name, err: fmt.Errorf("type %s has no encoder", typ)}
-	}
-	return value, nil
+	return dst, nil
 }

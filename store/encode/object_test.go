@@ -61,7 +61,7 @@ func compareRows(t *testing.T, conn *pgconn.PgConn, sql string, wantRows int) {
 		last := len(cols) - 1
 		if object == nil {
 			var err error
-			if object, err = encode.NewObject(cols[:last]); err != nil {
+			if object, err = encode.JSON.NewObject(cols[:last]); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -81,9 +81,9 @@ func quoteName(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) 
 
 func TestUnknownTypeNamesColumn(t *testing.T) {
 	cols := []store.Column{{Name: "id", OID: 23}, {Name: "mood", OID: 99999, Type: "shop.mood"}}
-	_, err := encode.NewObject(cols)
+	_, err := encode.JSON.NewObject(cols)
 	wantError(t, err, `column "mood": type shop.mood has no encoder`)
-	_, err = encode.Cell(store.Column{Name: "mood", OID: 99999})
+	_, err = encode.JSON.Cell(store.Column{Name: "mood", OID: 99999})
 	wantError(t, err, `column "mood": type OID 99999 has no encoder`)
 	for _, oid := range []uint32{0, 142, 790, 869, 1005 + 1, 2249, 3904, 1 << 31} {
 		if _, ok := encode.ForOID(oid); ok {
@@ -96,7 +96,7 @@ func TestUnknownTypeNamesColumn(t *testing.T) {
 }
 
 func TestRowErrorsNameColumn(t *testing.T) {
-	object, err := encode.NewObject([]store.Column{{Name: "id", OID: 23}, {Name: "price", OID: 1700}})
+	object, err := encode.JSON.NewObject([]store.Column{{Name: "id", OID: 23}, {Name: "price", OID: 1700}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestRowErrorsNameColumn(t *testing.T) {
 	_, err = object.AppendRow(nil, store.Row{nil})
 	wantError(t, err, "row has 1 cells, not 2")
 
-	cell, err := encode.Cell(store.Column{Name: "tags", OID: 1009})
+	cell, err := encode.JSON.Cell(store.Column{Name: "tags", OID: 1009})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestRowErrorsNameColumn(t *testing.T) {
 }
 
 func TestNoColumns(t *testing.T) {
-	object, err := encode.NewObject(nil)
+	object, err := encode.JSON.NewObject(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

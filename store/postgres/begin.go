@@ -21,7 +21,7 @@ func (s *Source) begin(entered bool, lock time.Duration) *pgconn.Batch {
 	return b
 }
 
-const snapshotSQL = `SELECT pg_current_snapshot()::text, set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true),
+const snapshotSQL = nowSQL + `, set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true),
 	set_config('intervalstyle', 'postgres', true), set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true),
 	set_config('client_encoding', 'UTF8', true), set_config('statement_timeout', $1, true),
 	set_config('lock_timeout', $2, true)`

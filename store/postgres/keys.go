@@ -33,12 +33,6 @@ func keyParams(job *jobs.Job, keys []jobs.Key) ([][]byte, error) {
 	return params, nil
 }
 
-// CheckKeys reports the first value that does not fit its key column, as a
-// store.KeyValueError, and whatever is wrong with the job's query.
-func (s *Source) CheckKeys(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
-	return s.Keys(ctx, job, keys, func(*store.Reading) error { return nil })
-}
-
 // Keys hands fn a reading that has only Given, for a removal: no row of the job
 // is loaded. Errors are those of Refresh.
 func (s *Source) Keys(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn func(*store.Reading) error) error {

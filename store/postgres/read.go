@@ -167,7 +167,9 @@ func (r reading) consume(mrr *pgconn.MultiResultReader) error {
 	if err != nil {
 		return err
 	}
-	out.Snapshot = string(snap[0][0])
+	if out.Snapshot, err = snapshot(snap[0]); err != nil {
+		return fmt.Errorf("job %s: %w", r.plan.job.Name, err)
+	}
 	if r.asked != nil {
 		if out.Given, err = r.given(mrr); err != nil {
 			return err

@@ -97,7 +97,7 @@ func TestRunReadsOneSnapshot(t *testing.T) {
 	j := job(t, "SELECT id, name, price, feel FROM product ORDER BY id -- all of it", "product:{id}")
 	var snapshot string
 	err := s.Run(t.Context(), j, func(r *store.Reading) error {
-		snapshot = r.Snapshot
+		snapshot = r.Snapshot.Text
 		n := 0
 		for row, err := range r.Rows {
 			if err != nil {
@@ -198,7 +198,7 @@ func TestRefreshNamesTheValueThatDoesNotFit(t *testing.T) {
 			j := job(t, tc.query, tc.key)
 			for _, err := range []error{
 				func() error { _, _, err := refresh(t, s, j, tc.keys...); return err }(),
-				s.CheckKeys(t.Context(), j, tc.keys),
+				s.Keys(t.Context(), j, tc.keys, nothing),
 			} {
 				if _, ok := errors.AsType[*store.KeyValueError](err); !ok || err.Error() != tc.want {
 					t.Errorf("got  %v\nwant %s", err, tc.want)
@@ -463,7 +463,7 @@ func TestStatementTimeoutCoversALockedTable(t *testing.T) {
 	defer s.Close()
 	j := job(t, "SELECT id FROM locked", "l:{id}")
 	_, runErr := run(t, s, j)
-	for _, err := range []error{runErr, s.CheckKeys(t.Context(), j, []jobs.Key{{"id": "1"}})} {
+	for _, err := range []error{runErr, s.Keys(t.Context(), j, []jobs.Key{{"id": "1"}}, nothing)} {
 		if q, ok := errors.AsType[*store.QueryError](err); !ok || q.SQLState != "57014" {
 			t.Errorf("got %v, want the statement timeout", err)
 		}
@@ -507,3 +507,5 @@ func TestRefreshOfOddNames(t *testing.T) {
 		t.Errorf("%v, %v, want %s", rows, err, want)
 	}
 }
+
+func nothing(*store.Reading) error { return nil }

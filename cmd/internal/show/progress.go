@@ -83,6 +83,20 @@ func Summary(r store.Record) string {
 	if r.Removal {
 		line = fmt.Sprintf("%s: %d keys removed, %.2f seconds", r.Job, r.Removed, took.Seconds())
 	}
+	switch {
+	case r.State == store.StateSuperseded:
+		line += "; a newer run took over"
+	case r.Unchanged:
+		line += "; nothing was committed since the last run"
+	case r.Kept > 0:
+		line += fmt.Sprintf("; %d were there already, %s sent", r.Kept, Bytes(r.Sent))
+	}
+	if r.Removed > 0 && !r.Removal {
+		line += fmt.Sprintf("; %d keys removed that are no longer in the result", r.Removed)
+	}
+	if r.Held > 0 {
+		line += fmt.Sprintf("; the result shrank: %d keys that are no longer in it are kept (if that is right: stoker warm %s --accept-shrink)", r.Held, r.Job)
+	}
 	if r.NullKeys > 0 {
 		line += fmt.Sprintf("; %d rows without a key", r.NullKeys)
 	}

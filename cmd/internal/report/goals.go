@@ -1,0 +1,143 @@
+package report
+
+import "math"
+
+// Goal is a figure, and what it should be.
+type Goal struct {
+	What    string  `json:"what"`
+	Value   float64 `json:"value"`
+	Unit    string  `json:"unit,omitempty"`   // MiB, %; none for a ratio
+	Limit   string  `json:"limit,omitempty"`  // at most, at least; none: the figure is only shown
+	Target  float64 `json:"target,omitempty"` // what must be reached
+	Aim     float64 `json:"aim,omitempty"`    // what would be better still
+	Reached bool    `json:"reached"`
+}
+
+// Limits of goals.
+const (
+	AtMost  = "at most"
+	AtLeast = "at least"
+)
+
+// Reader states and kinds of re-runs that goals compare.
+const (
+	StateIdle      = "idle"
+	StateRun       = "a run, every value new"
+	StateUnchanged = "a run, nothing changed"
+	StatePipelines = "plain pipelines of 1,000"
+
+	KindCold      = "cold"
+	KindUnchanged = "unchanged"
+	KindChanged   = "changed"
+)
+
+// Parts that goals name.
+const (
+	Products = "products"
+	Accounts = "accounts"
+)
+
+const mebibyte = 1 << 20
+
+// Memories that goals compare: after the run, and after one more of the same.
+const (
+	MemorySmall      = "small result"
+	MemoryLarge      = "large result"
+	MemorySmallAgain = "small result, again"
+	MemoryLargeAgain = "large result, again"
+	MemoryRerun      = "products, re-runs"
+)
+
+// Conclude derives the goals from what was measured. What was not measured has
+// no goal.
+func (r *Report) Conclude() {
+	r.Goals = nil
+	for _, part := range r.parts() {
+		r.throughput(part)
+	}
+	r.latency()
+	r.reruns()
+	r.memory()
+}
+
+// throughput compares medians. The accounts are narrow and shown beside: the
+// targets are for the products.
+func (r *Report) throughput(part string) {
+	target := func(limit string, target, aim float64) Goal {
+		if part != Products {
+			return Goal{}
+		}
+		return Goal{Limit: limit, Target: target, Aim: aim}
+	}
+	walls := func(a, b Contender, g Goal) {
+		r.goal(g, part+": wall "+string(a)+" / "+string(b), over(r.median(part, a, wall), r.median(part, b, wall)))
+	}
+	walls(Ours, Ingest, target(AtMost, 1.3, 1.15))
+	walls(Psql, Ours, target(AtLeast, 2, 2.3))
+	walls(Plain, Ours, target(AtLeast, 25, 0))
+	walls(Pipelined, Ours, Goal{})
+	walls(Ours, Read, Goal{})
+	r.goal(target(AtMost, 1.15, 0), part+": backend CPU a / f", over(r.median(part, Ours, backend), r.median(part, Read, backend)))
+	for _, c := range []Contender{Pipelined, Ingest} {
+		r.goal(Goal{}, part+": Redis CPU per key a / "+string(c), over(r.median(part, Ours, redisPerKey), r.median(part, c, redisPerKey)))
+	}
+}
+
+func redisPerKey(s Sample) Seconds { return s.Redis / Seconds(max(s.Keys, 1)) }
+
+func (r *Report) latency() {
+	p99 := map[string]Seconds{}
+	for _, l := range r.Latency {
+		p99[l.State] = l.P99
+	}
+	r.goal(Goal{Limit: AtMost, Target: 4, Aim: 2}, "reader: p99 in a run / idle", over(p99[StateRun], p99[StateIdle]))
+	r.goal(Goal{}, "reader: p99 in an unchanged run / idle", over(p99[StateUnchanged], p99[StateIdle]))
+	r.goal(Goal{}, "reader: p99 in plain pipelines / idle", over(p99[StatePipelines], p99[StateIdle]))
+}
+
+// reruns compares times without a replica, whose work would be counted as ours,
+// and bytes with one.
+func (r *Report) reruns() {
+	walls, sent := map[string][]Seconds{}, map[string][]Seconds{}
+	for _, s := range r.Reruns {
+		if s.Replica {
+			sent[s.Kind] = append(sent[s.Kind], Seconds(s.Replication))
+		} else {
+			walls[s.Kind] = append(walls[s.Kind], s.Wall)
+		}
+	}
+	ratio := func(of map[string][]Seconds, kind string) float64 {
+		return over(Median(of[kind]), Median(of[KindCold]))
+	}
+	r.goal(Goal{Limit: AtMost, Target: 0.6}, "re-run, 1 % changed: wall / cold", ratio(walls, KindChanged))
+	r.goal(Goal{}, "re-run, unchanged: wall / cold", ratio(walls, KindUnchanged))
+	r.goal(Goal{Unit: "%", Limit: AtMost, Target: 10}, "re-run, 1 % changed: replication bytes / cold", 100*ratio(sent, KindChanged))
+	r.goal(Goal{Unit: "%"}, "re-run, unchanged: replication bytes / cold", 100*ratio(sent, KindUnchanged))
+}
+
+func (r *Report) memory() {
+	peak := map[string]float64{}
+	for _, m := range r.Memory {
+		peak[m.What] = float64(m.Peak) / mebibyte
+		g := Goal{Unit: "MiB", Limit: AtMost, Target: 96, Aim: 64}
+		r.goal(g, "peak memory: "+m.What, peak[m.What])
+	}
+	small, large := peak[MemorySmall], peak[MemoryLarge]
+	apart := 100 * (over(max(small, large), min(small, large)) - 1)
+	r.goal(Goal{Unit: "%", Limit: AtMost, Target: 15}, "peak memory: small and large result apart", apart)
+}
+
+// goal adds a figure that is known.
+func (r *Report) goal(g Goal, what string, value float64) {
+	if math.IsNaN(value) {
+		return
+	}
+	g.What, g.Value = what, value
+	switch g.Limit {
+	case AtMost:
+		g.Reached = value <= g.Target
+	case AtLeast:
+		g.Reached = value >= g.Target
+	}
+	r.Goals = append(r.Goals, g)
+}

@@ -1,0 +1,138 @@
+package report
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stokerhq/stoker/cmd/internal/proc"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// sampleReport is a report of every part, with figures that are easy to check.
+func sampleReport() *Report {
+	r := &Report{
+		Date: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC), Stoker: "v1.2.3", Postgres: "15.20", Redis: "7.0.15", Go: "go1.26.8",
+		Machine: proc.Machine{CPU: "Some CPU", Cores: 2, Memory: 4 << 30, System: "linux/amd64 6.1", Load: "0.10 0.20 0.30"},
+		Scale:   0.5, Rounds: 3, Took: 201,
+		Data: []Data{{Products, 500_000, 301.4, "product:500000"}, {Accounts, 1_000_000, 131, "account:1000000"}},
+		Latency: []Latency{
+			{StateIdle, 400_000, 0.000010, 0.000030, 0.000060, 0.001430},
+			{StatePipelines, 100_000, 0.000011, 0.000150, 0.002, 0.004},
+			{StateRun, 90_000, 0.000012, 0.0000750, 0.001, 0.005},
+		},
+		Memory: []Memory{{MemoryRerun, 500_000, 50 << 20}, {MemorySmall, 100_000, 50 << 20}, {MemoryLarge, 5_000_000, 60 << 20}},
+		Micro:  &Micro{Base: "main (abc)", Tree: "HEAD (def)", Benchstat: "a table\nof benchstat"},
+	}
+	add := func(part string, c Contender, keys int64, backend, redis, client Seconds, walls ...Seconds) {
+		for i, w := range walls {
+			r.Samples = append(r.Samples, Sample{part, c, i + 1, keys, w, backend, redis, client, 0.05})
+		}
+	}
+	add(Products, Ours, 500_000, 1.1, 1.5, 1.2, 2.4, 2.0, 2.1)
+	add(Products, Ingest, 500_000, 0, 1.2, 0.3, 1.5, 1.6, 1.4)
+	add(Products, Psql, 500_000, 1.8, 1.1, 0.7, 4.41, 4.2, 4.5)
+	add(Products, Plain, 500_000, 1.2, 12, 20, 63)
+	add(Products, Pipelined, 500_000, 1.2, 1.25, 3, 4.2, 4.3, 4.1)
+	add(Products, Read, 500_000, 1.0, 0, 0.4, 1.2, 1.3, 1.1)
+	add(Accounts, Ours, 1_000_000, 0.5, 2, 1, 2.5)
+	add(Accounts, Ingest, 1_000_000, 0, 2, 1, 2)
+	for _, kind := range []string{KindCold, KindUnchanged, KindChanged} {
+		w, sent := Seconds(2), int64(200e6)
+		if kind != KindCold {
+			w, sent = 1, 8e6
+		}
+		r.Reruns = append(r.Reruns, Rerun{1, kind, w, false, 0}, Rerun{2, kind, w + 0.5, false, 0}, Rerun{1, kind, w + 1, true, sent})
+	}
+	r.Conclude()
+	return r
+}
+
+func TestPrint(t *testing.T) {
+	var b strings.Builder
+	if err := sampleReport().Print(&b); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join("testdata", "report.golden.txt")
+	if *update {
+		if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), b.String()); diff != "" {
+		t.Errorf("%s differs (-want +got), -update rewrites it:\n%s", file, diff)
+	}
+}
+
+func TestGoals(t *testing.T) {
+	got := map[string]Goal{}
+	for _, g := range sampleReport().Goals {
+		got[g.What] = g
+	}
+	for what, want := range map[string]struct {
+		value   float64
+		reached bool
+	}{
+		"products: wall a / b":                          {1.4, false},
+		"products: wall c / a":                          {2.1, true},
+		"products: wall d / a":                          {30, true},
+		"products: backend CPU a / f":                   {1.1, true},
+		"products: Redis CPU per key a / e":             {1.2, false}, // no target: never reached
+		"accounts: wall a / b":                          {1.25, false},
+		"reader: p99 in a run / idle":                   {2.5, true},
+		"re-run, 1 % changed: wall / cold":              {1.25 / 2.25, true},
+		"re-run, 1 % changed: replication bytes / cold": {4, true},
+		"peak memory: large result":                     {60, true},
+		"peak memory: small and large result apart":     {20, false},
+	} {
+		g, ok := got[what]
+		if !ok || g.Value < want.value-1e-9 || g.Value > want.value+1e-9 || g.Reached != want.reached {
+			t.Errorf("%s: %+v, want %v, reached %v", what, g, want.value, want.reached)
+		}
+	}
+	if g := got["accounts: wall a / b"]; g.Limit != "" {
+		t.Errorf("the accounts have a target: %+v", g)
+	}
+	for _, what := range []string{"accounts: wall d / a", "accounts: backend CPU a / f", "reader: p99 in an unchanged run / idle"} {
+		if g, ok := got[what]; ok {
+			t.Errorf("what was not measured has a figure: %+v", g)
+		}
+	}
+}
+
+// A report of nothing must print, and must have no goals.
+func TestAnEmptyReport(t *testing.T) {
+	r := &Report{}
+	r.Conclude()
+	var b strings.Builder
+	if err := r.Print(&b); err != nil || len(r.Goals) > 0 {
+		t.Errorf("%v, goals %v", err, r.Goals)
+	}
+}
+
+// Every figure is in the JSON, and it reads back as the same report.
+func TestJSON(t *testing.T) {
+	r := sampleReport()
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back Report
+	if err := json.Unmarshal(text, &back); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(*r, back); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

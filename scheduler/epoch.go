@@ -1,0 +1,52 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/stokerhq/stoker/jobs"
+)
+
+// epochEvery is how often the epoch is looked at.
+const epochEvery = 2 * time.Second
+
+// watchEpoch runs every job again when an epoch has begun: what was cached before
+// may show commits that Postgres has lost. It compares with what has been run,
+// not with what it saw itself, so that an epoch that began while no scheduler
+// lived is noticed too.
+func (s *Scheduler) watchEpoch(ctx context.Context) {
+	done := uint32(0)
+	for sleep(ctx, epochEvery) {
+		epoch, err := s.epochs.Epoch(ctx)
+		if err == nil && epoch > done {
+			if err = s.rerun(ctx, epoch); err == nil {
+				done = epoch
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("jobs of an older epoch were not enqueued; trying again", jobs.LogErr, err)
+		}
+	}
+}
+
+// rerun enqueues the jobs whose last complete run is of an older epoch. One that
+// has never been run, the catch-up sees to.
+func (s *Scheduler) rerun(ctx context.Context, epoch uint32) error {
+	var errs error
+	for _, job := range s.jobs {
+		last, ok, err := s.ledger.LastComplete(ctx, job.Name)
+		if err == nil && ok && last.Epoch < epoch {
+			_, err = s.queue.EnqueueContext(ctx, jobs.NewEpochRun(job.Name, epoch))
+			if err == nil {
+				s.log.Info("run enqueued: the history of postgres has changed", jobs.LogJob, job.Name, "epoch", epoch)
+			}
+		}
+		if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
+			errs = errors.Join(errs, err)
+		}
+	}
+	return errs
+}

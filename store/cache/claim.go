@@ -1,0 +1,76 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+)
+
+// Claim is the right of one run, or of one refresh, to write what it read in one
+// snapshot. Its writers share it.
+type Claim struct {
+	Stamp store.Stamp
+	armed *Armed
+	mode  string // run or refresh, as put.lua has it
+	typ   string // string or hash
+	field string // of the run in the book
+
+	before string // stamp of the run before this one
+	pruned string // #p when this run began
+	meta   int64  // fields of the book that are no key's; -1: not known
+	wires  chan *wire
+}
+
+// ClaimRun begins the writing of a run: from here on, no older run or refresh of
+// the job writes anything. The caller closes the claim.
+func (c *Cache) ClaimRun(ctx context.Context, a *Armed, job *jobs.Job, s store.Stamp) (*Claim, error) {
+	cl := newClaim(a, job, s, "run")
+	cl.wires = make(chan *wire, maxWires)
+	cl.meta = -1
+	if c.books.cluster {
+		return cl, nil // there is a book a slot: each is told by the first put that reaches it
+	}
+	cmds, err := c.run(ctx, claimScript, call{[]string{c.books.key(0)}, cl.head(a.nonces[0])})
+	if err != nil {
+		return nil, fmt.Errorf("claim job %s: %w", job.Name, explain(err))
+	}
+	if err := verdict(cmds[0].Val()); err != nil {
+		return nil, err
+	}
+	reply, err := cmds[0].StringSlice()
+	if err != nil {
+		return nil, fmt.Errorf("claim job %s: %w", job.Name, err)
+	}
+	cl.before, cl.pruned = reply[0], reply[1]
+	cl.meta, err = strconv.ParseInt(reply[2], 10, 64)
+	return cl, err
+}
+
+// ClaimRefresh begins the writing of a refresh.
+func (c *Cache) ClaimRefresh(a *Armed, job *jobs.Job, s store.Stamp) *Claim {
+	return newClaim(a, job, s, "refresh")
+}
+
+func newClaim(a *Armed, job *jobs.Job, s store.Stamp, mode string) *Claim {
+	return &Claim{Stamp: s, armed: a, mode: mode, typ: string(job.Type), field: "#r:" + job.Name}
+}
+
+// head is how the arguments of every write begin.
+func (cl *Claim) head(nonce string) []any {
+	return []any{nonce, cl.Stamp.String(), cl.armed.deadline, cl.field}
+}
+
+// Close ends the connections of a run's writers.
+func (cl *Claim) Close() {
+	for {
+		select {
+		case w := <-cl.wires:
+			w.close()
+		default:
+			return
+		}
+	}
+}

@@ -1,0 +1,44 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Why a run or a refresh may not go on writing what it read. After the first
+// three it begins again: it arms, and reads a new snapshot.
+var (
+	ErrLost       = errors.New("redis lost the book since the cache was armed (a flush, a restart, an eviction or a failover)")
+	ErrLate       = errors.New("the deadline that the cache was armed with is over")
+	ErrNewEpoch   = errors.New("the history of postgres has changed (a crash, a failover, a restore, or another server)")
+	ErrSuperseded = errors.New("a newer run of the job has begun to write")
+)
+
+// Again reports whether err says to begin again with a new snapshot.
+func Again(err error) bool {
+	return errors.Is(err, ErrLost) || errors.Is(err, ErrLate) || errors.Is(err, ErrNewEpoch)
+}
+
+// verdict reads what a script says before anything else.
+func verdict(reply any) error {
+	switch reply {
+	case "LOST":
+		return ErrLost
+	case "LATE":
+		return ErrLate
+	case "SUPERSEDED":
+		return ErrSuperseded
+	}
+	return nil
+}
+
+// explain adds what to do about an error of Redis' own.
+func explain(err error) error {
+	switch {
+	case redis.IsOOMError(err), redis.HasErrorPrefix(err, "EXECABORT"):
+		return fmt.Errorf("%w (redis is full: raise maxmemory, or choose an eviction policy for the cache)", err)
+	}
+	return err
+}

@@ -1,0 +1,82 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stokerhq/stoker/store"
+)
+
+// fenceKeys is how many keys one fence takes: what one script makes API nodes
+// wait for.
+const fenceKeys = 100
+
+// Drop is a grace for Fence: what is there is removed, also if it is no older.
+const Drop time.Duration = -1
+
+// Fence says that what is older than stamp is out of date: nothing read before
+// is written to the keys from here on, and what is there stays readable for the
+// grace at most; with none it is removed. It returns which of the keys were removed.
+func (c *Cache) Fence(ctx context.Context, stamp store.Stamp, keys [][]byte, grace time.Duration) (removed [][]byte, err error) {
+	ms := grace.Milliseconds()
+	if grace == Drop {
+		ms = -1
+	}
+	for part := range slices.Chunk(keys, fenceKeys) {
+		var b store.Batch
+		for _, k := range part {
+			at := len(b.Buf)
+			b.Buf = append(b.Buf, k...)
+			b.AddRemoval(at)
+		}
+		groups := c.split(&b, everything(&b))
+		var calls []call
+		for _, g := range groups {
+			calls = append(calls, c.call(g.book, &b, g.at, []any{stamp.String(), ms}, func(args []any, _ store.Entry) []any { return args }))
+		}
+		cmds, err := c.run(ctx, fenceScript, calls...)
+		if err != nil {
+			return removed, fmt.Errorf("fence %d keys, the first is %s: %w", len(keys), keys[0], err)
+		}
+		for i, g := range groups {
+			positions, err := cmds[i].Int64Slice()
+			if err != nil {
+				return removed, fmt.Errorf("fence %d keys: %w", len(keys), err)
+			}
+			for _, pos := range positions {
+				removed = append(removed, part[g.at[pos-1]])
+			}
+		}
+	}
+	return removed, nil
+}
+
+// pruneStep is how many fields one step of pruning looks at.
+const pruneStep = 250
+
+// Prune removes the fields of keys that no write can be older than any more. It
+// returns how many there were.
+func (c *Cache) Prune(ctx context.Context) (removed int64, err error) {
+	for n := range c.books.count() {
+		for cursor := "0"; ; {
+			cmds, err := c.run(ctx, pruneScript, call{[]string{c.books.key(n)}, []any{cursor, c.life.Milliseconds(), pruneStep}})
+			if err != nil {
+				return removed, fmt.Errorf("prune book %s: %w", c.books.key(n), err)
+			}
+			reply, err := cmds[0].Slice()
+			if err != nil {
+				return removed, fmt.Errorf("prune book %s: %w", c.books.key(n), err)
+			}
+			removed += reply[1].(int64)
+			if cursor = reply[0].(string); cursor == "0" {
+				break
+			}
+		}
+	}
+	return removed, nil
+}
+
+// PruneEvery is how often Prune is worth its while.
+func (c *Cache) PruneEvery() time.Duration { return c.life / 10 }

@@ -1,0 +1,128 @@
+package cache
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stokerhq/stoker/store"
+)
+
+// Manifest is what is known of the last complete run of a job. Its chunks are
+// beside it:
+//
+//	stoker:manifest:<job>:head      string  the Manifest as JSON
+//	stoker:manifest:<job>:<id>:<n>  string  chunk n
+type Manifest struct {
+	ID     string      `json:"id"`
+	Job    string      `json:"job"`   // what the job was like: another query or format makes other values
+	Stamp  store.Stamp `json:"stamp"` // of the run's snapshot
+	Nonce  string      `json:"nonce"` // of the book it wrote under
+	Armed  int64       `json:"armed"` // ms, by Redis' own clock
+	Full   int64       `json:"full"`  // ms: when every key had its whole TTL last
+	Chunks int         `json:"chunks"`
+	Keys   int64       `json:"keys"`           // in the result
+	Held   int64       `json:"held,omitempty"` // no longer in the result, and kept: see jobs.Job.ShrinkGuard
+	Rows   int64       `json:"rows"`
+	Bytes  int64       `json:"bytes"` // of the keys and values in the result
+}
+
+// NewManifest begins the manifest of a run that was claimed.
+func (cl *Claim) NewManifest() Manifest {
+	return Manifest{ID: rand.Text()[:8], Stamp: cl.Stamp, Nonce: cl.armed.nonces[0], Armed: cl.armed.At.UnixMilli(), Full: cl.armed.At.UnixMilli()}
+}
+
+// Trusts reports whether Redis is as the run of m has left it, but for keys that
+// have gone or have a field in the book: the same book, no other run of the job
+// that has written since, and no field of that time that was pruned. Only then
+// does a digest of m say what Redis holds.
+func (cl *Claim) Trusts(m Manifest) bool {
+	return len(cl.armed.nonces) == 1 && m.Nonce == cl.armed.nonces[0] && cl.before == m.Stamp.String() && cl.pruned < fmt.Sprintf("%013d", m.Armed)
+}
+
+func manifestKey(job, part string) string { return "stoker:manifest:" + job + ":" + part }
+
+func (m Manifest) chunk(job string, n int) string {
+	return manifestKey(job, m.ID+":"+strconv.Itoa(n))
+}
+
+// Manifest returns the manifest of the last complete run of job, if there is one.
+func (c *Cache) Manifest(ctx context.Context, job string) (Manifest, bool, error) {
+	return get[Manifest](ctx, c.c, manifestKey(job, "head"))
+}
+
+// Chunks yields the chunks of a manifest in order.
+func (c *Cache) Chunks(ctx context.Context, job string, m Manifest) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for n := range m.Chunks {
+			b, err := c.c.Get(ctx, m.chunk(job, n)).Bytes()
+			if err != nil {
+				yield(nil, fmt.Errorf("read chunk %d of the manifest of %s: %w", n, job, err))
+				return
+			}
+			if !yield(b, nil) {
+				return
+			}
+		}
+	}
+}
+
+// NoManifest reports whether err says that a part of the manifest is gone.
+func NoManifest(err error) bool { return errors.Is(err, redis.Nil) }
+
+// KeepChunk keeps the next chunk of a manifest that is being made. It lives as
+// long as the values it tells of.
+func (c *Cache) KeepChunk(ctx context.Context, job string, m *Manifest, chunk []byte, ttl time.Duration) error {
+	if err := c.c.Set(ctx, m.chunk(job, m.Chunks), chunk, ttl).Err(); err != nil {
+		return fmt.Errorf("keep chunk %d of the manifest of %s: %w", m.Chunks, job, explain(err))
+	}
+	m.Chunks++
+	return nil
+}
+
+// KeepManifest puts a whole manifest in the place of the one before, which may be
+// the same, to live longer.
+func (c *Cache) KeepManifest(ctx context.Context, job string, m, before Manifest, ttl time.Duration) error {
+	if err := set(ctx, c.c, manifestKey(job, "head"), m, ttl); err != nil {
+		return explain(err)
+	}
+	if m.ID != before.ID {
+		return c.DropChunks(ctx, job, before)
+	}
+	return c.eachChunk(ctx, job, m, "prolong", func(p redis.Pipeliner, key string) { p.PExpire(ctx, key, ttl) })
+}
+
+// DropManifest removes a job's manifest and its chunks.
+func (c *Cache) DropManifest(ctx context.Context, job string, m Manifest) error {
+	if err := c.c.Unlink(ctx, manifestKey(job, "head")).Err(); err != nil {
+		return fmt.Errorf("drop the manifest of %s: %w", job, err)
+	}
+	return c.DropChunks(ctx, job, m)
+}
+
+// DropChunks removes the chunks of a manifest.
+func (c *Cache) DropChunks(ctx context.Context, job string, m Manifest) error {
+	return c.eachChunk(ctx, job, m, "drop", func(p redis.Pipeliner, key string) { p.Unlink(ctx, key) })
+}
+
+func (c *Cache) eachChunk(ctx context.Context, job string, m Manifest, verb string, do func(redis.Pipeliner, string)) error {
+	if m.Chunks == 0 {
+		return nil
+	}
+	_, err := c.c.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for n := range m.Chunks {
+			do(p, m.chunk(job, n))
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("%s the chunks of the manifest of %s: %w", verb, job, err)
+	}
+	return nil
+}

@@ -1,0 +1,43 @@
+-- Put writes a batch of values that were read in one snapshot, and removes the keys that have none.
+-- KEYS book, key...   ARGV nonce, stamp, deadline in ms, run field, run|refresh, string|hash, then for each key: ttl in ms, value
+-- A ttl of 0 removes the key. A hash is one msgpack array: field, text, field, text...
+-- -> LOST, LATE, SUPERSEDED or {keys removed, then the positions of the keys that are OLD: a newer fence or refresh owns them}
+local book, nonce, stamp, deadline, run = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local refresh, hash = ARGV[5] == 'refresh', ARGV[6] == 'hash'
+local fields = {'#n', run}
+for i = 2, #KEYS do fields[i + 1] = KEYS[i] end
+local f = redis.call('HMGET', book, unpack(fields))
+if f[1] ~= nonce then return 'LOST' end
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+if now > tonumber(deadline) then return 'LATE' end
+if f[2] and f[2] > stamp then return 'SUPERSEDED' end
+if not refresh and f[2] ~= stamp then redis.call('HSET', book, run, stamp) end
+
+local removed = 0
+local function write(key, ttl, value)
+  if ttl == '0' then
+    removed = removed + redis.call('UNLINK', key)
+  elseif hash then
+    local columns = cmsgpack.unpack(value)
+    redis.call('UNLINK', key)
+    if #columns > 0 then redis.call('HSET', key, unpack(columns)) end
+    redis.call('PEXPIRE', key, ttl)
+  else
+    redis.call('SET', key, value, 'PX', ttl)
+  end
+end
+
+local newest, old = stamp .. '9999999999999', {0}
+local mine = stamp .. string.format('%013.0f', now)
+for i = 2, #KEYS do
+  local fence = f[i + 1]
+  if fence and fence > newest then
+    old[#old + 1] = i - 1
+  else
+    write(KEYS[i], ARGV[2 * i + 3], ARGV[2 * i + 4])
+    if refresh then redis.call('HSET', book, KEYS[i], mine) end
+  end
+end
+old[1] = removed
+return old

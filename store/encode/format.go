@@ -1,0 +1,104 @@
+package encode
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Format is how a value is written.
+type Format string
+
+// The formats.
+const (
+	JSON    Format = "json"
+	Msgpack Format = "msgpack"
+	CBOR    Format = "cbor"
+	Text    Format = "text" // of single columns only: their KeyText
+)
+
+// dialect returns what writes a binary format; it is nil for the others.
+func (f Format) dialect() dialect {
+	switch f {
+	case Msgpack:
+		return msgpack{}
+	case CBOR:
+		return cbor{}
+	}
+	return nil
+}
+
+func (f Format) known() error {
+	switch f {
+	case JSON, Msgpack, CBOR, Text:
+		return nil
+	}
+	return fmt.Errorf("format %q is not one of json, msgpack, cbor, text", string(f))
+}
+
+// null is how NULL is written.
+func (f Format) null() []byte {
+	switch d := f.dialect(); {
+	case d != nil:
+		return d.null(nil)
+	case f == JSON:
+		return []byte("null")
+	}
+	return nil
+}
+
+// openObject returns what stands before the n pairs of an object.
+func (f Format) openObject(n int) []byte {
+	if d := f.dialect(); d != nil {
+		return d.table(nil, n)
+	}
+	return []byte{'{'}
+}
+
+// emptyObject returns an object without pairs.
+func (f Format) emptyObject() []byte {
+	if d := f.dialect(); d != nil {
+		return d.table(nil, 0)
+	}
+	return []byte("{}")
+}
+
+// appendName appends the name of a pair.
+func (f Format) appendName(dst []byte, name string) []byte {
+	if d := f.dialect(); d != nil {
+		return packText(d, dst, []byte(name))
+	}
+	return append(appendQuoted(dst, []byte(name)), ':')
+}
+
+// OpenArray begins an array of objects whose number is known only at its end:
+// between two of them stands Separate, and CloseArray ends it.
+func (f Format) OpenArray(dst []byte) []byte {
+	switch f {
+	case JSON:
+		return append(dst, '[')
+	case Msgpack:
+		return append(dst, 0xdd, 0, 0, 0, 0)
+	case CBOR:
+		return append(dst, 0x9a, 0, 0, 0, 0)
+	}
+	return dst
+}
+
+// Separate appends what stands between two objects of an array.
+func (f Format) Separate(dst []byte) []byte {
+	if f == JSON {
+		return append(dst, ',')
+	}
+	return dst
+}
+
+// CloseArray ends the array of n objects that OpenArray began at dst[at].
+func (f Format) CloseArray(dst []byte, at, n int) []byte {
+	switch f {
+	case JSON:
+		return append(dst, ']')
+	case Msgpack, CBOR:
+		binary.BigEndian.PutUint32(dst[at+1:], uint32(n))
+	}
+	return dst
+}

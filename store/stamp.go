@@ -1,0 +1,53 @@
+package store
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// Snapshot is the moment that a reading shows.
+type Snapshot struct {
+	Text   string // pg_current_snapshot()
+	Clock  uint64 // orders all snapshots of one history: xmax less the number of running transactions
+	Origin string // which history of Postgres it belongs to: system identifier, timeline, start of the server
+}
+
+// Stamp orders what was read, across the histories of a Postgres: a later epoch
+// is newer whatever its clock says.
+type Stamp struct {
+	Epoch uint32
+	Clock uint64
+}
+
+// stampDigits: of the epoch, and of the clock. All stamps are of one length, and
+// digits alone, so that the order of their text is their order, in Lua too.
+const (
+	epochDigits = 6
+	clockDigits = 20
+)
+
+// String is the stamp as it is written beside keys: 26 digits.
+func (s Stamp) String() string {
+	return fmt.Sprintf("%0*d%0*d", epochDigits, s.Epoch, clockDigits, s.Clock)
+}
+
+// Before reports whether s was read before o.
+func (s Stamp) Before(o Stamp) bool {
+	return s.Epoch < o.Epoch || s.Epoch == o.Epoch && s.Clock < o.Clock
+}
+
+// ParseStamp reads what String wrote.
+func ParseStamp(text string) (Stamp, error) {
+	if len(text) != epochDigits+clockDigits {
+		return Stamp{}, fmt.Errorf("stamp %q has %d characters, not %d", text, len(text), epochDigits+clockDigits)
+	}
+	epoch, err := strconv.ParseUint(text[:epochDigits], 10, 32)
+	if err != nil {
+		return Stamp{}, fmt.Errorf("epoch of stamp %q: %w", text, err)
+	}
+	clock, err := strconv.ParseUint(text[epochDigits:], 10, 64)
+	if err != nil {
+		return Stamp{}, fmt.Errorf("clock of stamp %q: %w", text, err)
+	}
+	return Stamp{Epoch: uint32(epoch), Clock: clock}, nil
+}

@@ -1,0 +1,122 @@
+package worker
+
+import (
+	"context"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/manifest"
+)
+
+// complete ends a run that has written every row: it removes the keys that are
+// no longer in the result, and keeps the manifest.
+func (r *run) complete(ctx context.Context, claim *cache.Claim, m *memory) error {
+	if r.rec.Removal {
+		return r.removeAll(ctx, claim, m)
+	}
+	m.flush()
+	if err := r.depart(ctx, claim, m); err != nil {
+		m.abandon()
+		return err
+	}
+	return m.keep(ctx)
+}
+
+// depart sees to the keys that the last manifest has and this one has not. They
+// are removed, under the rules of every put; or held, if the result shrank so
+// much that the query, not the data, may be what is wrong.
+func (r *run) depart(ctx context.Context, claim *cache.Claim, m *memory) error {
+	if m.diff == nil || m.lost != nil {
+		return nil
+	}
+	complete, err := m.diff.Complete()
+	if err != nil {
+		return m.forget(err)
+	}
+	if complete {
+		return nil
+	}
+	see := r.remover(ctx, claim)
+	if r.shrank(m) {
+		see = r.holder(m)
+	}
+	old, now := r.w.cache.Chunks(ctx, r.job.Name, m.old), r.w.cache.Chunks(ctx, r.job.Name, m.next)
+	for key, err := range manifest.Missing(old, now, m.next.Keys) {
+		if err != nil {
+			return m.forget(err)
+		}
+		if err := see(key); err != nil {
+			return err
+		}
+	}
+	return see(nil)
+}
+
+// shrank reports whether the result lost more than shrink_guard of its keys, with
+// those that are held already, and nobody has said that this is right.
+func (r *run) shrank(m *memory) bool {
+	before := m.old.Keys + m.old.Held
+	return !r.task.AcceptShrink && float64(before-m.next.Keys) > r.job.ShrinkGuard*float64(before)
+}
+
+// remover returns a function that removes the keys it is given, in batches; nil
+// ends the last one.
+func (r *run) remover(ctx context.Context, claim *cache.Claim) func(key []byte) error {
+	var b store.Batch
+	return func(key []byte) error {
+		if key != nil {
+			at := len(b.Buf)
+			b.Buf = append(b.Buf, key...)
+			b.AddRemoval(at)
+		}
+		if b.Len() < batchKeys && key != nil {
+			return nil
+		}
+		out, err := r.w.cache.Put(ctx, claim, &b)
+		r.rec.Removed += out.Removed
+		b.Reset()
+		return err
+	}
+}
+
+// holder returns a function that notes the keys it is given as held.
+func (r *run) holder(m *memory) func(key []byte) error {
+	return func(key []byte) error {
+		if key != nil {
+			m.note(key, manifest.Held)
+			m.next.Held++
+			r.rec.Held++
+			return nil
+		}
+		if r.rec.Held > 0 {
+			r.w.log.Warn("the result shrank by more than shrink_guard: the keys that are gone from it are kept until their TTL ends; if it is right so, run: stoker warm "+r.job.Name+" --accept-shrink",
+				jobs.LogJob, r.job.Name, jobs.LogTask, r.rec.ID, "held", r.rec.Held, "keys", m.next.Keys)
+		}
+		return nil
+	}
+}
+
+// removeAll removes, after the keys that the query returns now, those that the
+// last run wrote.
+func (r *run) removeAll(ctx context.Context, claim *cache.Claim, m *memory) error {
+	if !m.has {
+		return nil
+	}
+	remove := r.remover(ctx, claim)
+	for e, err := range manifest.Read(r.w.cache.Chunks(ctx, r.job.Name, m.old)) {
+		if err != nil {
+			if err := m.forget(err); err != nil {
+				return err
+			}
+			break
+		}
+		if err := remove(e.Key); err != nil {
+			return err
+		}
+	}
+	if err := remove(nil); err != nil {
+		return err
+	}
+	return r.w.cache.DropManifest(ctx, r.job.Name, m.old)
+}

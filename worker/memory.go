@@ -1,0 +1,159 @@
+package worker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/manifest"
+)
+
+// known is what the last run says of a value.
+type known int
+
+const (
+	unknown known = iota // it must be sent
+	there                // Redis should have it
+	fading               // Redis should have it, but its TTL may be half over
+)
+
+// memory is what a run knows of the last complete run of its job, and what it
+// leaves for the next one. Nothing depends on it but work that is saved: when a
+// part of it is gone, or cannot be kept, the run sends what it must and goes on.
+type memory struct {
+	ctx   context.Context
+	r     *run
+	old   cache.Manifest // of the last complete run
+	has   bool           // there was one
+	diff  *manifest.Diff // nil: there is nothing to compare with
+	trust bool           // its digests say what Redis holds
+	fade  bool           // TTLs have to be extended
+
+	next  cache.Manifest
+	chunk manifest.Chunk
+	lost  error // why next cannot be kept
+}
+
+// recall reads what is known of the last complete run.
+func (r *run) recall(ctx context.Context, claim *cache.Claim) (*memory, error) {
+	m := &memory{ctx: ctx, r: r, next: claim.NewManifest()}
+	m.next.Job = likeness(r.job)
+	var err error
+	if m.old, m.has, err = r.w.cache.Manifest(ctx, r.job.Name); err != nil || !m.has || r.rec.Removal {
+		return m, err
+	}
+	if m.diff, err = manifest.NewDiff(r.w.cache.Chunks(ctx, r.job.Name, m.old)); err != nil {
+		return m, m.forget(err)
+	}
+	m.trust = m.old.Job == m.next.Job && claim.Trusts(m.old) && r.job.Rewrite != jobs.RewriteAlways && !r.task.Rewrite
+	m.fade = fades(r.job, m.old.Full, m.next.Armed)
+	if m.trust && !m.fade {
+		m.next.Full = m.old.Full
+	}
+	return m, nil
+}
+
+// likeness changes when the job's values, or their TTL, would.
+func likeness(job *jobs.Job) string {
+	b, err := json.Marshal([]any{job.Query, job.Key.String(), job.Value, job.TTL, job.Jitter, job.Type, job.Format, job.Compress, job.CompressAbove})
+	if err != nil {
+		panic(err) // texts and numbers
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
+}
+
+// fades reports whether less than half of the TTL may be left of some key, when
+// all had all of it at full and it is now. Times are Redis' own, in ms.
+func fades(job *jobs.Job, full, now int64) bool {
+	shortest := time.Duration(float64(job.TTL) * (1 - job.Jitter))
+	left := shortest - time.Duration(now-full)*time.Millisecond
+	return left < job.TTL/2
+}
+
+// forget goes on without the last manifest, because of err; what ends the run it
+// returns.
+func (m *memory) forget(err error) error {
+	if m.ctx.Err() != nil {
+		return err
+	}
+	m.r.w.log.Warn("the manifest of the last run cannot be read: all values are sent", jobs.LogJob, m.r.job.Name, jobs.LogErr, err)
+	m.close()
+	m.diff, m.trust, m.has = nil, false, false
+	return nil
+}
+
+// close ends the reading of the last manifest.
+func (m *memory) close() {
+	if m.diff != nil {
+		m.diff.Stop()
+	}
+}
+
+// known compares a value with the last run, and remembers it for the next one.
+func (m *memory) known(key, value []byte) (known, error) {
+	digest := manifest.Digest(value)
+	m.note(key, digest)
+	m.next.Keys++
+	m.next.Bytes += int64(len(key) + len(value))
+	if m.diff == nil {
+		return unknown, nil
+	}
+	same, err := m.diff.Same(key, digest)
+	switch {
+	case err != nil:
+		return unknown, m.forget(err)
+	case !same || !m.trust:
+		return unknown, nil
+	case m.fade:
+		return fading, nil
+	}
+	return there, nil
+}
+
+// note adds a key to the next manifest.
+func (m *memory) note(key []byte, digest uint64) {
+	if m.lost != nil {
+		return
+	}
+	if m.chunk.Add(key, digest); m.chunk.Len() == manifest.ChunkKeys {
+		m.flush()
+	}
+}
+
+// flush keeps the chunk at hand.
+func (m *memory) flush() {
+	if m.lost == nil && m.chunk.Len() > 0 {
+		m.lost = m.r.w.cache.KeepChunk(m.ctx, m.r.job.Name, &m.next, m.chunk.Bytes(), m.r.job.TTL)
+		m.chunk.Reset()
+	}
+}
+
+// abandon removes what was kept of the next manifest: the run has failed.
+func (m *memory) abandon() {
+	ctx, cancel := afterwards(m.ctx)
+	defer cancel()
+	if err := m.r.w.cache.DropChunks(ctx, m.r.job.Name, m.next); err != nil {
+		m.r.w.log.Warn("the manifest of a failed run was not removed; it expires", jobs.LogJob, m.r.job.Name, jobs.LogErr, err)
+	}
+}
+
+// keep puts the next manifest in the place of the last one. Without it the next
+// run sends everything, and nothing is known of keys that depart.
+func (m *memory) keep(ctx context.Context) error {
+	m.flush()
+	if m.lost == nil {
+		m.next.Rows = m.r.rows.Load()
+		m.lost = m.r.w.cache.KeepManifest(ctx, m.r.job.Name, m.next, m.old, m.r.job.TTL)
+	}
+	if m.lost == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	m.r.w.log.Warn("the manifest of a run was not kept: the next run sends all values", jobs.LogJob, m.r.job.Name, jobs.LogErr, m.lost)
+	m.abandon()
+	return nil
+}

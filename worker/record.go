@@ -1,0 +1,83 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache"
+)
+
+// end completes the record, keeps it and says so in one line. A run that was
+// superseded has not failed: what it was to write, a newer one writes.
+func (r *run) end(ctx context.Context, err error) (store.Record, error) {
+	rec := &r.rec
+	rec.End, rec.State = time.Now().UTC(), store.StateOK
+	if !rec.Unchanged {
+		rec.Rows = r.rows.Load()
+	}
+	if pipe := r.pipe.Load(); pipe != nil {
+		pipe.tell(rec)
+	}
+	if rec.Removal {
+		rec.Keys, rec.Bytes = 0, 0
+	}
+	switch {
+	case errors.Is(err, cache.ErrSuperseded):
+		rec.State, err = store.StateSuperseded, nil
+	case errors.Is(err, ErrStopping):
+		rec.State, rec.Error = store.StateInterrupted, err.Error()
+	case err != nil:
+		rec.State, rec.Error = store.StateFailed, err.Error()
+	}
+	r.keep(ctx)
+	r.w.observeRun(*rec, err)
+	return *rec, err
+}
+
+// keep writes the record, and the sample of a complete run.
+func (r *run) keep(ctx context.Context) {
+	ctx, cancel := afterwards(ctx)
+	defer cancel()
+	err := r.w.ledger.Add(ctx, r.rec)
+	if err == nil && r.rec.State == store.StateOK && !r.rec.Removal && !r.rec.Unchanged {
+		err = r.w.ledger.KeepSample(ctx, r.job.Name, r.sample.keys)
+	}
+	if err != nil {
+		r.w.log.Error("the record of a run was not kept", jobs.LogJob, r.job.Name, jobs.LogTask, r.rec.ID, jobs.LogErr, err)
+	}
+}
+
+// sampling looks at every batch that is sent on its way.
+func (r *run) sampling(send func(*store.Batch) (*store.Batch, error)) func(*store.Batch) (*store.Batch, error) {
+	return func(b *store.Batch) (*store.Batch, error) {
+		if b != nil {
+			for i := range b.Len() {
+				r.sample.add(b.Entry(i).Key)
+			}
+		}
+		return send(b)
+	}
+}
+
+// sampleSize keys make warmth known to some 4 percent.
+const sampleSize = 128
+
+// sample is a uniform random choice of the keys of a run of unknown length
+// (reservoir sampling, Vitter's algorithm R).
+type sample struct {
+	keys []string
+	seen int
+}
+
+func (s *sample) add(key []byte) {
+	s.seen++
+	if len(s.keys) < sampleSize {
+		s.keys = append(s.keys, string(key))
+	} else if i := rand.IntN(s.seen); i < sampleSize {
+		s.keys[i] = string(key)
+	}
+}
