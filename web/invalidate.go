@@ -69,7 +69,7 @@ func (s *Server) invalidateJob(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusBadRequest, err.Error())
 		return
 	}
-	if !s.fence(w, r, job, keys, body.Remove) {
+	if !s.fence(w, r, job, keys) {
 		return
 	}
 	s.enqueueAll(w, r, job, tasks, invalidated{Keys: len(keys), All: body.All, Remove: body.Remove})
@@ -114,13 +114,13 @@ const fenceLimit = 5 * time.Second
 // job's query are wrong. When the databases cannot be asked, the keys are taken:
 // the worker finds out, and an invalidation must not be lost because a database
 // is away for a moment.
-func (s *Server) fence(w http.ResponseWriter, r *http.Request, job *jobs.Job, keys []jobs.Key, remove bool) bool {
+func (s *Server) fence(w http.ResponseWriter, r *http.Request, job *jobs.Job, keys []jobs.Key) bool {
 	if s.cfg.Fencer == nil || len(keys) == 0 {
 		return true
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), fenceLimit)
 	defer cancel()
-	err := s.cfg.Fencer.Fence(ctx, job, keys, remove)
+	err := s.cfg.Fencer.Fence(ctx, job, keys)
 	if err == nil {
 		return true
 	}

@@ -83,7 +83,7 @@ func (q *fakeQueue) EnqueueContext(_ context.Context, t *asynq.Task, _ ...asynq.
 // fencerFunc is a Fencer.
 type fencerFunc func(job *jobs.Job, keys []jobs.Key) error
 
-func (f fencerFunc) Fence(_ context.Context, job *jobs.Job, keys []jobs.Key, _ bool) error {
+func (f fencerFunc) Fence(_ context.Context, job *jobs.Job, keys []jobs.Key) error {
 	return f(job, keys)
 }
 

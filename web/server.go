@@ -27,7 +27,7 @@ type Enqueuer interface {
 // waits. It refuses values that do not fit their column, with a
 // *store.KeyValueError. After any other error the worker does it.
 type Fencer interface {
-	Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key, remove bool) error
+	Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) error
 }
 
 // Config is what a Server is made of.

@@ -241,16 +241,16 @@ func TestTimeoutOfAJob(t *testing.T) {
 	const query = "SELECT i AS id, repeat('x', 3000) AS pad, pg_sleep(0.01)::text AS s FROM generate_series(1, 100000) i"
 	for name, query := range map[string]string{"before the first row": "SELECT pg_sleep(100)::text AS s, 1 AS id", "amid rows": query} {
 		j := newJob("j", jobs.ValueRow, "p:{id}", query)
-		j.Timeout = 700 * time.Millisecond
+		j.Timeout = 1500 * time.Millisecond
 		r := newRig(t, plan{jobs: []*jobs.Job{j}})
 		start := time.Now()
 		var rec store.Record
 		var err error
 		var ended sync.WaitGroup
 		ended.Go(func() { rec, err = r.w.Run(t.Context(), "bad", jobs.Run{Job: "j", Cause: jobs.CauseCommand}, nil) })
-		eventually(t, 600*time.Millisecond, name+": statement at work", func() bool { n, _ := r.sessions(); return n == 1 })
+		eventually(t, 1400*time.Millisecond, name+": statement at work", func() bool { n, _ := r.sessions(); return n == 1 })
 		ended.Wait()
-		if !regexp.MustCompile(`^(after row \d+: )?the run took longer than the job's timeout of 700ms$`).MatchString(fmt.Sprint(err)) || rec.State != store.StateFailed {
+		if !regexp.MustCompile(`^(after row \d+: )?the run took longer than the job's timeout of 1.5s$`).MatchString(fmt.Sprint(err)) || rec.State != store.StateFailed {
 			t.Errorf("%s: %v, %+v", name, err, rec)
 		}
 		if d := time.Since(start); d > 3*time.Second {
@@ -259,7 +259,7 @@ func TestTimeoutOfAJob(t *testing.T) {
 		eventually(t, 5*time.Second, name+": statement cancelled", func() bool { n, _ := r.sessions(); return n == 0 })
 
 		_, err = r.w.Refresh(t.Context(), "id", jobs.Invalidation{Job: "j", Keys: []jobs.Key{{"id": "1"}}})
-		if name == "before the first row" && (err == nil || err.Error() != "the refresh took longer than the job's timeout of 700ms") {
+		if name == "before the first row" && (err == nil || err.Error() != "the refresh took longer than the job's timeout of 1.5s") {
 			t.Errorf("refresh: %v", err)
 		}
 	}

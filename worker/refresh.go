@@ -126,9 +126,9 @@ func (w *Worker) refreshOnce(ctx context.Context, job *jobs.Job, inv jobs.Invali
 
 // Fence says that keys of a job are out of date from now on: it fences them with
 // a snapshot taken in this call, so that a caller who has committed first is
-// safe. Nothing is loaded. A value that its column's type cannot take is a
+// safe, whenever the task is done that loads or removes them. A value that its column's type cannot take is a
 // store.KeyValueError, and nothing is fenced.
-func (w *Worker) Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key, remove bool) error {
+func (w *Worker) Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
 	for n := 1; ; n++ {
 		armed, err := w.cache.Arm(ctx)
 		if err != nil {
@@ -140,7 +140,7 @@ func (w *Worker) Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key, remo
 				return err
 			}
 			f := refresh{w: w, job: job, reading: r, out: &Refreshed{}, stamp: stamp}
-			_, _, err = f.fence(ctx, remove)
+			_, _, err = f.fence(ctx, false)
 			return err
 		})
 		if !cache.Again(err) || n == attempts {

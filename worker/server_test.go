@@ -521,11 +521,14 @@ func TestLeaseThatIsLost(t *testing.T) {
 	if !ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	defer second()
 	eventually(t, 3*time.Second, "the loss is told", func() bool { return strings.Contains(r.logs.String(), "the lease of a run was lost") })
 	release()
 	if holder, _, err := r.ledger.Holder(t.Context(), "j"); !strings.HasPrefix(holder, "second/") || err != nil {
 		t.Errorf("the lease is with %q, %v", holder, err)
+	}
+	second()
+	if ok, err := r.ledger.Lease(t.Context(), "j", "dead", leaseTTL); !ok || err != nil { // nobody renews it
+		t.Fatal(ok, err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()

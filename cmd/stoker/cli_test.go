@@ -126,8 +126,10 @@ func TestWrongCommandsDoNothing(t *testing.T) {
 			stoker(t, vars, append(strings.Fields(line), "--config", spec)...).want(t, 2, "", "stoker: "+want+"\nTry 'stoker help'.\n")
 		})
 	}
-	if keys := client(t, vars["RD"]).Keys(t.Context(), "*").Val(); len(keys) > 0 {
-		t.Errorf("wrong commands left keys: %v", keys)
+	keys := client(t, vars["RD"]).Keys(t.Context(), "*").Val()
+	slices.Sort(keys) // to hold a value against its column, the cache is armed first: that leaves an empty book
+	if d := cmp.Diff([]string{"stoker:epoch:postgres", "stoker:{cache}:book"}, keys); d != "" {
+		t.Errorf("wrong commands left keys: %s", d)
 	}
 }
 

@@ -23,8 +23,8 @@ const tickSpec = `postgres: {url: "${PG}"}
 redis: {url: "${RD}"}
 admin: {listen: "${LISTEN}"}
 jobs:
-  - {name: quick, key: "q:{id}", query: "SELECT id, name FROM product", schedule: "@every 2s"}
-  - {name: slow, key: "s:{id}", query: "SELECT i AS id, pg_sleep(0.02)::text || repeat('x', 4000) AS nap FROM generate_series(1, 200) i", schedule: "@every 2s"}
+  - {name: quick, key: "q:{id}", query: "SELECT id, name FROM product", schedule: "@every 2s", volatile: true}
+  - {name: slow, key: "s:{id}", query: "SELECT i AS id, pg_sleep(0.02)::text || repeat('x', 4000) AS nap FROM generate_series(1, 200) i", schedule: "@every 2s", volatile: true}
 `
 
 func newTicks(t *testing.T) (vars map[string]string, spec string) {
@@ -263,7 +263,7 @@ const worldSpec = `postgres: {url: "${PG}"}
 redis: {url: "${RD}"}
 admin: {listen: "${LISTEN}"}
 jobs:
-  - {name: slow, key: "s:{id}", query: "SELECT i AS id, pg_sleep(0.01)::text || repeat('x', 4000) AS nap FROM generate_series(1, %d) i", schedule: "@every 3s", ttl: 1h}
+  - {name: slow, key: "s:{id}", query: "SELECT i AS id, pg_sleep(0.01)::text || repeat('x', 4000) AS nap FROM generate_series(1, %d) i", schedule: "@every 3s", ttl: 1h, volatile: true}
 `
 
 func newWorld(t *testing.T) *world {

@@ -88,22 +88,30 @@ const fenceLimit = 5 * time.Second
 // nothing read before is written to them, whenever the task is done. Values that
 // do not fit their column are refused before anything is done.
 func (r *runner) invalidate(ctx context.Context, job *jobs.Job, keys []jobs.Key, remove bool) error {
-	asking, cancel := context.WithTimeout(ctx, fenceLimit)
-	err := r.worker().Fence(asking, job, keys, remove)
-	cancel()
-	if _, misfit := errors.AsType[*store.KeyValueError](err); misfit {
-		return usageError{err}
+	if r.local {
+		if err := r.servers.source.Keys(ctx, job, keys, func(*store.Reading) error { return nil }); err != nil {
+			return misfit(err)
+		}
+		return r.invalidateHere(ctx, job, keys, remove)
 	}
-	if err != nil && (r.local || store.Permanent(err)) {
-		return err
+	fencing, cancel := context.WithTimeout(ctx, fenceLimit)
+	err := r.worker().Fence(fencing, job, keys)
+	cancel()
+	if store.Permanent(err) {
+		return misfit(err)
 	}
 	if err != nil {
 		r.say("stoker: the keys were not fenced at once, the worker does it: %v", err)
 	}
-	if r.local {
-		return r.invalidateHere(ctx, job, keys, remove)
-	}
 	return r.invalidateThere(ctx, job, keys, remove)
+}
+
+// misfit makes a value that its column cannot take a mistake in the command.
+func misfit(err error) error {
+	if _, is := errors.AsType[*store.KeyValueError](err); is {
+		return usageError{err}
+	}
+	return err
 }
 
 func (r *runner) invalidateHere(ctx context.Context, job *jobs.Job, keys []jobs.Key, remove bool) error {
