@@ -7,7 +7,7 @@ COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 LDFLAGS = -s -w -X main.release=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench lint vuln fuzz go servers compiler
+.PHONY: help build demo test bench lint vuln fuzz go servers tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ build: go ## the binary: bin/stoker
 demo: build servers ## see it work: a shop on private throw-away servers, until Ctrl-C
 	@exec bin/stoker demo
 
-test: lint servers compiler ## vet, staticcheck, and every test with the race detector, on private servers
+test: lint servers tools ## vet, staticcheck, and every test with the race detector, on private servers
 	$(GO) test -race -timeout 9m ./...
 
 bench: build servers ## our goals, measured (ROUNDS, SCALE, ONLY, JSON=file, MICRO=0); BENCH=pattern: Go benchmarks alone (OUT=file)
@@ -51,5 +51,5 @@ go:
 servers:
 	@deploy/dev/install.sh
 
-compiler:
-	@deploy/dev/install.sh cc
+tools:
+	@deploy/dev/install.sh test

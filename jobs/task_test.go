@@ -182,7 +182,7 @@ func FuzzParseTask(f *testing.F) {
 	f.Add([]byte(`{"JOB":"a","cause":"api"}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		if run, err := ParseRun(asynq.NewTask(TypeRun, payload)); err == nil {
-			again, err := ParseRun(newRun(run))
+			again, err := ParseRun(run.Task())
 			if err != nil || again != run {
 				t.Fatalf("%+v came back as %+v, %v", run, again, err)
 			}

@@ -25,7 +25,7 @@ func (d *decoder) warnings(drafts []draft, source Source) Problems {
 			warn(j.at("ttl"), "raise ttl or shorten timeout; with schedule and jitter as they are, "+atLeast(needed, j.Jitter),
 				"job %q: a key lives as short as %s, but two schedule periods plus the timeout are %s: one missed tick leaves keys cold", j.Name, short(shortest), short(needed))
 		}
-		if read := volatileRead(j.Query); read != "" && !j.Volatile {
+		if read := volatileRead(j.Query); read != "" && !j.Volatile && j.Rewrite != RewriteAlways {
 			warn(j.atQuery(), "add volatile: true, or compute it in the reader",
 				"job %q: the query reads %s, but is skipped while no transaction commits", j.Name, read)
 		}

@@ -14,6 +14,7 @@ import (
 type group struct {
 	open           bool
 	keyAt, valueAt int
+	rows           int // in the value
 	size           int // of a value that outgrew the limit; 0 while it fits
 
 	// seen holds a 64-bit fingerprint of every closed key: some 16 bytes a key, so
@@ -44,7 +45,7 @@ func (s *shaper) addToGroup(row store.Row) error {
 			return err
 		}
 	case g.size == 0:
-		s.batch.Buf = append(s.batch.Buf, ',')
+		s.batch.Buf = s.format.Separate(s.batch.Buf)
 	}
 	return s.grow(row)
 }
@@ -60,10 +61,10 @@ func (s *shaper) openGroup(key []byte) error {
 		return s.refuse("key %s comes back after other keys: the rows of one key must follow one another (ORDER BY the key columns first)", key)
 	}
 	g.seen[print] = struct{}{}
-	g.open, g.size, g.keyAt = true, 0, len(b.Buf)
+	g.open, g.rows, g.size, g.keyAt = true, 0, 0, len(b.Buf)
 	b.Buf = append(b.Buf, key...)
 	g.valueAt = len(b.Buf)
-	b.Buf = append(b.Buf, '[')
+	b.Buf = s.format.OpenArray(b.Buf)
 	return nil
 }
 
@@ -77,6 +78,7 @@ func (s *shaper) grow(row store.Row) error {
 		return fmt.Errorf("key %s: %w", b.Buf[g.keyAt:g.valueAt], err)
 	}
 	b.Buf = buf
+	g.rows++
 	if g.size > 0 {
 		g.size += 1 + len(buf) - at
 	} else if size := len(buf) - g.valueAt + 1; size > s.job.MaxValueBytes {
@@ -100,7 +102,7 @@ func (s *shaper) closeGroup() error {
 		b.Buf = b.Buf[:g.keyAt]
 		return nil
 	}
-	b.Buf = append(b.Buf, ']')
+	b.Buf = s.format.CloseArray(b.Buf, g.valueAt, g.rows)
 	return s.entry(g.keyAt, g.valueAt)
 }
 

@@ -15,6 +15,7 @@ import (
 type Metrics struct {
 	runs, refreshes, keys, kept, bytes, removed, oversized, skipped, restarts, refused *prometheus.CounterVec
 	held                                                                               *prometheus.GaugeVec
+	pruned                                                                             prometheus.Counter
 	runTime, refreshTime, databaseTime, wait                                           *prometheus.HistogramVec
 }
 
@@ -32,7 +33,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	held := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stoker_keys_held", Help: "Keys no longer in the result that shrink_guard has kept."}, []string{"job"})
 	r.MustRegister(held)
+	pruned := prometheus.NewCounter(prometheus.CounterOpts{Name: "stoker_book_pruned_total", Help: "Fields pruned from the book of fences."})
+	r.MustRegister(pruned)
 	return &Metrics{
+		pruned:       pruned,
 		held:         held,
 		runs:         counter("stoker_runs_total", "Runs that ended, by how: ok, failed, interrupted, superseded.", "job", "outcome"),
 		refreshes:    counter("stoker_refreshes_total", "Refreshes that ended, by how: ok, failed, interrupted.", "job", "outcome"),

@@ -240,6 +240,9 @@ func (f *refresh) put(ctx context.Context, b *store.Batch) (*store.Batch, error)
 	if b == nil {
 		return &store.Batch{}, nil
 	}
+	if b.Len() == 0 {
+		return b, nil
+	}
 	out, err := f.w.cache.Put(ctx, f.claim, b)
 	if err != nil {
 		return nil, err

@@ -101,7 +101,7 @@ func newJob(name string, value jobs.ValueKind, key, query string) *jobs.Job {
 	return &jobs.Job{
 		Name: name, Query: query, Key: template, Value: value,
 		TTL: 10 * time.Minute, Jitter: 0.1, Timeout: time.Minute, MaxValueBytes: 16 << 20,
-		StaleGrace: 30 * time.Second, ShrinkGuard: 0.5, Type: jobs.TypeString, Format: jobs.FormatJSON,
+		StaleGrace: 30 * time.Second, ShrinkGuard: 0.5, Type: jobs.TypeString, Format: jobs.FormatJSON, Compress: jobs.CompressNone, CompressAbove: 1 << 10, Rewrite: jobs.RewriteChanged,
 	}
 }
 

@@ -49,7 +49,7 @@ type pace struct {
 }
 
 var usual = pace{
-	runs: 100 * time.Millisecond, refreshes: 10 * time.Millisecond,
+	runs: 20 * time.Millisecond, refreshes: 10 * time.Millisecond,
 	grace: 10 * time.Second, announce: 10 * time.Second,
 }
 

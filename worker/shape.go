@@ -24,14 +24,15 @@ type shaper struct {
 	bare  bool                                     // keys without values, for a removal
 	known func(key, value []byte) (known, error)   // what is known of a key from the last run; nil: nothing
 
-	keys   []int           // the key template's columns in a row
-	texts  []encode.Append // their texts
-	object *encode.Object  // row and rows
-	cell   encode.Append   // scalar; nil is NULL
-	at     int             // the scalar's column
+	keys   []int              // the key template's columns in a row
+	texts  []encode.Append    // their texts
+	format encode.Format      // of values
+	value  appendRow          // appends the value of a row
+	small  *encode.Compressor // nil: values are not compressed
+	whole  []byte             // the value that is being compressed
 
 	nullKeys  int64  // rows without a key
-	oversized int64  // values over the job's limit
+	oversized int64  // values over the job's limit, before they are compressed
 	badKeys   int64  // rows whose key may not be written
 	warning   string // the first of these, and why
 
@@ -41,6 +42,9 @@ type shaper struct {
 	textErr error
 	text    func(dst []byte, column int) []byte
 }
+
+// appendRow appends what a row becomes.
+type appendRow func(dst []byte, row store.Row) ([]byte, error)
 
 // newShaper prepares for the columns of one reading, beginning with an empty
 // batch from send.
@@ -74,17 +78,46 @@ func (s *shaper) bind() {
 	}
 }
 
+// values chooses how a row becomes a value.
 func (s *shaper) values(r *store.Reading) (err error) {
-	if s.job.Value == jobs.ValueScalar {
-		s.at = slices.IndexFunc(r.Columns, func(c store.Column) bool { return !slices.Contains(s.job.Key.Columns(), c.Name) })
-		s.cell, err = encode.JSON.Cell(r.Columns[s.at])
-	} else {
-		s.object, err = encode.JSON.NewObject(r.Columns)
+	s.format = encode.Format(s.job.Format)
+	switch {
+	case s.job.Type == jobs.TypeHash:
+		s.value, err = hash(r.Columns)
+	case s.job.Value == jobs.ValueScalar:
+		at := slices.IndexFunc(r.Columns, func(c store.Column) bool { return !slices.Contains(s.job.Key.Columns(), c.Name) })
+		s.value, err = scalar(s.format, r.Columns[at], at)
+	default:
+		s.value, err = object(s.format, r.Columns)
+	}
+	if err == nil && s.job.Compress != jobs.CompressNone {
+		s.small, err = encode.NewCompressor(encode.Compression(s.job.Compress), s.job.CompressAbove)
 	}
 	if err != nil {
 		return fmt.Errorf("encode job %s: %w", s.job.Name, err)
 	}
 	return nil
+}
+
+func hash(cols []store.Column) (appendRow, error) {
+	h, err := encode.NewHash(cols)
+	if err != nil {
+		return nil, err
+	}
+	return h.AppendRow, nil
+}
+
+func scalar(f encode.Format, col store.Column, at int) (appendRow, error) {
+	cell, err := f.Cell(col)
+	return func(dst []byte, row store.Row) ([]byte, error) { return cell(dst, row[at]) }, err
+}
+
+func object(f encode.Format, cols []store.Column) (appendRow, error) {
+	o, err := f.NewObject(cols)
+	if err != nil {
+		return nil, err
+	}
+	return o.AppendRow, nil
 }
 
 // add makes the row's entry; of a rows job, it adds the row to the entry that is
@@ -138,16 +171,20 @@ const (
 
 // entry ends an entry and hands on the batch if that filled it.
 func (s *shaper) entry(keyAt, valueAt int) error {
-	b := s.batch
-	b.Add(keyAt, valueAt, ttl(s.job))
+	b, what := s.batch, unknown
 	if s.known != nil {
-		k, err := s.known(b.Buf[keyAt:valueAt], b.Buf[valueAt:])
-		if err != nil {
+		var err error
+		if what, err = s.known(b.Buf[keyAt:valueAt], b.Buf[valueAt:]); err != nil {
 			return err
 		}
-		if k != unknown {
-			b.Keep(k == fading)
-		}
+	}
+	if s.small != nil {
+		s.whole = append(s.whole[:0], b.Buf[valueAt:]...)
+		b.Buf = s.small.Append(b.Buf[:valueAt], s.whole)
+	}
+	b.Add(keyAt, valueAt, ttl(s.job))
+	if what != unknown {
+		b.Keep(what == fading)
 	}
 	if b.Len() > 1 && b.Size() > batchBytes {
 		return s.handOnBut()
@@ -203,14 +240,6 @@ type rowError struct {
 
 func (e *rowError) Error() string { return fmt.Sprintf("row %d: %v", e.n, e.err) }
 func (e *rowError) Unwrap() error { return e.err }
-
-// value appends the value of a row.
-func (s *shaper) value(dst []byte, row store.Row) ([]byte, error) {
-	if s.cell != nil {
-		return s.cell(dst, row[s.at])
-	}
-	return s.object.AppendRow(dst, row)
-}
 
 // key appends the row's key; ok is false where a key column is NULL.
 func (s *shaper) key(dst []byte, row store.Row) (out []byte, ok bool, err error) {

@@ -47,7 +47,7 @@ func (r *run) unlessUnchanged(ctx context.Context, armed *cache.Armed) error {
 // seeTo looks after every key that the last run wrote.
 func (r *run) seeTo(ctx context.Context, claim *cache.Claim, last cache.Manifest) error {
 	next := claim.NewManifest()
-	fade := fades(r.job, last.Full, next.Armed)
+	fade := fades(r.job, last.Full, next.Full)
 	var b store.Batch
 	see := func() (whole bool, err error) {
 		n := int64(b.Len())

@@ -57,6 +57,9 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	if err == nil && o.wants(partMicro) {
 		err = b.micro(ctx)
 	}
+	if b.report.Empty() {
+		return err
+	}
 	b.report.Conclude()
 	return errors.Join(b.print(stdout), err)
 }

@@ -80,7 +80,7 @@ func wantReport(t *testing.T, r report.Report) {
 
 // Ctrl-C in the middle of a contender: everything goes, in good time.
 func TestInterrupt(t *testing.T) {
-	for part, line := range map[string]string{"products": "data: ", "accounts": "(a)", "reader": "reader: idle"} {
+	for part, line := range map[string]string{"products": "data: ", "accounts": "(a)", "reader": "reader, round 1 of 3: idle"} {
 		t.Run(part, func(t *testing.T) {
 			binary := stoker(t)
 			ownTemp(t)

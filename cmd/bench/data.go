@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os/exec"
 	"strconv"
 	"strings"
 
@@ -79,10 +78,8 @@ func (b *bench) fill(ctx context.Context) error {
 		return err
 	}
 	units := (accounts.rows + pgbenchRows - 1) / pgbenchRows
-	cmd := exec.CommandContext(ctx, program, "-i", "-q", "-n", "-s", strconv.FormatInt(units, 10), b.postgres.URL("postgres"))
-	cmd.SysProcAttr = attributes()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return failure("make the accounts with pgbench", err, string(out))
+	if _, err := b.command(ctx, ".", program, "-i", "-q", "-n", "-s", strconv.FormatInt(units, 10), b.postgres.URL("postgres")); err != nil {
+		return err
 	}
 	for _, sql := range []string{"VACUUM ANALYZE product", "VACUUM ANALYZE pgbench_accounts", "CHECKPOINT"} {
 		if _, err := b.sql.Exec(sql); err != nil {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/stokerhq/stoker/cmd/internal/proc"
 	"github.com/stokerhq/stoker/cmd/internal/report"
@@ -18,11 +19,7 @@ func (b *bench) measure(ctx context.Context, s report.Sample, server *redisServe
 	if err := server.flush(ctx); err != nil {
 		return err
 	}
-	redisBefore, err := server.cpu(ctx)
-	if err != nil {
-		return err
-	}
-	busyBefore, err := proc.Busy()
+	m, err := startMeter(ctx, server)
 	if err != nil {
 		return err
 	}
@@ -30,19 +27,53 @@ func (b *bench) measure(ctx context.Context, s report.Sample, server *redisServe
 	if err != nil {
 		return err
 	}
-	busy, err := proc.Busy()
+	redis, busy, err := m.stop(ctx)
 	if err != nil {
 		return err
 	}
-	redis, err := server.cpu(ctx)
-	if err != nil {
-		return err
-	}
-	s.Keys, s.Wall, s.Backend, s.Client, s.Redis = o.keys, o.wall(), o.backend, o.client, redis-redisBefore
-	s.Others = max(0, report.In(busy-busyBefore)-s.Backend-s.Client-s.Redis)
+	s.Keys, s.Wall, s.Backend, s.Client, s.Redis = o.keys, o.wall(), o.backend, o.client, redis
+	s.Others = max(0, busy-s.Backend-s.Client-s.Redis)
 	b.report.Samples = append(b.report.Samples, s)
 	b.say("%s, round %d of %d: (%s) %.2f s", s.Part, s.Round, b.rounds, s.Contender, float64(s.Wall))
 	return nil
+}
+
+// meter counts the CPU time of a Redis server and of the whole machine.
+type meter struct {
+	server *redisServer
+	redis  report.Seconds
+	busy   time.Duration
+}
+
+func startMeter(ctx context.Context, server *redisServer) (m meter, err error) {
+	m.server = server
+	if m.redis, err = server.cpu(ctx); err == nil {
+		m.busy, err = proc.Busy()
+	}
+	return m, err
+}
+
+// stop returns what was used since the start.
+func (m meter) stop(ctx context.Context) (redis, busy report.Seconds, err error) {
+	now, err := proc.Busy()
+	if err == nil {
+		redis, err = m.server.cpu(ctx)
+	}
+	return redis - m.redis, report.In(now - m.busy), err
+}
+
+// measured is a run of the daemon, with what its backends used.
+func (b *bench) measured(ctx context.Context, d *daemon) (o outcome, err error) {
+	before, err := b.backends()
+	if err != nil {
+		return o, err
+	}
+	if o, err = d.run(ctx); err != nil {
+		return o, err
+	}
+	after, err := b.backends()
+	o.backend = grown(before, after)
+	return o, err
 }
 
 // backends returns the CPU time of every Postgres backend that serves a client,

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/stokerhq/stoker/cmd/internal/report"
 )
@@ -110,7 +107,7 @@ func (b *bench) tree(name, root string) tree {
 // buildTests builds the test binaries once: building them for each turn would
 // take longer than measuring.
 func (b *bench) buildTests(ctx context.Context, t tree) error {
-	args := []string{"test", "-c", "-o", t.bin + string(filepath.Separator)}
+	args := []string{"test", "-c", "-trimpath", "-o", t.bin + string(filepath.Separator)}
 	for _, pkg := range microPackages {
 		if _, err := os.Stat(filepath.Join(t.root, pkg)); err == nil { // the other commit may not have it
 			args = append(args, "./"+pkg)
@@ -142,23 +139,4 @@ func (b *bench) benchmark(ctx context.Context, t tree) (err error) {
 		}
 	}
 	return nil
-}
-
-// command runs a program in a folder and returns what it printed. Its temporary
-// files are in our folder, and go with it if it is killed.
-func (b *bench) command(ctx context.Context, dir, name string, args ...string) (string, error) {
-	var out, said bytes.Buffer
-	cmd := exec.Command(name, args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "TMPDIR="+b.dir)
-	cmd.Stdout, cmd.Stderr = &out, &said
-	what := filepath.Base(name) + " " + args[0]
-	p, err := launch(cmd)
-	if err != nil {
-		return "", err
-	}
-	if err := p.wait(ctx); err != nil {
-		return "", failure(what, err, said.String()+out.String())
-	}
-	return strings.TrimRight(out.String(), "\n"), nil
 }

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -70,14 +72,39 @@ func (p *process) stop() error {
 	}
 }
 
+// kill ends the process and, with its group, what it has started itself, as go
+// does compilers.
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // it may have ended
+	select {
+	case <-p.done: // its number may be another's by now
+	default:
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // it may end this very moment
+	}
 	<-p.done
 }
 
 // cpu is the time that an ended process and the children it waited for used.
 func (p *process) cpu() report.Seconds {
 	return report.In(p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime())
+}
+
+// command runs a program in a folder and returns what it printed. Its temporary
+// files are in our folder, and go with it if it is killed.
+func (b *bench) command(ctx context.Context, dir, name string, args ...string) (string, error) {
+	var out, said bytes.Buffer
+	cmd := exec.Command(name, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "TMPDIR="+b.dir)
+	cmd.Stdout, cmd.Stderr = &out, &said
+	what := filepath.Base(name) + " " + args[0]
+	p, err := launch(cmd)
+	if err != nil {
+		return "", err
+	}
+	if err := p.wait(ctx); err != nil {
+		return "", failure(what, err, said.String()+out.String())
+	}
+	return strings.TrimRight(out.String(), "\n"), nil
 }
 
 // failure is an error with what the program said of it.

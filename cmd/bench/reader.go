@@ -10,51 +10,57 @@ import (
 	"github.com/stokerhq/stoker/cmd/internal/rival"
 )
 
-// The reader measures each state for this long at scale 1, and for so many runs
-// at least.
+// Every state is measured for this long at scale 1, over all rounds.
 const (
 	readFor   = 8 * time.Second
-	readRuns  = 3
 	readStart = 200 * time.Millisecond // what the reader needs to start
 )
 
 // span is a time in which a state held.
 type span struct{ begin, end time.Time }
 
-// reader measures what GETs feel of a run: in a process of its own, with one
-// connection, on keys that are all there.
+// held is what a state was.
+type held struct {
+	spans []span
+	cpu   report.Seconds // that it used itself, Redis and the reader aside
+}
+
+// reading is the reader's part: GETs on keys that are all there.
+type reading struct {
+	*bench
+	data   dataset
+	server *redisServer
+	round  int
+}
+
+// reader measures what GETs feel of a run, in a process of its own with one
+// connection. States take turns, as contenders do.
 func (b *bench) reader(ctx context.Context) (err error) {
 	server, err := b.startRedis(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, server.close()) }()
-	d := b.products()
-	if _, err := b.ingest(ctx, d, server); err != nil {
+	r := &reading{bench: b, data: b.products(), server: server}
+	if _, err := b.ingest(ctx, r.data, server); err != nil {
 		return err
 	}
-	if err := server.settle(ctx); err != nil {
-		return err
-	}
-	for _, state := range []struct {
-		name string
-		hold func(context.Context) ([]span, error)
-	}{
-		{report.StateIdle, b.idle},
-		{report.StatePipelines, func(ctx context.Context) ([]span, error) {
-			return b.again(func() (outcome, error) {
-				return b.rival(ctx, rival.Task{Do: "pipelined", Postgres: b.postgres.URL("postgres"), Redis: server.Addr(), Job: d.job})
-			})
-		}},
-	} {
-		if err := b.read(ctx, state.name, server, state.hold); err != nil {
+	for round := range b.rounds {
+		r.round = round + 1
+		if err := r.read(ctx, report.StateIdle, r.idle); err != nil {
+			return err
+		}
+		if err := r.read(ctx, report.StatePipelines, r.pipelines); err != nil {
+			return err
+		}
+		if err := r.runs(ctx, report.StateRun, "product-new", b.everNew()); err != nil {
+			return err
+		}
+		if err := r.runs(ctx, report.StateUnchanged, r.data.name, r.data.job); err != nil {
 			return err
 		}
 	}
-	if err := b.readRuns(ctx, report.StateRun, "product-new", b.everNew(), server); err != nil {
-		return err
-	}
-	return b.readRuns(ctx, report.StateUnchanged, d.name, d.job, server)
+	return nil
 }
 
 // everNew is the products' job with a value that differs in every run and every
@@ -65,46 +71,105 @@ func (b *bench) everNew() rival.Job {
 	return job
 }
 
-// readRuns measures while a daemon runs a job again and again.
-func (b *bench) readRuns(ctx context.Context, state, name string, job rival.Job, server *redisServer) (err error) {
-	daemon, err := b.startDaemon(ctx, name, job, server)
+// runs measures while a daemon runs a job again and again. The run before makes
+// the cache what the job last wrote.
+func (r *reading) runs(ctx context.Context, state, name string, job rival.Job) (err error) {
+	d, err := r.startDaemon(ctx, name, job, r.server)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, daemon.stop()) }()
-	return b.read(ctx, state, server, func(ctx context.Context) ([]span, error) {
-		return b.again(func() (outcome, error) { return daemon.run(ctx) })
+	defer func() { err = errors.Join(err, d.stop()) }()
+	if _, err := d.run(ctx); err != nil {
+		return err
+	}
+	return r.read(ctx, state, func(ctx context.Context) (held, error) {
+		return r.again(func() (outcome, error) { return r.measured(ctx, d) })
 	})
+}
+
+// pipelines measures while the plain Go loop writes in pipelines.
+func (r *reading) pipelines(ctx context.Context) (held, error) {
+	return r.again(func() (outcome, error) {
+		return r.rival(ctx, rival.Task{Do: "pipelined", Postgres: r.postgres.URL("postgres"), Redis: r.server.Addr(), Job: r.data.job})
+	})
+}
+
+// idle is nothing at all.
+func (r *reading) idle(ctx context.Context) (held, error) {
+	begin := time.Now()
+	select {
+	case <-ctx.Done():
+		return held{}, context.Cause(ctx)
+	case <-time.After(r.shortest()):
+		return held{spans: []span{{begin, time.Now()}}}, nil
+	}
+}
+
+// again does one thing over and over.
+func (r *reading) again(do func() (outcome, error)) (h held, err error) {
+	for sum := time.Duration(0); sum < r.shortest() || h.spans == nil; {
+		o, err := do()
+		if err != nil {
+			return h, err
+		}
+		h.spans = append(h.spans, span{o.begin, o.end})
+		h.cpu += o.backend + o.client
+		sum += o.end.Sub(o.begin)
+	}
+	return h, nil
+}
+
+// shortest is how long a state holds in one round at least.
+func (r *reading) shortest() time.Duration {
+	return time.Duration(min(1, r.scale) * float64(readFor) / float64(r.rounds))
 }
 
 // read lets the reader read while the state holds. Only GETs that began within
 // the state's spans count: between two runs nothing goes on.
-func (b *bench) read(ctx context.Context, state string, server *redisServer, hold func(context.Context) ([]span, error)) (err error) {
-	d := b.products()
-	file := filepath.Join(b.dir, "gets")
-	s, err := b.startRival(rival.Task{Do: "get", Redis: server.Addr(), Job: d.job, Keys: d.rows, File: file})
+func (r *reading) read(ctx context.Context, state string, hold func(context.Context) (held, error)) error {
+	if err := r.server.settle(ctx); err != nil {
+		return err
+	}
+	m, err := startMeter(ctx, r.server)
 	if err != nil {
 		return err
+	}
+	var h held
+	gets, readerCPU, err := r.gets(ctx, func() (err error) { h, err = hold(ctx); return err })
+	if err != nil {
+		return err
+	}
+	redis, busy, err := m.stop(ctx)
+	if err != nil {
+		return err
+	}
+	l := report.NewLatency(state, r.round, within(gets, h.spans))
+	l.Others = max(0, busy-redis-h.cpu-readerCPU)
+	r.report.Latency = append(r.report.Latency, l)
+	r.say("reader, round %d of %d: %s: %d GETs, p99 %.0f us", r.round, r.rounds, state, l.Gets, float64(l.P99)*1e6)
+	return nil
+}
+
+// gets runs the reader for as long as meanwhile takes.
+func (r *reading) gets(ctx context.Context, meanwhile func() error) ([]rival.Get, report.Seconds, error) {
+	file := filepath.Join(r.dir, "gets")
+	s, err := r.startRival(rival.Task{Do: "get", Redis: r.server.Addr(), Job: r.data.job, Keys: r.data.rows, File: file})
+	if err != nil {
+		return nil, 0, err
 	}
 	defer s.kill()
-	spans, err := hold(ctx)
-	if err != nil {
-		return err
+	time.Sleep(readStart)
+	if err := meanwhile(); err != nil {
+		return nil, 0, err
 	}
 	if err := s.closeIn(); err != nil {
-		return err
+		return nil, 0, err
 	}
 	if _, err := s.result(ctx); err != nil {
-		return err
+		return nil, 0, err
 	}
 	gets, err := rival.Gets(file)
-	if err != nil {
-		return err
-	}
-	l := report.NewLatency(state, within(gets, spans))
-	b.report.Latency = append(b.report.Latency, l)
-	b.say("reader: %s: %d GETs, p99 %.0f us", state, l.Gets, float64(l.P99)*1e6)
-	return nil
+	return gets, s.cpu(), err
 }
 
 // within picks the GETs that began in one of the spans.
@@ -119,35 +184,4 @@ func within(gets []rival.Get, spans []span) []time.Duration {
 		}
 	}
 	return took
-}
-
-// shortest is how long a state is measured at least.
-func (b *bench) shortest() time.Duration {
-	return time.Duration(min(1, b.scale) * float64(readFor))
-}
-
-// idle is nothing at all.
-func (b *bench) idle(ctx context.Context) ([]span, error) {
-	begin := time.Now()
-	select {
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	case <-time.After(b.shortest() + readStart):
-		return []span{{begin, time.Now()}}, nil
-	}
-}
-
-// again does one thing over and over.
-func (b *bench) again(do func() (outcome, error)) ([]span, error) {
-	var spans []span
-	var sum time.Duration
-	for sum < b.shortest() || len(spans) < readRuns {
-		o, err := do()
-		if err != nil {
-			return nil, err
-		}
-		spans = append(spans, span{o.begin, o.end})
-		sum += o.end.Sub(o.begin)
-	}
-	return spans, nil
 }

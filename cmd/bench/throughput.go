@@ -78,7 +78,7 @@ func (r *race) contenders() []contender {
 func (r *race) measure(ctx context.Context, round int, c contender) error {
 	if c.letter == report.Ours {
 		return r.withDaemon(ctx, func(d *daemon) error {
-			c.do = func(ctx context.Context) (outcome, error) { return r.ours(ctx, d) }
+			c.do = func(ctx context.Context) (outcome, error) { return r.measured(ctx, d) }
 			return r.turn(ctx, round, c)
 		})
 	}
@@ -98,20 +98,6 @@ func (r *race) withDaemon(ctx context.Context, do func(*daemon) error) (err erro
 	}
 	defer func() { err = errors.Join(err, d.stop()) }()
 	return do(d)
-}
-
-// ours is a run of the daemon, with what its backends used.
-func (r *race) ours(ctx context.Context, d *daemon) (o outcome, err error) {
-	before, err := r.backends()
-	if err != nil {
-		return o, err
-	}
-	if o, err = d.run(ctx); err != nil {
-		return o, err
-	}
-	after, err := r.backends()
-	o.backend = grown(before, after)
-	return o, err
 }
 
 func (r *race) turn(ctx context.Context, round int, c contender) error {

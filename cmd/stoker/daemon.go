@@ -201,8 +201,13 @@ func (d *daemon) startWorker() (stop func(), err error) {
 	if err := server.Start(); err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var pruner sync.WaitGroup
+	pruner.Go(func() { d.worker.Prune(ctx, d.servers.cache) })
 	return func() {
+		cancel()
 		server.Shutdown()
+		pruner.Wait()
 		if err := client.Close(); err != nil {
 			d.log.Warn("the queue's client did not close", jobs.LogErr, err)
 		}

@@ -21,6 +21,7 @@ type Claim struct {
 	before string // stamp of the run before this one
 	pruned string // #p when this run began
 	meta   int64  // fields of the book that are no key's; -1: not known
+	began  int64  // ms, by Redis' own clock
 	wires  chan *wire
 }
 
@@ -29,7 +30,7 @@ type Claim struct {
 func (c *Cache) ClaimRun(ctx context.Context, a *Armed, job *jobs.Job, s store.Stamp) (*Claim, error) {
 	cl := newClaim(a, job, s, "run")
 	cl.wires = make(chan *wire, maxWires)
-	cl.meta = -1
+	cl.meta, cl.began = -1, a.At.UnixMilli()
 	if c.books.cluster {
 		return cl, nil // there is a book a slot: each is told by the first put that reaches it
 	}
@@ -45,7 +46,9 @@ func (c *Cache) ClaimRun(ctx context.Context, a *Armed, job *jobs.Job, s store.S
 		return nil, fmt.Errorf("claim job %s: %w", job.Name, err)
 	}
 	cl.before, cl.pruned = reply[0], reply[1]
-	cl.meta, err = strconv.ParseInt(reply[2], 10, 64)
+	if cl.meta, err = strconv.ParseInt(reply[2], 10, 64); err == nil {
+		cl.began, err = strconv.ParseInt(reply[3], 10, 64)
+	}
 	return cl, err
 }
 

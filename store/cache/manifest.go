@@ -35,7 +35,7 @@ type Manifest struct {
 
 // NewManifest begins the manifest of a run that was claimed.
 func (cl *Claim) NewManifest() Manifest {
-	return Manifest{ID: rand.Text()[:8], Stamp: cl.Stamp, Nonce: cl.armed.nonces[0], Armed: cl.armed.At.UnixMilli(), Full: cl.armed.At.UnixMilli()}
+	return Manifest{ID: rand.Text()[:8], Stamp: cl.Stamp, Nonce: cl.armed.nonces[0], Armed: cl.armed.At.UnixMilli(), Full: cl.began}
 }
 
 // Trusts reports whether Redis is as the run of m has left it, but for keys that

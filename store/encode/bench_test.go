@@ -108,10 +108,11 @@ func BenchmarkRow(b *testing.B) {
 	encoders := rowEncoders(b, cols)
 	for _, name := range slices.Sorted(maps.Keys(encoders)) {
 		b.Run(name, func(b *testing.B) {
+			encoder := encoders[name]
 			b.ReportAllocs()
 			for b.Loop() {
 				var err error
-				if buf, err = encoders[name].AppendRow(buf[:0], row); err != nil {
+				if buf, err = encoder.AppendRow(buf[:0], row); err != nil {
 					b.Fatal(err)
 				}
 			}

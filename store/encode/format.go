@@ -46,20 +46,12 @@ func (f Format) null() []byte {
 	return nil
 }
 
-// openObject returns what stands before the n pairs of an object.
-func (f Format) openObject(n int) []byte {
+// object returns what stands around the n pairs of an object.
+func (f Format) object(n int) (open, end []byte) {
 	if d := f.dialect(); d != nil {
-		return d.table(nil, n)
+		return d.table(nil, n), nil
 	}
-	return []byte{'{'}
-}
-
-// emptyObject returns an object without pairs.
-func (f Format) emptyObject() []byte {
-	if d := f.dialect(); d != nil {
-		return d.table(nil, 0)
-	}
-	return []byte("{}")
+	return []byte{'{'}, []byte{'}'}
 }
 
 // appendName appends the name of a pair.

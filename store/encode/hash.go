@@ -27,8 +27,9 @@ func NewHash(cols []store.Column) (*Hash, error) {
 
 // AppendRow appends one msgpack array of strings, which a script of Redis can
 // unpack: name, text, name, text. The texts are as KeyText has them; a column
-// that is NULL is left out. An error names the column; dst is then returned as
-// it was. Nothing is allocated when dst has room.
+// that is NULL is left out, and of columns with one name the last has the field.
+// An error names the column; dst is then returned as it was. Nothing is allocated
+// when dst has room.
 func (h *Hash) AppendRow(dst []byte, row store.Row) ([]byte, error) {
 	if len(row) != len(h.fields) {
 		return dst, fmt.Errorf("row has %d cells, not %d", len(row), len(h.fields))

@@ -13,13 +13,12 @@ import (
 type Object struct {
 	fields []field
 	null   []byte
-	empty  []byte // a row without columns
-	end    byte   // what stands behind the last value; 0: nothing
+	end    []byte // what stands behind the last value
 }
 
 type field struct {
 	name  string
-	key   []byte // what stands before the value: {"name": or ,"name":
+	key   []byte // what stands before the value, as {"name": or ,"name":
 	value Append
 }
 
@@ -33,11 +32,8 @@ func (f Format) NewObject(cols []store.Column) (*Object, error) {
 	if f == Text {
 		return nil, errors.New("format text has no objects: it is for single columns")
 	}
-	o := &Object{fields: make([]field, len(cols)), null: f.null(), empty: f.emptyObject()}
-	if f == JSON {
-		o.end = '}'
-	}
-	before := f.openObject(len(cols))
+	o := &Object{fields: make([]field, len(cols)), null: f.null()}
+	before, end := f.object(len(cols))
 	for i, col := range cols {
 		value, err := f.forColumn(col)
 		if err != nil {
@@ -46,20 +42,18 @@ func (f Format) NewObject(cols []store.Column) (*Object, error) {
 		o.fields[i] = field{name: col.Name, key: f.appendName(before, col.Name), value: value}
 		before = f.Separate(nil)
 	}
+	if len(cols) == 0 {
+		end = append(before, end...)
+	}
+	o.end = end
 	return o, nil
 }
-
-// NewObject is JSON.NewObject.
-func NewObject(cols []store.Column) (*Object, error) { return JSON.NewObject(cols) }
 
 // AppendRow appends the object of one row. An error names the column; dst is
 // then returned as it was. Nothing is allocated when dst has room.
 func (o *Object) AppendRow(dst []byte, row store.Row) ([]byte, error) {
 	if len(row) != len(o.fields) {
 		return dst, fmt.Errorf("row has %d cells, not %d", len(row), len(o.fields))
-	}
-	if len(row) == 0 {
-		return append(dst, o.empty...), nil
 	}
 	start := len(dst)
 	for i := range o.fields {
@@ -75,8 +69,5 @@ func (o *Object) AppendRow(dst []byte, row store.Row) ([]byte, error) {
 			return dst[:start], &columnError{column: f.name, err: err}
 		}
 	}
-	if o.end != 0 {
-		dst = append(dst, o.end)
-	}
-	return dst, nil
+	return append(dst, o.end...), nil
 }

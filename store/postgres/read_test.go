@@ -54,7 +54,7 @@ func job(t *testing.T, query, key string) *jobs.Job {
 
 // texts reads a whole reading as JSON objects.
 func texts(r *store.Reading) ([]string, error) {
-	o, err := encode.NewObject(r.Columns)
+	o, err := encode.JSON.NewObject(r.Columns)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ type Report struct {
 	Scale    float64      `json:"scale"` // 1 is full size
 	Rounds   int          `json:"rounds"`
 	Took     Seconds      `json:"took_s"`
+	Others   float64      `json:"others_share"` // of the processors' time while contenders ran: what disturbed them
 
 	Data    []Data    `json:"data"`
 	Samples []Sample  `json:"samples"`
@@ -81,14 +82,16 @@ type Sample struct {
 	Others    Seconds   `json:"cpu_others_s"` // of everything else on the machine: what disturbed it
 }
 
-// Latency is how long GETs took while something went on.
+// Latency is how long GETs took while something went on, in one round.
 type Latency struct {
-	State string  `json:"state"`
-	Gets  int     `json:"gets"`
-	P50   Seconds `json:"p50_s"`
-	P99   Seconds `json:"p99_s"`
-	P999  Seconds `json:"p999_s"`
-	Max   Seconds `json:"max_s"`
+	State  string  `json:"state"`
+	Round  int     `json:"round"`
+	Gets   int     `json:"gets"`
+	P50    Seconds `json:"p50_s"`
+	P99    Seconds `json:"p99_s"`
+	P999   Seconds `json:"p999_s"`
+	Max    Seconds `json:"max_s"`
+	Others Seconds `json:"cpu_others_s"` // as in Sample
 }
 
 // Rerun is a run of the products and what it sent to the replica.
@@ -113,6 +116,11 @@ type Micro struct {
 	Base      string `json:"base"`
 	Tree      string `json:"tree"`
 	Benchstat string `json:"benchstat"`
+}
+
+// Empty reports whether nothing at all was measured.
+func (r *Report) Empty() bool {
+	return len(r.Samples)+len(r.Latency)+len(r.Reruns)+len(r.Memory) == 0 && r.Micro == nil
 }
 
 // of returns the samples of one contender in one part.
@@ -145,6 +153,29 @@ func (r *Report) parts() []string {
 	}
 	return list
 }
+
+// latencies groups what the reader saw by state, in the order it was seen.
+func (r *Report) latencies() (states []string, of map[string][]Latency) {
+	of = map[string][]Latency{}
+	for _, l := range r.Latency {
+		if of[l.State] == nil {
+			states = append(states, l.State)
+		}
+		of[l.State] = append(of[l.State], l)
+	}
+	return states, of
+}
+
+// middle is the median of one figure over rounds.
+func middle(list []Latency, of func(Latency) Seconds) Seconds {
+	var all []Seconds
+	for _, l := range list {
+		all = append(all, of(l))
+	}
+	return Median(all)
+}
+
+func p99(l Latency) Seconds { return l.P99 }
 
 func wall(s Sample) Seconds    { return s.Wall }
 func backend(s Sample) Seconds { return s.Backend }

@@ -24,9 +24,11 @@ func sampleReport() *Report {
 		Scale:   0.5, Rounds: 3, Took: 201,
 		Data: []Data{{Products, 500_000, 301.4, "product:500000"}, {Accounts, 1_000_000, 131, "account:1000000"}},
 		Latency: []Latency{
-			{StateIdle, 400_000, 0.000010, 0.000030, 0.000060, 0.001430},
-			{StatePipelines, 100_000, 0.000011, 0.000150, 0.002, 0.004},
-			{StateRun, 90_000, 0.000012, 0.0000750, 0.001, 0.005},
+			{StateIdle, 1, 400_000, 0.000010, 0.000030, 0.000060, 0.001430, 0.2},
+			{StatePipelines, 1, 100_000, 0.000011, 0.000150, 0.002, 0.004, 0.1},
+			{StateRun, 1, 90_000, 0.000012, 0.000075, 0.001, 0.005, 0.3},
+			{StateIdle, 2, 400_000, 0.000008, 0.000040, 0.000050, 0.002, 0.4},
+			{StateRun, 2, 90_000, 0.000010, 0.000100, 0.002, 0.003, 0.1},
 		},
 		Memory: []Memory{{MemoryRerun, 500_000, 50 << 20}, {MemorySmall, 100_000, 50 << 20}, {MemoryLarge, 5_000_000, 60 << 20}},
 		Micro:  &Micro{Base: "main (abc)", Tree: "HEAD (def)", Benchstat: "a table\nof benchstat"},
@@ -111,13 +113,34 @@ func TestGoals(t *testing.T) {
 	}
 }
 
+// Who had the machine for themselves is not warned.
+func TestDisturbed(t *testing.T) {
+	r := &Report{Machine: proc.Machine{Cores: 2}, Samples: []Sample{{Wall: 4, Others: 0.1}, {Wall: 1, Others: 0.2}}}
+	r.Conclude()
+	if r.Others < 0.0299 || r.Others > 0.0301 {
+		t.Errorf("others had %v", r.Others)
+	}
+	var quiet, loud strings.Builder
+	if err := r.Print(&quiet); err != nil || strings.Contains(quiet.String(), "disturbed") {
+		t.Errorf("%v\n%s", err, quiet.String())
+	}
+	r.Samples[0].Others = 1
+	r.Conclude()
+	if err := r.Print(&loud); err != nil || !strings.Contains(loud.String(), "others had 12 % of the processors") {
+		t.Errorf("%v\n%s", err, loud.String())
+	}
+}
+
 // A report of nothing must print, and must have no goals.
 func TestAnEmptyReport(t *testing.T) {
 	r := &Report{}
 	r.Conclude()
 	var b strings.Builder
-	if err := r.Print(&b); err != nil || len(r.Goals) > 0 {
+	if err := r.Print(&b); err != nil || len(r.Goals) > 0 || !r.Empty() {
 		t.Errorf("%v, goals %v", err, r.Goals)
+	}
+	if sampleReport().Empty() {
+		t.Error("a full report is empty")
 	}
 }
 

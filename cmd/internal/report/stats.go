@@ -34,9 +34,9 @@ func Percentile[T cmp.Ordered](sorted []T, share float64) T {
 }
 
 // NewLatency sums up GETs; it sorts them.
-func NewLatency(state string, took []time.Duration) Latency {
+func NewLatency(state string, round int, took []time.Duration) Latency {
 	slices.Sort(took)
-	l := Latency{State: state, Gets: len(took)}
+	l := Latency{State: state, Round: round, Gets: len(took)}
 	l.P50, l.P99, l.P999 = In(Percentile(took, 0.50)), In(Percentile(took, 0.99)), In(Percentile(took, 0.999))
 	l.Max = In(Percentile(took, 1))
 	return l

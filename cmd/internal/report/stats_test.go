@@ -59,11 +59,11 @@ func TestNewLatency(t *testing.T) {
 	for i := range 1000 {
 		took = append(took, time.Duration(1000-i)*time.Millisecond)
 	}
-	want := Latency{State: "s", Gets: 1000, P50: 0.5, P99: 0.99, P999: 0.999, Max: 1}
-	if got := NewLatency("s", took); got != want {
+	want := Latency{State: "s", Round: 2, Gets: 1000, P50: 0.5, P99: 0.99, P999: 0.999, Max: 1}
+	if got := NewLatency("s", 2, took); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if got := NewLatency("none", nil); got != (Latency{State: "none"}) {
+	if got := NewLatency("none", 0, nil); got != (Latency{State: "none"}) {
 		t.Errorf("of nothing: %+v", got)
 	}
 }

@@ -69,10 +69,17 @@ func (r *Report) printHead(b *strings.Builder) {
 	for _, cells := range t {
 		fmt.Fprintf(b, "  %-9s %s\n", cells[0], cells[1])
 	}
+	if r.Others > disturbed {
+		fmt.Fprintf(b, "  disturbed others had %.0f %% of the processors while this ran: trust no times\n", 100*r.Others)
+	}
 	if r.Scale != 1 {
 		fmt.Fprintf(b, "  scale     %g: good for trying the program, not for its figures\n", r.Scale)
 	}
 }
+
+// disturbed is the share of the machine that others may have: the kernel's own
+// work is among it.
+const disturbed = 0.05
 
 func (r *Report) printPart(b *strings.Builder, part string) {
 	fmt.Fprintf(b, "\n%s", strings.ToUpper(part))
@@ -105,10 +112,16 @@ func (r *Report) printLatency(b *strings.Builder) {
 		return
 	}
 	b.WriteString("\nREADER: one connection GETs random products, microseconds\n")
-	t := table{{"while", "GETs", "p50", "p99", "p99.9", "max"}}
+	t := table{{"while", "rounds", "GETs", "p50", "p99", "p99.9", "max", "CPU s: others"}}
 	micros := func(s Seconds) string { return count(int64(s*1e6 + 0.5)) }
-	for _, l := range r.Latency {
-		t.row(l.State, count(int64(l.Gets)), micros(l.P50), micros(l.P99), micros(l.P999), micros(l.Max))
+	states, of := r.latencies()
+	for _, state := range states {
+		list, gets, worst := of[state], 0, Seconds(0)
+		for _, l := range list {
+			gets, worst = gets+l.Gets, max(worst, l.Max)
+		}
+		t.row(state, fmt.Sprint(len(list)), count(int64(gets)), micros(middle(list, func(l Latency) Seconds { return l.P50 })), micros(middle(list, p99)),
+			micros(middle(list, func(l Latency) Seconds { return l.P999 })), micros(worst), seconds(middle(list, func(l Latency) Seconds { return l.Others })))
 	}
 	b.WriteString(t.String())
 }

@@ -1,11 +1,12 @@
 -- Claim comes after the snapshot of a run and before its first put: from here on no older run or refresh of the job writes.
 -- KEYS book   ARGV nonce, stamp, deadline in ms, run field
--- -> LOST, LATE, SUPERSEDED or {stamp of the run before, time of the newest field ever pruned, fields that are no key's}
+-- -> LOST, LATE, SUPERSEDED or {stamp of the run before, time of the newest field ever pruned, fields that are no key's, now in ms}
 local book, nonce, stamp, deadline, run = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local f = redis.call('HMGET', book, '#n', run, '#p')
 if f[1] ~= nonce then return 'LOST' end
 local t = redis.call('TIME')
-if t[1] * 1000 + math.floor(t[2] / 1000) > tonumber(deadline) then return 'LATE' end
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+if now > tonumber(deadline) then return 'LATE' end
 if f[2] and f[2] > stamp then return 'SUPERSEDED' end
 if f[2] ~= stamp then redis.call('HSET', book, run, stamp) end
 local meta = 0
@@ -14,4 +15,4 @@ if redis.call('HLEN', book) <= 1000 then
     if string.sub(field, 1, 1) == '#' then meta = meta + 1 end
   end
 end
-return {f[2] or '', f[3] or '', tostring(meta)}
+return {f[2] or '', f[3] or '', tostring(meta), string.format('%.0f', now)}

@@ -1,0 +1,124 @@
+package cache
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+)
+
+// found is what a search has found out.
+type found struct {
+	states, moves, ends int
+
+	broken rule     // 0: none
+	trace  []string // to the first state that breaks it: no other is nearer
+}
+
+func (f found) String() string {
+	return fmt.Sprintf("%d states, %d moves, %d ends", f.states, f.moves, f.ends)
+}
+
+// node is a state on the way there.
+type node struct {
+	world world
+	from  int32 // its number
+	by    move
+}
+
+// search goes through all states that can be reached.
+type search struct {
+	setup
+	b       *bench
+	nodes   []node // nearest first
+	seen    map[world]struct{}
+	unknown map[deed]bool
+	moves   []move
+	found   found
+}
+
+// explore goes through every state, nearest first, until one breaks a rule.
+func (s setup) explore(t testing.TB, b *bench) found {
+	t.Helper()
+	begin := s.begin()
+	x := &search{setup: s, b: b, nodes: []node{{world: begin, from: -1}}, seen: map[world]struct{}{begin: {}}, unknown: map[deed]bool{}}
+	for first := 0; first < len(x.nodes); {
+		last := len(x.nodes)
+		var again []int
+		for i := first; i < last && x.found.broken == 0; i++ {
+			if !x.visit(i) {
+				again = append(again, i)
+			}
+		}
+		b.learn(x.unknown)
+		clear(x.unknown)
+		for _, i := range again {
+			if x.found.broken == 0 {
+				x.visit(i)
+			}
+		}
+		if x.found.broken != 0 {
+			break
+		}
+		first = last
+	}
+	x.found.states = len(x.nodes)
+	return x.found
+}
+
+// visit makes all moves from a state; false: what they do to Redis must be
+// learned first.
+func (x *search) visit(i int) (known bool) {
+	from := x.nodes[i].world
+	x.moves = x.setup.moves(&from, x.moves[:0])
+	known = true
+	for _, m := range x.moves {
+		if d, ok := x.deed(&from, m); ok {
+			if _, ok := x.b.known[d]; !ok {
+				x.unknown[d], known = true, false
+			}
+		}
+	}
+	if !known {
+		return false
+	}
+	end := !slices.ContainsFunc(x.moves, move.work)
+	if end {
+		x.found.ends++
+	}
+	if x.found.broken = from.check(end); x.found.broken != 0 {
+		x.found.trace = x.trace(i)
+		return true
+	}
+	for _, m := range x.moves {
+		x.found.moves++
+		to := from
+		x.apply(&to, m, x.effect(&from, m))
+		if _, ok := x.seen[to]; !ok {
+			x.seen[to] = struct{}{}
+			x.nodes = append(x.nodes, node{to, int32(i), m})
+		}
+	}
+	return true
+}
+
+func (x *search) effect(w *world, m move) effect {
+	if d, ok := x.deed(w, m); ok {
+		return x.b.known[d]
+	}
+	return effect{}
+}
+
+// trace tells how a state came about.
+func (x *search) trace(i int) []string {
+	var steps []string
+	for ; x.nodes[i].from >= 0; i = int(x.nodes[i].from) {
+		n := x.nodes[i]
+		text := n.by.String()
+		if d, ok := x.deed(&x.nodes[n.from].world, n.by); ok {
+			text += fmt.Sprintf(" (stamp %d): %s", d.act.stamp, x.b.known[d].says)
+		}
+		steps = append(steps, text)
+	}
+	slices.Reverse(steps)
+	return steps
+}
