@@ -10,6 +10,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/postgres"
 )
 
 // redis looks at the cache and at the queue.
@@ -34,6 +35,9 @@ func (f *findings) oneRedis(ctx context.Context, subject string, url jobs.Secret
 		f.add(warn, subject, "%s answers, but does not say its version: Stoker is tested with Redis 7", url.Redacted())
 	default:
 		f.add(pass, subject, "version %s at %s", info.Version, url.Redacted())
+	}
+	if !queue && err == nil && info.Evicts() {
+		f.add(warn, subject, "maxmemory_policy is %s: it may evict the book of fences, and then runs and refreshes begin again; volatile-ttl or volatile-lru spares it", info.Policy)
 	}
 	if !queue && err == nil && info.MaxMemory > 0 && info.Policy == "noeviction" {
 		f.add(warn, subject, "maxmemory is set with noeviction: when it is full, nothing more can be written; watch its memory, or choose volatile-ttl")
@@ -72,7 +76,11 @@ func (f *findings) postgres(ctx context.Context, spec *jobs.Spec, s *servers) bo
 		f.add(warn, "postgres", "the database's encoding is %s: values are converted to UTF-8, and text that cannot be fails a run", info.Encoding)
 	}
 	if info.Standby {
-		f.add(warn, "postgres", "this is a standby: what it shows lags behind the primary")
+		f.add(fail, "postgres", "%v", postgres.ErrStandby)
+		return true
+	}
+	if _, err := s.source.Now(ctx); err != nil {
+		f.add(fail, "postgres", "the order of snapshots cannot be read, without which nothing is written: %v", err)
 	}
 	return true
 }

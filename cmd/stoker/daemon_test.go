@@ -268,6 +268,19 @@ jobs:
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	w := newServers(t)
+	w.spec = specFile(t, fmt.Sprintf(worldSpec, worldKeys))
+	w.daemon = start(t, w.vars, "run", "--config", w.spec)
+	eventually(t, 20*time.Second, "every key is warm", func() (bool, error) {
+		return completedSince(t, w.client, "slow", time.Time{}), nil
+	})
+	w.wantGoodKeys(t)
+	return w
+}
+
+// newServers is a world without a daemon yet.
+func newServers(t *testing.T) *world {
+	t.Helper()
 	w := &world{}
 	var err error
 	if w.postgres, err = private.StartPostgres(t.Context()); err != nil {
@@ -287,13 +300,7 @@ func newWorld(t *testing.T) *world {
 		}
 	})
 	w.vars = map[string]string{"PG": w.postgres.URL("postgres"), "RD": w.redis.URL(0), "LISTEN": freeAddress(t)}
-	w.spec = specFile(t, fmt.Sprintf(worldSpec, worldKeys))
 	w.client = client(t, w.vars["RD"])
-	w.daemon = start(t, w.vars, "run", "--config", w.spec)
-	eventually(t, 20*time.Second, "every key is warm", func() (bool, error) {
-		return completedSince(t, w.client, "slow", time.Time{}), nil
-	})
-	w.wantGoodKeys(t)
 	return w
 }
 

@@ -23,7 +23,7 @@ const nowSQL = `SELECT pg_current_snapshot()::text,
 	CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE concat_ws('/',
 		(SELECT system_identifier FROM pg_control_system()),
 		substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),
-		extract(epoch FROM pg_postmaster_start_time())::bigint) END`
+		extract(epoch FROM pg_postmaster_start_time())) END`
 
 // snapshot reads a row of nowSQL.
 func snapshot(row store.Row) (store.Snapshot, error) {
