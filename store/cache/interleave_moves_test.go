@@ -6,16 +6,15 @@ import "fmt"
 type move struct {
 	kind kind
 	who  int8 // of the fencers or of the writers
+	read int8 // the clock of the snapshot that was taken on the way there
 }
 
 type kind int8
 
 const (
 	commit kind = iota
-	fenceReads
 	fence
 	arms
-	reads
 	fencesItself
 	claims
 	recalls
@@ -35,7 +34,7 @@ const (
 )
 
 var kinds = [...]string{
-	commit: "a commit becomes visible", fenceReads: "takes its snapshot", fence: "fences", arms: "arms", reads: "takes its snapshot",
+	commit: "a commit becomes visible", fence: "fences", arms: "arms",
 	fencesItself: "fences", claims: "claims", recalls: "recalls the last run", looks: "looks at the book", executes: "executes", touches: "touches",
 	puts: "puts", isRemembered: "is remembered", graceEnds: "the grace ends", isLost: "is lost", passes: "half a life passes", prunes: "prune",
 	bookLost: "the book is lost", flush: "flush", catchUp: "the replica catches up", failover: "failover",
@@ -43,7 +42,7 @@ var kinds = [...]string{
 
 func (m move) String() string {
 	switch {
-	case m.kind == fenceReads, m.kind == fence:
+	case m.kind == fence:
 		return fmt.Sprintf("fencer %d %s", m.who+1, kinds[m.kind])
 	case m.kind >= arms && m.kind <= isRemembered || m.kind == isLost:
 		return [...]string{"run 1 ", "run 2 ", "refresh "}[m.who] + kinds[m.kind]
@@ -71,61 +70,71 @@ func (s setup) moves(w *world, all []move) []move {
 	may(w.crashes > 0 && (w.replica != w.shelf || w.rebook != w.book), catchUp)
 	may(w.crashes > 0 && (w.replica != w.shelf || w.rebook != w.book), failover)
 	for i, f := range w.fencers {
-		shown := int8(i + 1) // the visibility barrier: it takes no snapshot before its commit is there
-		if s.noBarrier {
-			shown--
-		}
-		switch {
-		case f.step == idle && w.visible >= shown:
-			all = append(all, move{fenceReads, int8(i)})
-		case f.step == fencing:
-			all = append(all, move{fence, int8(i)})
-		}
+		all = s.fences(w, int8(i), f, all)
 	}
 	for i, m := range w.writers {
-		if k, ok := s.next(i, m); ok && (i != 1 || w.writers[0].step != idle) { // the runs are alike: the first arms first
-			all = append(all, move{k, int8(i)})
+		if i != 1 || w.writers[0].step != idle { // the runs are alike: the first arms first
+			all = s.next(w, int8(i), m, all)
 		}
 	}
 	if w.writers[refresher].step != over {
-		all = append(all, move{isLost, refresher})
+		all = append(all, move{isLost, refresher, 0})
 	}
 	return all
 }
 
-// next is what a writer does next.
-func (s setup) next(i int, m writer) (kind, bool) {
-	switch m.step {
+// fences appends what a fencer may do. It has taken its snapshot at any moment
+// since the change became visible: that is the barrier.
+func (s setup) fences(w *world, i int8, f fencer, all []move) []move {
+	switch f.step {
 	case idle:
-		return arms, true
+		shown := i + 1
+		if s.noBarrier {
+			shown--
+		}
+		for ; shown <= w.visible; shown++ {
+			all = append(all, move{fence, i, shown})
+		}
+	case fencing:
+		all = append(all, move{fence, i, f.stamp})
+	}
+	return all
+}
+
+// next appends what a writer may do next.
+func (s setup) next(w *world, i int8, m writer, all []move) []move {
+	k := puts
+	switch m.step {
+	case over:
+		return all
+	case idle:
+		k = arms
 	case armed:
-		return reads, true
-	case reading:
 		switch {
 		case i != refresher:
-			return claims, true
+			k = claims
 		case s.selfish:
-			return fencesItself, true
+			k = fencesItself
 		}
-		return puts, true
+		for read := m.stamp; read <= w.visible; read++ { // it has taken its snapshot at any moment since it armed
+			all = append(all, move{k, i, read})
+		}
+		return all
 	case claimed:
 		switch {
 		case s.remember:
-			return recalls, true
+			k = recalls
 		case s.wire:
-			return looks, true
+			k = looks
 		}
-		return puts, true
 	case looked:
-		return executes, true
+		k = executes
 	case trusting:
-		return touches, true
-	case sending:
-		return puts, true
+		k = touches
 	case complete:
-		return isRemembered, true
+		k = isRemembered
 	}
-	return 0, false
+	return append(all, move{k, i, m.stamp})
 }
 
 // deed is what a move does to Redis, if anything.
@@ -133,7 +142,7 @@ func (s setup) deed(w *world, m move) (deed, bool) {
 	a := act{grace: s.grace, pruned: none}
 	switch m.kind {
 	case fence:
-		a.what, a.stamp = doFence, w.fencers[m.who].stamp
+		a.what, a.stamp = doFence, m.read
 	case arms, fencesItself, claims, touches, puts:
 		a = w.act(m)
 		a.grace = s.grace && m.kind == fencesItself
@@ -154,12 +163,12 @@ func (s setup) deed(w *world, m move) (deed, bool) {
 // act is what a writer does to Redis.
 func (w *world) act(m move) act {
 	by := &w.writers[m.who]
-	a := act{stamp: by.stamp, mine: by.book == w.book && w.book != 0, age: by.age, pruned: none}
+	a := act{stamp: m.read, mine: by.book == w.book && w.book != 0, age: by.age, pruned: none}
 	switch m.kind {
 	case arms:
 		return act{what: doArm, pruned: none}
 	case fencesItself:
-		return act{what: doFence, stamp: by.stamp, pruned: none}
+		return act{what: doFence, stamp: m.read, pruned: none}
 	case claims:
 		a.what = doClaim
 	case touches:

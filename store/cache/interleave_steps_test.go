@@ -8,12 +8,9 @@ func (s setup) apply(w *world, m move, e effect) {
 	switch m.kind {
 	case commit:
 		w.visible++
-	case fenceReads:
-		w.fencers[m.who] = fencer{fencing, w.visible}
 	case fence:
-		f := &w.fencers[m.who]
-		f.step = over
-		w.fenced = max(w.fenced, m.who+1, f.stamp)
+		w.fencers[m.who] = fencer{over, m.read}
+		w.fenced = max(w.fenced, m.who+1, m.read)
 	case passes:
 		w.pass()
 		w.ticks--
@@ -28,7 +25,7 @@ func (s setup) apply(w *world, m move, e effect) {
 		w.replica, w.rebook = w.shelf, w.book
 	case failover:
 		s.failover(w)
-	case arms, reads, fencesItself, claims, recalls, looks, executes, touches, puts, isRemembered, isLost:
+	case arms, fencesItself, claims, recalls, looks, executes, touches, puts, isRemembered, isLost:
 		s.write(w, m, e)
 	}
 	s.forget(w)
@@ -52,13 +49,12 @@ func (s setup) write(w *world, m move, e effect) {
 	by := &w.writers[m.who]
 	switch m.kind {
 	case arms:
-		by.step, by.age, by.book = armed, 0, w.book
-	case reads:
-		by.step, by.stamp = reading, w.visible
+		by.step, by.age, by.book, by.stamp = armed, 0, w.book, w.visible
 	case fencesItself:
-		by.step = sending
+		by.step, by.stamp = sending, m.read
 		w.fenced = max(w.fenced, by.stamp)
 	case claims:
+		by.stamp = m.read
 		s.claimed(by, e)
 	case recalls:
 		by.step = sending
@@ -98,7 +94,7 @@ func (s setup) claimed(by *writer, e effect) {
 func (s setup) put(w *world, m move, e effect) {
 	by := &w.writers[m.who]
 	if e.says == "OK" {
-		w.accepted(by.stamp)
+		w.accepted(m.read)
 	}
 	switch {
 	case m.who == refresher && e.says != "OK" && by.tries < s.tries:

@@ -58,8 +58,7 @@ type step int8
 
 const (
 	idle     step = iota
-	armed         // before its snapshot
-	reading       // after it
+	armed         // its stamp is at least that of the moment
 	fencing       // a fencer has its stamp
 	claimed       // a run has
 	looked        // at the book, watching it
