@@ -147,7 +147,8 @@ func (m *memory) abandon() {
 func (m *memory) keep(ctx context.Context) error {
 	m.flush()
 	if m.lost == nil {
-		m.next.Rows = m.r.rows.Load()
+		rec := &m.r.rec
+		m.next.Rows, m.next.NullKeys, m.next.BadKeys, m.next.Oversized, m.next.Warning = m.r.rows.Load(), rec.NullKeys, rec.BadKeys, rec.Oversized, rec.Warning
 		m.lost = m.r.w.cache.KeepManifest(ctx, m.r.job.Name, m.next, m.old, m.r.job.TTL)
 	}
 	if m.lost == nil || ctx.Err() != nil {

@@ -90,6 +90,7 @@ func (r *run) unchanged(ctx context.Context, last, next cache.Manifest, faded bo
 	}
 	rec := &r.rec
 	rec.Unchanged, rec.Rows, rec.Keys, rec.Kept, rec.Bytes, rec.Held = true, last.Rows, last.Keys, last.Keys, last.Bytes, last.Held
+	rec.NullKeys, rec.BadKeys, rec.Oversized, rec.Warning = last.NullKeys, last.BadKeys, last.Oversized, last.Warning
 	if err := r.w.cache.KeepManifest(ctx, r.job.Name, again, last, r.job.TTL); err != nil {
 		return err
 	}

@@ -352,3 +352,28 @@ func TestVersionAndHelp(t *testing.T) {
 		t.Errorf("job names are not completed: %q", lines)
 	}
 }
+
+// Values that are no JSON are shown so that one can read them, and are told as
+// bytes to programs.
+func TestPreviewOfOtherFormats(t *testing.T) {
+	vars := map[string]string{"PG": storetest.Postgres(t), "RD": storetest.Redis(t)}
+	spec := specFile(t, `postgres: {url: "${PG}"}
+redis: {url: "${RD}"}
+jobs:
+  - {name: hash, key: "h:{id}", query: "SELECT 1 AS id, 'a' AS x, NULL AS y", type: hash}
+  - {name: text, key: "t:{id}", query: "SELECT 1 AS id, 'say \"x\"' AS x", value: scalar, format: text}
+  - {name: packed, key: "p:{id}", query: "SELECT 1 AS id", format: msgpack}
+`)
+	for job, want := range map[string]string{
+		"hash":   `{"id":"1","x":"a"}`,
+		"text":   `"say \"x\""`,
+		"packed": "81a2696401",
+	} {
+		if r := stoker(t, vars, "preview", job, "--config", spec); r.status != 0 || !strings.Contains(r.stdout, want) {
+			t.Errorf("%s: %+v", job, r)
+		}
+	}
+	if r := stoker(t, vars, "preview", "packed", "--json", "--config", spec); !strings.Contains(r.stdout, `"value_base64": "gaJpZAE="`) {
+		t.Errorf("%+v", r)
+	}
+}

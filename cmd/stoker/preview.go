@@ -3,11 +3,15 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/stokerhq/stoker/cmd/internal/show"
+	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/worker"
 )
@@ -30,7 +34,7 @@ func (a *app) previewCmd() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				p := printer{app: a}
+				p := printer{app: a, job: list[0]}
 				warning, err := worker.Preview(cmd.Context(), r.servers.source, list[0], limit, p.show)
 				if err != nil {
 					return err
@@ -49,6 +53,7 @@ func (a *app) previewCmd() *cobra.Command {
 // printer prints the entries of a preview.
 type printer struct {
 	*app
+	job   *jobs.Job
 	list  []previewEntry
 	keys  int
 	bytes int64
@@ -56,7 +61,8 @@ type printer struct {
 
 type previewEntry struct {
 	Key        string          `json:"key"`
-	Value      json.RawMessage `json:"value"`
+	Value      json.RawMessage `json:"value,omitempty"`
+	Base64     []byte          `json:"value_base64,omitempty"` // of a value that is no text
 	Bytes      int             `json:"bytes"`
 	TTLSeconds float64         `json:"ttl_seconds"`
 }
@@ -67,16 +73,48 @@ const longestValue = 400
 func (p *printer) show(e store.Entry) error {
 	p.keys++
 	p.bytes += int64(e.Size())
+	text, err := p.text(e.Value)
+	if err != nil {
+		return err
+	}
 	if p.json {
-		p.list = append(p.list, previewEntry{string(e.Key), json.RawMessage(strings.Clone(string(e.Value))), len(e.Value), e.TTL.Seconds()})
+		entry := previewEntry{Key: string(e.Key), Value: text, Bytes: len(e.Value), TTLSeconds: e.TTL.Seconds()}
+		if text == nil {
+			entry.Base64 = slices.Clone(e.Value)
+		}
+		p.list = append(p.list, entry)
 		return nil
 	}
-	value := string(e.Value)
+	value := string(text)
+	if text == nil {
+		value = fmt.Sprintf("%x", e.Value[:min(len(e.Value), longestValue/2)])
+	}
 	if len(value) > longestValue {
 		value = strings.ToValidUTF8(value[:longestValue], "") + " ..."
 	}
-	_, err := fmt.Fprintf(p.stdout, "%s  (%s, TTL %s)\n  %s\n", e.Key, show.Bytes(int64(len(e.Value))), show.Duration(e.TTL), value)
+	_, err = fmt.Fprintf(p.stdout, "%s  (%s, TTL %s)\n  %s\n", e.Key, show.Bytes(int64(len(e.Value))), show.Duration(e.TTL), value)
 	return err
+}
+
+// text is a value as JSON that can be shown; nil if its bytes cannot.
+func (p *printer) text(value []byte) (json.RawMessage, error) {
+	switch {
+	case p.job.Type == jobs.TypeHash:
+		var fields []string
+		if err := msgpack.Unmarshal(value, &fields); err != nil {
+			return nil, fmt.Errorf("show a hash: %w", err)
+		}
+		hash := make(map[string]string)
+		for pair := range slices.Chunk(fields, 2) {
+			hash[pair[0]] = pair[1]
+		}
+		return json.Marshal(hash)
+	case p.job.Format == jobs.FormatJSON && json.Valid(value): // it may be compressed
+		return slices.Clone(value), nil
+	case p.job.Format == jobs.FormatText && utf8.Valid(value):
+		return json.Marshal(string(value))
+	}
+	return nil, nil
 }
 
 func (p *printer) end(job string) error {

@@ -52,9 +52,11 @@ func (m move) String() string {
 
 // work reports whether the step is progress: a state in which none is left is an
 // end. That a refresh is lost counts: it must not be needed.
+//go:norace
 func (m move) work() bool { return m.kind <= isLost }
 
 // moves appends all that may happen next.
+//go:norace
 func (s setup) moves(w *world, all []move) []move {
 	may := func(is bool, k kind) {
 		if is {
@@ -66,7 +68,7 @@ func (s setup) moves(w *world, all []move) []move {
 	may(w.ticks > 0, passes)
 	may(s.prune && w.shelf.field != none, prunes)
 	may(w.losses > 0 && w.shelf.book, bookLost)
-	may(w.flushes > 0 && (w.shelf.book || w.shelf.value != none), flush)
+	may(w.losses > 0 && (w.shelf.book || w.shelf.value != none), flush)
 	may(w.crashes > 0 && (w.replica != w.shelf || w.rebook != w.book), catchUp)
 	may(w.crashes > 0 && (w.replica != w.shelf || w.rebook != w.book), failover)
 	for i, f := range w.fencers {
@@ -85,6 +87,7 @@ func (s setup) moves(w *world, all []move) []move {
 
 // fences appends what a fencer may do. It has taken its snapshot at any moment
 // since the change became visible: that is the barrier.
+//go:norace
 func (s setup) fences(w *world, i int8, f fencer, all []move) []move {
 	switch f.step {
 	case idle:
@@ -102,6 +105,7 @@ func (s setup) fences(w *world, i int8, f fencer, all []move) []move {
 }
 
 // next appends what a writer may do next.
+//go:norace
 func (s setup) next(w *world, i int8, m writer, all []move) []move {
 	k := puts
 	switch m.step {
@@ -138,6 +142,7 @@ func (s setup) next(w *world, i int8, m writer, all []move) []move {
 }
 
 // deed is what a move does to Redis, if anything.
+//go:norace
 func (s setup) deed(w *world, m move) (deed, bool) {
 	a := act{grace: s.grace, pruned: none}
 	switch m.kind {
@@ -161,6 +166,7 @@ func (s setup) deed(w *world, m move) (deed, bool) {
 }
 
 // act is what a writer does to Redis.
+//go:norace
 func (w *world) act(m move) act {
 	by := &w.writers[m.who]
 	a := act{stamp: m.read, mine: by.book == w.book && w.book != 0, age: by.age, pruned: none}

@@ -67,6 +67,7 @@ func (s setup) explore(t testing.TB, b *bench) found {
 
 // visit makes all moves from a state; false: what they do to Redis must be
 // learned first.
+//go:norace
 func (x *search) visit(i int) (known bool) {
 	from := x.nodes[i].world
 	x.moves = x.setup.moves(&from, x.moves[:0])
@@ -101,6 +102,7 @@ func (x *search) visit(i int) (known bool) {
 	return true
 }
 
+//go:norace
 func (x *search) effect(w *world, m move) effect {
 	if d, ok := x.deed(w, m); ok {
 		return x.b.known[d]

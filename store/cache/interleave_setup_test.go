@@ -16,8 +16,7 @@ type setup struct {
 	tries    int8 // how often a refused refresh begins again
 	grace    bool
 	prune    bool
-	losses   int8 // of the book
-	flushes  int8
+	losses   int8 // of the book, or of everything
 	crashes  int8 // of the master, whose replica lags
 	replay   bool // fences are repeated after a crash
 	wire     bool // runs put by WATCH, MULTI, EXEC
@@ -29,10 +28,10 @@ type setup struct {
 }
 
 // ticks is how many halves of a life may pass where it matters how many.
-const ticks = 3
+const ticks = 2
 
 func (s setup) begin() world {
-	w := world{shelf: bare, replica: bare, newest: none, losses: s.losses, flushes: s.flushes, crashes: s.crashes}
+	w := world{shelf: bare, replica: bare, newest: none, losses: s.losses, crashes: s.crashes}
 	if s.prune {
 		w.ticks = ticks
 	}
@@ -46,6 +45,7 @@ func (s setup) begin() world {
 }
 
 // forget makes states equal that differ in nothing that matters.
+//go:norace
 func (s setup) forget(w *world) {
 	if !s.remember {
 		w.ticks = min(w.ticks, 1) // any number: a book knows of no older age than these

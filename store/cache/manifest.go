@@ -31,6 +31,12 @@ type Manifest struct {
 	Held   int64       `json:"held,omitempty"` // no longer in the result, and kept: see jobs.Job.ShrinkGuard
 	Rows   int64       `json:"rows"`
 	Bytes  int64       `json:"bytes"` // of the keys and values in the result
+
+	// What the run said of rows without an entry, for a run that finds it unchanged.
+	NullKeys  int64  `json:"null_keys,omitempty"`
+	BadKeys   int64  `json:"bad_keys,omitempty"`
+	Oversized int64  `json:"oversized,omitempty"`
+	Warning   string `json:"warning,omitempty"`
 }
 
 // NewManifest begins the manifest of a run that was claimed.
