@@ -128,6 +128,19 @@ func (w *wire) bulk(b []byte) {
 	w.out = append(w.out, '\r', '\n')
 }
 
+// number appends an integer, not negative, as an argument.
+func (w *wire) number(n int64) {
+	digits := 1
+	for rest := n / 10; rest > 0; rest /= 10 {
+		digits++
+	}
+	w.out = append(w.out, '$')
+	w.out = strconv.AppendInt(w.out, int64(digits), 10)
+	w.out = append(w.out, '\r', '\n')
+	w.out = strconv.AppendInt(w.out, n, 10)
+	w.out = append(w.out, '\r', '\n')
+}
+
 // answerWithin is how long an answer may take when ctx says nothing.
 const answerWithin = 30 * time.Second
 
@@ -217,4 +230,16 @@ func (w *wire) list(n int64) (any, error) {
 		list[i] = item
 	}
 	return list, nil
+}
+
+// line reads one line of an answer, without its end. It is valid until the next.
+func (w *wire) line() ([]byte, error) {
+	line, err := w.in.ReadSlice('\n')
+	if err != nil {
+		return nil, fmt.Errorf("read the answer of redis: %w", err)
+	}
+	if len(line) < 3 {
+		return nil, errors.New("read the answer of redis: an empty line")
+	}
+	return line[:len(line)-2], nil
 }

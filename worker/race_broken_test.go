@@ -1,0 +1,104 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache"
+)
+
+// plainPut writes whatever it is given.
+type plainPut struct {
+	Cache
+	w *race
+}
+
+func (c plainPut) Put(ctx context.Context, _ *cache.Claim, b *store.Batch) (out cache.Outcome, err error) {
+	pipe := c.w.r.redis.Pipeline()
+	for i := range b.Len() {
+		switch e := b.Entry(i); e.Op {
+		case store.Remove:
+			pipe.Unlink(ctx, string(e.Key))
+			out.Removed++
+		case store.Write:
+			pipe.Set(ctx, string(e.Key), string(e.Value), e.TTL)
+			out.Written++
+		default:
+			out.Kept++
+		}
+	}
+	_, err = pipe.Exec(ctx)
+	return out, err
+}
+
+// noFence fences nothing.
+type noFence struct{ Cache }
+
+func (noFence) Fence(context.Context, store.Stamp, [][]byte, time.Duration) ([][]byte, error) {
+	return nil, nil
+}
+
+// longGrace leaves readable for longer what it fences.
+type longGrace struct{ Cache }
+
+func (c longGrace) Fence(ctx context.Context, s store.Stamp, keys [][]byte, grace time.Duration) ([][]byte, error) {
+	return c.Cache.Fence(ctx, s, keys, grace+time.Second)
+}
+
+// oneStamp takes all snapshots for one.
+type oneStamp struct{ Cache }
+
+func (c oneStamp) Stamp(ctx context.Context, a *cache.Armed, s store.Snapshot) (store.Stamp, error) {
+	stamp, err := c.Cache.Stamp(ctx, a, s)
+	stamp.Clock = 1
+	return stamp, err
+}
+
+// lateArm arms when it has read already, and for every batch anew: it never
+// notices that the book was lost.
+type lateArm struct{ Cache }
+
+func (c lateArm) ClaimRun(ctx context.Context, a *cache.Armed, job *jobs.Job, s store.Stamp) (*cache.Claim, error) {
+	c.Disarm(a)
+	fresh, err := c.Arm(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.Cache.ClaimRun(ctx, fresh, job, s)
+}
+
+// trusting has every run believe what the last complete one remembers, whatever
+// has written since.
+type trusting struct {
+	Cache
+	w *race
+
+	mu     sync.Mutex
+	before store.Stamp // of the run before the one that claimed last
+	at     time.Time   // by Redis' own clock
+}
+
+const raceBook = "stoker:{cache}:book"
+
+func (c *trusting) ClaimRun(ctx context.Context, a *cache.Armed, job *jobs.Job, s store.Stamp) (*cache.Claim, error) {
+	c.mu.Lock()
+	c.before, _ = store.ParseStamp(c.w.r.redis.HGet(ctx, raceBook, "#r:"+job.Name).Val())
+	c.mu.Unlock()
+	return c.Cache.ClaimRun(ctx, a, job, s)
+}
+
+func (c *trusting) Manifest(ctx context.Context, job string) (cache.Manifest, bool, error) {
+	m, ok, err := c.Cache.Manifest(ctx, job)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m.Nonce, m.Stamp = c.w.r.redis.HGet(ctx, raceBook, "#n").Val(), c.before
+	if pruned, err := strconv.ParseInt(fmt.Sprint(c.w.r.redis.HGet(ctx, raceBook, "#p").Val()), 10, 64); err == nil {
+		m.Armed = pruned + 1
+	}
+	return m, ok, err
+}

@@ -1,0 +1,158 @@
+package worker
+
+import (
+	"context"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+)
+
+// Broken by: anything that lets an older value take the place of a newer one, be
+// read for longer than the grace, or stay. Two processes run the same jobs over
+// each other while rows change and are invalidated, refreshes are lost, and Redis
+// loses the book or everything.
+func TestRace(t *testing.T) {
+	t.Parallel()
+	w := newRace(t, nil)
+	w.load(5 * time.Second)
+	w.close()
+	if n := w.said.String(); n != "" {
+		t.Error(n)
+	}
+	t.Log(w.counts())
+	for name, n := range w.counted() {
+		if n == 0 {
+			t.Errorf("the test is blind: no %s in %s", name, w.counts())
+		}
+	}
+}
+
+// Broken by: a checker that would let a broken protocol pass.
+func TestRaceCatches(t *testing.T) {
+	t.Parallel()
+	for name, broken := range map[string]func(*race, Cache) Cache{
+		"a put that ignores the claim":        func(w *race, c Cache) Cache { return plainPut{c, w} },
+		"a fence that does nothing":           func(_ *race, c Cache) Cache { return noFence{c} },
+		"a fence that graces for too long":    func(_ *race, c Cache) Cache { return longGrace{c} },
+		"stamps that are all the same":        func(_ *race, c Cache) Cache { return oneStamp{c} },
+		"a cache that is armed after reading": func(_ *race, c Cache) Cache { return lateArm{c} },
+		"a manifest that is always trusted":   func(w *race, c Cache) Cache { return &trusting{Cache: c, w: w} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 5 { // what depends on luck gets it
+				w := newRace(t, broken)
+				w.load(1500 * time.Millisecond)
+				w.close()
+				if caught := w.said.String(); caught != "" {
+					line, _, _ := strings.Cut(caught, "\n")
+					t.Log(line)
+					return
+				}
+			}
+			t.Error("it is not caught")
+		})
+	}
+}
+
+// load lets everything go on at once, and holds what comes of it to Postgres.
+func (w *race) load(long time.Duration) {
+	begin := time.Now()
+	var runs, rest sync.WaitGroup
+	stopRuns, stopWrites, stopReads := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	for n, p := range w.procs {
+		runs.Go(func() { until(stopRuns, func() { w.runOnce(p, n) }) })
+	}
+	runs.Go(func() { w.faults(stopRuns, long) })
+	for range 4 {
+		conn := w.connect()
+		rest.Go(func() { until(stopWrites, func() { w.change(conn) }) })
+	}
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() { until(stopReads, w.read) })
+	}
+	for time.Since(begin) < long && w.said.String() == "" {
+		time.Sleep(10 * time.Millisecond)
+	}
+	close(stopRuns)
+	runs.Wait()
+	w.wholeRun("race") // whatever a flush has left
+	time.Sleep(150 * time.Millisecond)
+	close(stopWrites)
+	rest.Wait()
+	time.Sleep(raceGrace + raceSlack)
+	close(stopReads)
+	readers.Wait()
+
+	w.settled()
+	w.halfRun()
+	w.wholeRun("race")
+	w.wholeRun("flag")
+	w.say(differ(w.r.want(raceWant+" UNION ALL "+flagWant), w.r.texts()))
+}
+
+// until calls do again and again.
+func until(stop <-chan struct{}, do func()) {
+	for {
+		select {
+		case <-stop:
+			return
+		default:
+			do()
+		}
+	}
+}
+
+// wholeRun does a run that nothing disturbs but writers: it must come through.
+func (w *race) wholeRun(job string) {
+	rec, err := w.procs[0].Run(context.Background(), "whole", jobs.Run{Job: job, Cause: jobs.CauseCommand}, nil)
+	if err != nil || rec.State != store.StateOK {
+		w.t.Errorf("a run that nothing disturbs: %s, %v", rec.State, err)
+	}
+}
+
+// halfRun writes half of the values that were there for a moment and are no more:
+// what the last complete run remembers is true again, but not in Redis.
+func (w *race) halfRun() {
+	w.r.exec("UPDATE item SET v = v + 1")
+	w.cut.Store(true)
+	if _, err := w.procs[0].Run(context.Background(), "half", jobs.Run{Job: "flag", Cause: jobs.CauseCommand}, nil); err == nil {
+		w.t.Error("a run that was cut short came through")
+	}
+	w.cut.Store(false)
+	w.r.exec("UPDATE item SET v = v + 1")
+}
+
+// faults loses the book a few times a second, and everything once.
+func (w *race) faults(stop <-chan struct{}, long time.Duration) {
+	begin, flushed := time.Now(), false
+	until(stop, func() {
+		time.Sleep(50*time.Millisecond + rand.N(250*time.Millisecond))
+		ctx := context.Background()
+		if !flushed && time.Since(begin) > long/2 {
+			flushed = true
+			w.count("flushes", w.r.redis.FlushDB(ctx).Err() == nil)
+		}
+		w.count("lost books", w.r.redis.Unlink(ctx, "stoker:{cache}:book").Val() == 1)
+	})
+}
+
+// runOnce is one run of a process, which may end in many ways.
+func (w *race) runOnce(p *Worker, n int) {
+	job := "race"
+	if rand.IntN(4) == 0 {
+		job = "flag"
+	}
+	rec, err := p.Run(context.Background(), "race", jobs.Run{Job: job, Cause: jobs.CauseCommand}, nil)
+	w.count("complete runs", err == nil && rec.State == store.StateOK)
+	w.count("superseded runs", rec.State == store.StateSuperseded)
+	w.add("restarts", int64(rec.Restarts))
+	w.add("old", rec.Old)
+	w.add("kept", rec.Kept)
+	time.Sleep(rand.N(time.Duration(40+80*n) * time.Millisecond))
+}
