@@ -43,7 +43,7 @@ func alonePostgres(t *testing.T) string {
 		if alone.server, err = private.StartPostgres(context.Background(), "autovacuum = off"); err != nil {
 			t.Fatal(err)
 		}
-		storetest.AtEnd(alone.server.Close)
+		storetest.AtEnd(alone.server.Close) // it serves the next test too
 	}
 	alone.n++
 	name := fmt.Sprintf("alone%d", alone.n)
@@ -75,7 +75,7 @@ func TestRunSendsWhatChanged(t *testing.T) {
 		t.Errorf("a run that was to rewrite all kept %d, %v", rec.Kept, err)
 	}
 	r.wantCache(stockWant)
-	if n := r.counter("stoker_keys_kept_total"); n != 988 {
+	if n := r.metric("stoker_keys_kept_total"); n != 988 {
 		t.Errorf("%v keys kept are counted", n)
 	}
 }
@@ -231,7 +231,7 @@ func TestShrinkGuard(t *testing.T) {
 	if !strings.Contains(r.logs.String(), "--accept-shrink") {
 		t.Error("the log does not say what to do")
 	}
-	if n := r.gauge("stoker_keys_held"); n != 600 {
+	if n := r.metric("stoker_keys_held"); n != 600 {
 		t.Errorf("the metric says %v keys are held", n)
 	}
 	r.exec("INSERT INTO item SELECT * FROM away WHERE id <= 500") // 500 of 1,000: the guard is content
@@ -246,7 +246,7 @@ func TestShrinkGuard(t *testing.T) {
 		t.Errorf("accepted: %+v, %v", rec, err)
 	}
 	r.wantCache(stockWant)
-	if n := r.gauge("stoker_keys_held"); n != 0 {
+	if n := r.metric("stoker_keys_held"); n != 0 {
 		t.Errorf("the metric says %v keys are held", n)
 	}
 }
@@ -294,23 +294,6 @@ func TestManifestOfAFailedRun(t *testing.T) {
 	}
 }
 
-// gauge returns the sum of a gauge over its labels.
-func (r *rig) gauge(name string) (sum float64) {
-	r.t.Helper()
-	families, err := r.metrics.Gather()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() == name {
-			for _, m := range f.GetMetric() {
-				sum += m.GetGauge().GetValue()
-			}
-		}
-	}
-	return sum
-}
-
 // Broken by: a run that goes on after the cache lost what it had written, and
 // then counts as complete.
 func TestFlushInMidRun(t *testing.T) {
@@ -328,7 +311,7 @@ func TestFlushInMidRun(t *testing.T) {
 		t.Errorf("%+v", rec)
 	}
 	r.wantCache(stockWant)
-	if n := r.counter("stoker_run_restarts_total"); n != 1 {
+	if n := r.metric("stoker_run_restarts_total"); n != 1 {
 		t.Errorf("%v restarts are counted", n)
 	}
 }
@@ -392,7 +375,7 @@ func TestRefreshThatIsRefused(t *testing.T) {
 	if logs := r.logs.String(); !strings.Contains(logs, "refused again and again") || !strings.Contains(logs, "id:1") {
 		t.Error("nobody is told: ", logs)
 	}
-	if n := r.counter("stoker_refresh_refusals_total"); n != 6 {
+	if n := r.metric("stoker_refresh_refusals_total"); n != 6 {
 		t.Errorf("%v refusals are counted", n)
 	}
 	times = -100

@@ -192,7 +192,7 @@ func TestRedisThatFailsMidway(t *testing.T) {
 // the result; a pool that keeps the dead connection.
 func TestPostgresThatRestartsMidway(t *testing.T) {
 	t.Parallel()
-	server := ownPostgres(t)
+	server := storetest.OwnPostgres(t)
 	j, sql, want := numbered(15_000)
 	at := func(int) {}
 	r := newRig(t, plan{pg: server.URL("postgres"), sql: sql, jobs: []*jobs.Job{j}, cache: tapped(func(n int) { at(n) })})
@@ -218,20 +218,6 @@ func TestPostgresThatRestartsMidway(t *testing.T) {
 		t.Errorf("after Postgres came back: %+v, %v", rec, err)
 	}
 	r.wantCache(want)
-}
-
-func ownPostgres(t *testing.T) *private.Postgres {
-	t.Helper()
-	server, err := private.StartPostgres(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return server
 }
 
 // Broken by: a run that outlives its timeout, an error that says no more than

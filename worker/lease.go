@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
@@ -107,6 +108,30 @@ func (w *Worker) keepLease(ctx context.Context, job, holder string) (release fun
 		defer cancel()
 		if err := w.ledger.Release(ctx, job, holder); err != nil {
 			w.log.Warn("the lease of a run was not given back; it lapses by itself", jobs.LogJob, job, jobs.LogErr, err)
+		}
+	}
+}
+
+// lockKey waits for the lock of a key, but not for long, and returns what gives
+// it back. A worker that dies holding it holds others up for lockTTL.
+func (w *Worker) lockKey(ctx context.Context, job *jobs.Job, key jobs.Key, why error) (release func()) {
+	name, holder := fmt.Sprintf("%s#%v", job.Name, map[string]string(key)), rand.Text()
+	w.log.Warn("refresh is refused again and again; it waits for a lock of the key", jobs.LogJob, job.Name, "key", name, jobs.LogErr, why)
+	for deadline := time.Now().Add(lockTTL); ; {
+		ok, err := w.ledger.Lease(ctx, name, holder, lockTTL)
+		if err != nil || ctx.Err() != nil || time.Now().After(deadline) {
+			return func() {} // it is a matter of efficiency only
+		}
+		if ok {
+			break
+		}
+		pause(ctx, 20*time.Millisecond)
+	}
+	return func() {
+		ctx, cancel := afterwards(ctx)
+		defer cancel()
+		if err := w.ledger.Release(ctx, name, holder); err != nil {
+			w.log.Warn("the lock of a key was not given back; it lapses by itself", jobs.LogJob, job.Name, jobs.LogErr, err)
 		}
 	}
 }

@@ -86,7 +86,7 @@ func TestValueTooLargeFailsItsKeyAlone(t *testing.T) {
 			if rec.Bytes != bytes {
 				t.Errorf("%d bytes in the record, %d in Redis: what was dropped is counted", rec.Bytes, bytes)
 			}
-			if n := r.counter("stoker_keys_oversized_total"); n != float64(tc.n) {
+			if n := r.metric("stoker_keys_oversized_total"); n != float64(tc.n) {
 				t.Errorf("metric: %v", n)
 			}
 			if !strings.Contains(r.logs.String(), "run complete, but not every key") {

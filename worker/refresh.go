@@ -75,30 +75,6 @@ func (w *Worker) refresh(ctx context.Context, job *jobs.Job, inv jobs.Invalidati
 	}
 }
 
-// lockKey waits for the lock of a key, but not for long, and returns what gives
-// it back. A worker that dies holding it holds others up for lockTTL.
-func (w *Worker) lockKey(ctx context.Context, job *jobs.Job, key jobs.Key, why error) (release func()) {
-	name, holder := fmt.Sprintf("%s#%v", job.Name, map[string]string(key)), fmt.Sprint(rand.Uint64())
-	w.log.Warn("refresh is refused again and again; it waits for a lock of the key", jobs.LogJob, job.Name, "key", name, jobs.LogErr, why)
-	for deadline := time.Now().Add(lockTTL); ; {
-		ok, err := w.ledger.Lease(ctx, name, holder, lockTTL)
-		if err != nil || ctx.Err() != nil || time.Now().After(deadline) {
-			return func() {} // it is a matter of efficiency only
-		}
-		if ok {
-			break
-		}
-		pause(ctx, 20*time.Millisecond)
-	}
-	return func() {
-		ctx, cancel := afterwards(ctx)
-		defer cancel()
-		if err := w.ledger.Release(ctx, name, holder); err != nil {
-			w.log.Warn("the lock of a key was not given back; it lapses by itself", jobs.LogJob, job.Name, jobs.LogErr, err)
-		}
-	}
-}
-
 // refreshOnce is the recipe: arm, read, fence, encode, put.
 func (w *Worker) refreshOnce(ctx context.Context, job *jobs.Job, inv jobs.Invalidation) (out Refreshed, err error) {
 	armed, err := w.cache.Arm(ctx)
@@ -124,32 +100,6 @@ func (w *Worker) refreshOnce(ctx context.Context, job *jobs.Job, inv jobs.Invali
 	return out, err
 }
 
-// Fence says that keys of a job are out of date from now on: it fences them with
-// a snapshot taken in this call, so that a caller who has committed first is
-// safe, whenever the task is done that loads or removes them. A value that its column's type cannot take is a
-// store.KeyValueError, and nothing is fenced.
-func (w *Worker) Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
-	for n := 1; ; n++ {
-		armed, err := w.cache.Arm(ctx)
-		if err != nil {
-			return err
-		}
-		err = w.source.Keys(ctx, job, keys, func(r *store.Reading) error {
-			stamp, err := w.cache.Stamp(ctx, armed, r.Snapshot)
-			if err != nil {
-				return err
-			}
-			f := refresh{w: w, job: job, reading: r, out: &Refreshed{}, stamp: stamp}
-			_, _, err = f.fence(ctx, false)
-			return err
-		})
-		if !cache.Again(err) || n == attempts {
-			return err
-		}
-		w.cache.Disarm(armed)
-	}
-}
-
 // refresh is one reading of some keys on its way to the cache.
 type refresh struct {
 	w       *Worker
@@ -161,24 +111,6 @@ type refresh struct {
 	old     int64
 	removed [][]byte        // by the fence
 	written map[string]bool // :: key -> its value was put
-}
-
-// fence fences the asked keys with the stamp of the reading, which may take a
-// while yet: nothing older is written from here on. It returns the keys.
-func (f *refresh) fence(ctx context.Context, remove bool) (s *shaper, asked [][]byte, err error) {
-	s, err = newShaper(f.job, f.reading, func(b *store.Batch) (*store.Batch, error) { return f.put(ctx, b) })
-	if err != nil {
-		return nil, nil, err
-	}
-	if asked, err = f.asked(s); err != nil {
-		return nil, nil, err
-	}
-	grace := f.job.StaleGrace
-	if remove {
-		grace = cache.Drop
-	}
-	f.removed, err = f.w.cache.Fence(ctx, f.stamp, asked, grace)
-	return s, asked, err
 }
 
 func (f *refresh) do(ctx context.Context, remove bool) error {
@@ -208,31 +140,6 @@ func (f *refresh) do(ctx context.Context, remove bool) error {
 		return errRefused
 	}
 	return nil
-}
-
-// asked names the asked keys, from the values as Postgres reads them: 007 asks
-// for the same key as 7.
-func (f *refresh) asked(s *shaper) ([][]byte, error) {
-	keys := make([][]byte, 0, len(f.reading.Given))
-	narrow := *s
-	narrow.keys = make([]int, len(s.keys)) // the columns of Given are the key columns
-	for i := range narrow.keys {
-		narrow.keys[i] = i
-	}
-	narrow.bind()
-	for _, row := range f.reading.Given {
-		key, ok, err := narrow.key(nil, row)
-		if err != nil {
-			err = s.skipBad(err) // one key that may not be must not cost the others
-		}
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			keys = append(keys, key)
-		}
-	}
-	return keys, nil
 }
 
 // put writes a batch and gives it back empty.

@@ -161,7 +161,7 @@ func TestRefreshOfAValueThatBecameTooLarge(t *testing.T) {
 		if out.Keys != 1 || out.Removed != 2 || out.Oversized != 2 || !strings.HasPrefix(out.Warning, "key p:3: a value of 10") {
 			t.Errorf("%+v", out)
 		}
-		if n := r.counter("stoker_keys_oversized_total"); n != 2 {
+		if n := r.metric("stoker_keys_oversized_total"); n != 2 {
 			t.Errorf("metric: %v", n)
 		}
 		if !strings.Contains(r.logs.String(), "refresh complete, but not every key") {

@@ -228,8 +228,8 @@ func (r *rig) records(job string) []store.Record {
 	return out
 }
 
-// counter returns the sum of a counter over its labels.
-func (r *rig) counter(name string) (sum float64) {
+// metric returns the sum of a counter or a gauge over its labels.
+func (r *rig) metric(name string) (sum float64) {
 	r.t.Helper()
 	families, err := r.metrics.Gather()
 	if err != nil {
@@ -238,7 +238,7 @@ func (r *rig) counter(name string) (sum float64) {
 	for _, f := range families {
 		if f.GetName() == name {
 			for _, m := range f.GetMetric() {
-				sum += m.GetCounter().GetValue()
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
 		}
 	}

@@ -153,7 +153,7 @@ func TestRunKeepsARecord(t *testing.T) {
 	if n, err := r.redis.Exists(t.Context(), slices.Compact(keys)...).Result(); err != nil || n != sampleSize {
 		t.Errorf("%d different keys of the sample are in Redis, %v", n, err)
 	}
-	if n := r.counter("stoker_keys_written_total"); n != 1000 {
+	if n := r.metric("stoker_keys_written_total"); n != 1000 {
 		t.Errorf("metric of keys: %v", n)
 	}
 }

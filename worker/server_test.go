@@ -17,6 +17,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/private"
+	"github.com/stokerhq/stoker/store/storetest"
 )
 
 // brisk is the usual pace but for what tests would wait for.
@@ -208,7 +209,7 @@ func TestTasksThatCanNeverBeDone(t *testing.T) {
 // or the task.
 func TestDatabaseThatComesBackIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	server := ownPostgres(t)
+	server := storetest.OwnPostgres(t)
 	r := newRig(t, plan{pg: server.URL("postgres"), jobs: []*jobs.Job{quickly("j")}})
 	server.Stop()
 	r.serve(Share(4), brisk)
@@ -292,8 +293,8 @@ func TestRunsOfOneJobFollowOneAnother(t *testing.T) {
 		}
 	}
 	tally, err := r.ledger.Tally(t.Context(), "j")
-	if err != nil || tally.Skipped != 1 || r.counter("stoker_ticks_skipped_total") != 1 {
-		t.Errorf("tally %+v, metric %v, %v", tally, r.counter("stoker_ticks_skipped_total"), err)
+	if err != nil || tally.Skipped != 1 || r.metric("stoker_ticks_skipped_total") != 1 {
+		t.Errorf("tally %+v, metric %v, %v", tally, r.metric("stoker_ticks_skipped_total"), err)
 	}
 	if n := len(r.records("j")); n != 3 {
 		t.Errorf("%d records", n)

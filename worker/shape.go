@@ -2,10 +2,8 @@ package worker
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
@@ -43,9 +41,6 @@ type shaper struct {
 	text    func(dst []byte, column int) []byte
 }
 
-// appendRow appends what a row becomes.
-type appendRow func(dst []byte, row store.Row) ([]byte, error)
-
 // newShaper prepares for the columns of one reading, beginning with an empty
 // batch from send.
 func newShaper(job *jobs.Job, r *store.Reading, send func(*store.Batch) (*store.Batch, error)) (*shaper, error) {
@@ -64,60 +59,6 @@ func newShaper(job *jobs.Job, r *store.Reading, send func(*store.Batch) (*store.
 	var err error
 	s.batch, err = send(nil)
 	return s, err
-}
-
-// bind makes the function that renders keys of s.row: once, not for each row.
-func (s *shaper) bind() {
-	s.text = func(dst []byte, column int) []byte {
-		out, err := s.texts[column](dst, s.row[s.keys[column]])
-		if err != nil {
-			s.textErr = err
-			return dst
-		}
-		return out
-	}
-}
-
-// values chooses how a row becomes a value.
-func (s *shaper) values(r *store.Reading) (err error) {
-	s.format = encode.Format(s.job.Format)
-	switch {
-	case s.job.Type == jobs.TypeHash:
-		s.value, err = hash(r.Columns)
-	case s.job.Value == jobs.ValueScalar:
-		at := slices.IndexFunc(r.Columns, func(c store.Column) bool { return !slices.Contains(s.job.Key.Columns(), c.Name) })
-		s.value, err = scalar(s.format, r.Columns[at], at)
-	default:
-		s.value, err = object(s.format, r.Columns)
-	}
-	if err == nil && s.job.Compress != jobs.CompressNone {
-		s.small, err = encode.NewCompressor(encode.Compression(s.job.Compress), s.job.CompressAbove)
-	}
-	if err != nil {
-		return fmt.Errorf("encode job %s: %w", s.job.Name, err)
-	}
-	return nil
-}
-
-func hash(cols []store.Column) (appendRow, error) {
-	h, err := encode.NewHash(cols)
-	if err != nil {
-		return nil, err
-	}
-	return h.AppendRow, nil
-}
-
-func scalar(f encode.Format, col store.Column, at int) (appendRow, error) {
-	cell, err := f.Cell(col)
-	return func(dst []byte, row store.Row) ([]byte, error) { return cell(dst, row[at]) }, err
-}
-
-func object(f encode.Format, cols []store.Column) (appendRow, error) {
-	o, err := f.NewObject(cols)
-	if err != nil {
-		return nil, err
-	}
-	return o.AppendRow, nil
 }
 
 // add makes the row's entry; of a rows job, it adds the row to the entry that is
@@ -241,61 +182,12 @@ type rowError struct {
 func (e *rowError) Error() string { return fmt.Sprintf("row %d: %v", e.n, e.err) }
 func (e *rowError) Unwrap() error { return e.err }
 
-// key appends the row's key; ok is false where a key column is NULL.
-func (s *shaper) key(dst []byte, row store.Row) (out []byte, ok bool, err error) {
-	for _, i := range s.keys {
-		if row[i] == nil {
-			s.nullKeys++
-			return dst, false, nil
-		}
-	}
-	s.row, s.textErr = row, nil
-	out = s.job.Key.Append(dst, s.text)
-	if s.textErr != nil {
-		return dst, false, fmt.Errorf("key of job %s: %w", s.job.Name, s.textErr)
-	}
-	key := out[len(dst):]
-	if len(key) == 0 {
-		return dst, false, s.refuse("the row's key is empty: give the key template a prefix")
-	}
-	for _, ours := range reserved {
-		if bytes.HasPrefix(key, ours) {
-			return dst, false, s.refuse("key %s begins with %s, which is reserved: give the key template a prefix", key, ours)
-		}
-	}
-	return out, true, nil
-}
-
-// reserved is how no key of the user's may begin: with the mark of the book's
-// own fields, or as our records and Asynq's. A template that begins with a
-// column can come to any of them, whatever jobs checked of its text.
-var reserved = [][]byte{[]byte("#"), []byte("stoker:"), []byte("asynq:")}
-
-// refuse is an error that asking again does not mend: query and key template do
-// not go together.
-func (s *shaper) refuse(format string, args ...any) error {
-	return &store.ShapeError{Job: s.job.Name, Message: fmt.Sprintf(format, args...)}
-}
-
 // reject counts a value over the limit.
 func (s *shaper) reject(key []byte, size int) {
 	s.oversized++
 	if s.warning == "" {
 		s.warning = fmt.Sprintf("key %s: a value of %d bytes is over max_value_bytes (%d): it was not written; select less, or raise max_value_bytes", key, size, s.job.MaxValueBytes)
 	}
-}
-
-// skipBad counts a row whose key is refused: a value that someone typed into the
-// application must not be able to stop the job. Other errors of key are returned.
-func (s *shaper) skipBad(err error) error {
-	if _, refused := errors.AsType[*store.ShapeError](err); !refused {
-		return err
-	}
-	s.badKeys++
-	if s.warning == "" {
-		s.warning = err.Error() + "; it was skipped"
-	}
-	return nil
 }
 
 // ttl is the job's TTL, shortened at random by up to its jitter, so that keys

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
@@ -96,126 +97,73 @@ func (c *Cache) putAll(ctx context.Context, cl *Claim, b *store.Batch, at []int)
 	return out, err
 }
 
-// put sends entries by put.lua, one call a book.
+// put sends entries by put.lua.
 func (c *Cache) put(ctx context.Context, cl *Claim, b *store.Batch, at []int) (out Outcome, err error) {
-	groups := c.split(b, at)
-	if len(groups) == 0 {
-		return out, nil
-	}
-	calls := make([]call, len(groups))
-	for i, g := range groups {
-		calls[i] = c.call(g.book, b, g.at, append(cl.head(cl.armed.nonces[g.book]), cl.mode, cl.typ), func(args []any, e store.Entry) []any {
-			if e.Op == store.Remove {
-				return append(args, 0, "")
-			}
-			return append(args, milliseconds(e), e.Value)
-		})
-	}
-	cmds, err := c.run(ctx, putScript, calls...)
+	groups, replies, err := c.ask(ctx, cl, putScript, b, at, []any{cl.mode, cl.typ}, func(args []any, e store.Entry) []any {
+		if e.Op == store.Remove {
+			return append(args, 0, "")
+		}
+		return append(args, milliseconds(e), e.Value)
+	})
 	if err != nil {
-		return out, fmt.Errorf("write %d keys, the first is %s: %w", len(at), b.Entry(at[0]).Key, explain(err))
+		return out, wrap(err, "write", b, at)
 	}
 	for i, g := range groups {
-		if err := verdict(cmds[i].Val()); err != nil {
-			return out, err
-		}
-		reply, err := cmds[i].Int64Slice()
-		if err != nil {
-			return out, fmt.Errorf("write %d keys: %w", len(g.at), err)
-		}
-		out.Add(g.outcome(b, reply[0], reply[1:]))
+		out.Add(g.outcome(b, replies[i][0], replies[i][1:]))
 	}
 	return out, nil
 }
 
 // touch sees to entries that should be there, and returns those that are not.
 func (c *Cache) touch(ctx context.Context, cl *Claim, b *store.Batch, at []int) (missing []int, err error) {
-	groups := c.split(b, at)
-	if len(groups) == 0 {
-		return nil, nil
-	}
-	calls := make([]call, len(groups))
-	for i, g := range groups {
-		calls[i] = c.call(g.book, b, g.at, append(cl.head(cl.armed.nonces[g.book]), cl.pruned), func(args []any, e store.Entry) []any {
-			if !e.Extend {
-				return append(args, 0)
-			}
-			return append(args, milliseconds(e))
-		})
-	}
-	cmds, err := c.run(ctx, touchScript, calls...)
+	groups, replies, err := c.ask(ctx, cl, touchScript, b, at, []any{cl.pruned}, func(args []any, e store.Entry) []any {
+		if !e.Extend {
+			return append(args, 0)
+		}
+		return append(args, milliseconds(e))
+	})
 	if err != nil {
-		return nil, fmt.Errorf("see to %d keys, the first is %s: %w", len(at), b.Entry(at[0]).Key, explain(err))
+		return nil, wrap(err, "see to", b, at)
 	}
 	for i, g := range groups {
-		if err := verdict(cmds[i].Val()); err != nil {
-			return nil, err
-		}
-		gone, err := cmds[i].Int64Slice()
-		if err != nil {
-			return nil, fmt.Errorf("see to %d keys: %w", len(g.at), err)
-		}
-		for _, pos := range gone {
+		for _, pos := range replies[i] {
 			missing = append(missing, g.at[pos-1])
 		}
 	}
 	return missing, nil
 }
 
-// group is the entries of a batch that are in one book.
-type group struct {
-	book int
-	at   []int // positions in the batch
+// wrap says what was done to which keys; a verdict says enough by itself.
+func wrap(err error, verb string, b *store.Batch, at []int) error {
+	if Again(err) || errors.Is(err, ErrSuperseded) {
+		return err
+	}
+	return fmt.Errorf("%s %d keys, the first is %s: %w", verb, len(at), b.Entry(at[0]).Key, explain(err))
 }
 
-// split groups entries by book.
-func (c *Cache) split(b *store.Batch, at []int) []group {
-	if len(at) == 0 {
-		return nil
+// ask runs a script that writes under a claim, one call a book, and returns its
+// answers, which are numbers if there was no verdict.
+func (c *Cache) ask(ctx context.Context, cl *Claim, s script, b *store.Batch, at []int, more []any, each func([]any, store.Entry) []any) ([]group, [][]int64, error) {
+	groups := c.split(b, at)
+	if len(groups) == 0 {
+		return nil, nil, nil
 	}
-	if !c.books.cluster {
-		return []group{{0, at}}
+	calls := make([]call, len(groups))
+	for i, g := range groups {
+		calls[i] = c.call(g.book, b, g.at, append(cl.head(cl.armed.nonces[g.book]), more...), each)
 	}
-	var groups []group
-	places := make(map[int]int) // :: book -> its place in groups
-	for _, i := range at {
-		book := c.books.of(b.Entry(i).Key)
-		place, ok := places[book]
-		if !ok {
-			place, places[book] = len(groups), len(groups)
-			groups = append(groups, group{book: book})
+	cmds, err := c.run(ctx, s, calls...)
+	if err != nil {
+		return nil, nil, err
+	}
+	replies := make([][]int64, len(groups))
+	for i, cmd := range cmds {
+		if err := verdict(cmd.Val()); err != nil {
+			return nil, nil, err
 		}
-		groups[place].at = append(groups[place].at, i)
-	}
-	return groups
-}
-
-// call is a script's call for some entries of a book.
-func (c *Cache) call(book int, b *store.Batch, at []int, args []any, each func([]any, store.Entry) []any) call {
-	keys := make([]string, 0, len(at)+1)
-	keys = append(keys, c.books.key(book))
-	for _, i := range at {
-		e := b.Entry(i)
-		keys, args = append(keys, string(e.Key)), each(args, e)
-	}
-	return call{keys, args}
-}
-
-// outcome counts what put.lua did; old are positions in the group, from 1.
-func (g group) outcome(b *store.Batch, removed int64, old []int64) Outcome {
-	refused := make(map[int64]bool, len(old))
-	for _, pos := range old {
-		refused[pos] = true
-	}
-	out := Outcome{Removed: removed, Old: int64(len(old))}
-	for pos, i := range g.at {
-		if e := b.Entry(i); !refused[int64(pos+1)] && e.Op != store.Remove {
-			out.Written++
-			out.Bytes += int64(e.Size())
+		if replies[i], err = cmd.Int64Slice(); err != nil {
+			return nil, nil, err
 		}
 	}
-	return out
+	return groups, replies, nil
 }
-
-// milliseconds is an entry's TTL as Redis takes it: 1 at least.
-func milliseconds(e store.Entry) int64 { return max(e.TTL.Milliseconds(), 1) }

@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/redis/go-redis/v9"
 
@@ -25,7 +24,7 @@ func (c *Cache) stream(ctx context.Context, cl *Claim, b *store.Batch) (Outcome,
 		rest, err = s.on(ctx, c) // Redis may have closed a connection that was idle; to write twice is harmless
 	}
 	if err != nil {
-		return s.out, fmt.Errorf("write %d keys, the first is %s: %w", b.Len(), b.Entry(0).Key, explain(err))
+		return s.out, wrap(err, "write", b, everything(b))
 	}
 	if len(rest) > 0 {
 		out, err := c.putAll(ctx, cl, b, rest)

@@ -9,7 +9,6 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/postgres"
-	"github.com/stokerhq/stoker/store/private"
 	"github.com/stokerhq/stoker/store/storetest"
 )
 
@@ -25,7 +24,7 @@ func now(t *testing.T, s *postgres.Source) store.Snapshot {
 // The clock goes on with each commit, not with the start of a transaction, and a
 // transaction that goes on does not hold it up. Broken by: xmax or xmin alone.
 func TestClockGoesOnWithCommits(t *testing.T) {
-	server := alone(t)
+	server := storetest.OwnPostgres(t, "autovacuum = off")
 	s := open(t, server.URL("postgres"))
 	storetest.Exec(t, server.URL("postgres"), "CREATE TABLE c (id int)")
 	begin := func() *pgx.Conn {
@@ -69,24 +68,10 @@ func TestClockGoesOnWithCommits(t *testing.T) {
 	}
 }
 
-func alone(t *testing.T) *private.Postgres {
-	t.Helper()
-	server, err := private.StartPostgres(t.Context(), "autovacuum = off")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return server
-}
-
 // A standby's snapshots are refused; once it is promoted, its history is another
 // one. So is that of a server that was started again.
 func TestHistories(t *testing.T) {
-	server := alone(t)
+	server := storetest.OwnPostgres(t, "autovacuum = off")
 	url := server.URL("postgres")
 	storetest.Exec(t, url, "CREATE TABLE c AS SELECT 1 AS id")
 	j := job(t, "SELECT id FROM c", "c:{id}")

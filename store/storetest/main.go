@@ -64,6 +64,22 @@ func Postgres(t testing.TB) string {
 	return p.URL(name)
 }
 
+// OwnPostgres starts a Postgres for one test, which may stop or kill it. Settings
+// are as for private.StartPostgres.
+func OwnPostgres(t testing.TB, settings ...string) *private.Postgres {
+	t.Helper()
+	server, err := private.StartPostgres(context.Background(), settings...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return server
+}
+
 // Redis returns the URL of an empty logical database on the private Redis of
 // this test process, which is started on first use.
 func Redis(t testing.TB) string {

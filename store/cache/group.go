@@ -1,0 +1,61 @@
+package cache
+
+import "github.com/stokerhq/stoker/store"
+
+// group is the entries of a batch that are in one book.
+type group struct {
+	book int
+	at   []int // positions in the batch
+}
+
+// split groups entries by book.
+func (c *Cache) split(b *store.Batch, at []int) []group {
+	if len(at) == 0 {
+		return nil
+	}
+	if !c.books.cluster {
+		return []group{{0, at}}
+	}
+	var groups []group
+	places := make(map[int]int) // :: book -> its place in groups
+	for _, i := range at {
+		book := c.books.of(b.Entry(i).Key)
+		place, ok := places[book]
+		if !ok {
+			place, places[book] = len(groups), len(groups)
+			groups = append(groups, group{book: book})
+		}
+		groups[place].at = append(groups[place].at, i)
+	}
+	return groups
+}
+
+// call is a script's call for some entries of a book.
+func (c *Cache) call(book int, b *store.Batch, at []int, args []any, each func([]any, store.Entry) []any) call {
+	keys := make([]string, 0, len(at)+1)
+	keys = append(keys, c.books.key(book))
+	for _, i := range at {
+		e := b.Entry(i)
+		keys, args = append(keys, string(e.Key)), each(args, e)
+	}
+	return call{keys, args}
+}
+
+// outcome counts what put.lua did; old are positions in the group, from 1.
+func (g group) outcome(b *store.Batch, removed int64, old []int64) Outcome {
+	refused := make(map[int64]bool, len(old))
+	for _, pos := range old {
+		refused[pos] = true
+	}
+	out := Outcome{Removed: removed, Old: int64(len(old))}
+	for pos, i := range g.at {
+		if e := b.Entry(i); !refused[int64(pos+1)] && e.Op != store.Remove {
+			out.Written++
+			out.Bytes += int64(e.Size())
+		}
+	}
+	return out
+}
+
+// milliseconds is an entry's TTL as Redis takes it: 1 at least.
+func milliseconds(e store.Entry) int64 { return max(e.TTL.Milliseconds(), 1) }

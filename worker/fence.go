@@ -1,0 +1,78 @@
+package worker
+
+import (
+	"context"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache"
+)
+
+// Fence says that keys of a job are out of date from now on: it fences them with
+// a snapshot taken in this call, so that a caller who has committed first is
+// safe, whenever the task is done that loads or removes them. A value that its column's type cannot take is a
+// store.KeyValueError, and nothing is fenced.
+func (w *Worker) Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
+	for n := 1; ; n++ {
+		armed, err := w.cache.Arm(ctx)
+		if err != nil {
+			return err
+		}
+		err = w.source.Keys(ctx, job, keys, func(r *store.Reading) error {
+			stamp, err := w.cache.Stamp(ctx, armed, r.Snapshot)
+			if err != nil {
+				return err
+			}
+			f := refresh{w: w, job: job, reading: r, out: &Refreshed{}, stamp: stamp}
+			_, _, err = f.fence(ctx, false)
+			return err
+		})
+		if !cache.Again(err) || n == attempts {
+			return err
+		}
+		w.cache.Disarm(armed)
+	}
+}
+
+// fence fences the asked keys with the stamp of the reading, which may take a
+// while yet: nothing older is written from here on. It returns the keys.
+func (f *refresh) fence(ctx context.Context, remove bool) (s *shaper, asked [][]byte, err error) {
+	s, err = newShaper(f.job, f.reading, func(b *store.Batch) (*store.Batch, error) { return f.put(ctx, b) })
+	if err != nil {
+		return nil, nil, err
+	}
+	if asked, err = f.asked(s); err != nil {
+		return nil, nil, err
+	}
+	grace := f.job.StaleGrace
+	if remove {
+		grace = cache.Drop
+	}
+	f.removed, err = f.w.cache.Fence(ctx, f.stamp, asked, grace)
+	return s, asked, err
+}
+
+// asked names the asked keys, from the values as Postgres reads them: 007 asks
+// for the same key as 7.
+func (f *refresh) asked(s *shaper) ([][]byte, error) {
+	keys := make([][]byte, 0, len(f.reading.Given))
+	narrow := *s
+	narrow.keys = make([]int, len(s.keys)) // the columns of Given are the key columns
+	for i := range narrow.keys {
+		narrow.keys[i] = i
+	}
+	narrow.bind()
+	for _, row := range f.reading.Given {
+		key, ok, err := narrow.key(nil, row)
+		if err != nil {
+			err = s.skipBad(err) // one key that may not be must not cost the others
+		}
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
+}

@@ -1,0 +1,70 @@
+package worker
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/stokerhq/stoker/store"
+)
+
+// bind makes the function that renders keys of s.row: once, not for each row.
+func (s *shaper) bind() {
+	s.text = func(dst []byte, column int) []byte {
+		out, err := s.texts[column](dst, s.row[s.keys[column]])
+		if err != nil {
+			s.textErr = err
+			return dst
+		}
+		return out
+	}
+}
+
+// key appends the row's key; ok is false where a key column is NULL.
+func (s *shaper) key(dst []byte, row store.Row) (out []byte, ok bool, err error) {
+	for _, i := range s.keys {
+		if row[i] == nil {
+			s.nullKeys++
+			return dst, false, nil
+		}
+	}
+	s.row, s.textErr = row, nil
+	out = s.job.Key.Append(dst, s.text)
+	if s.textErr != nil {
+		return dst, false, fmt.Errorf("key of job %s: %w", s.job.Name, s.textErr)
+	}
+	key := out[len(dst):]
+	if len(key) == 0 {
+		return dst, false, s.refuse("the row's key is empty: give the key template a prefix")
+	}
+	for _, ours := range reserved {
+		if bytes.HasPrefix(key, ours) {
+			return dst, false, s.refuse("key %s begins with %s, which is reserved: give the key template a prefix", key, ours)
+		}
+	}
+	return out, true, nil
+}
+
+// reserved is how no key of the user's may begin: with the mark of the book's
+// own fields, or as our records and Asynq's. A template that begins with a
+// column can come to any of them, whatever jobs checked of its text.
+var reserved = [][]byte{[]byte("#"), []byte("stoker:"), []byte("asynq:")}
+
+// refuse is an error that asking again does not mend: query and key template do
+// not go together.
+func (s *shaper) refuse(format string, args ...any) error {
+	return &store.ShapeError{Job: s.job.Name, Message: fmt.Sprintf(format, args...)}
+}
+
+// skipBad counts a row whose key is refused: a value that someone typed into the
+// application must not be able to stop the job. Other errors of key are returned.
+func (s *shaper) skipBad(err error) error {
+	if _, refused := errors.AsType[*store.ShapeError](err); !refused {
+		return err
+	}
+	s.badKeys++
+	if s.warning == "" {
+		s.warning = err.Error() + "; it was skipped"
+	}
+	return nil
+}
