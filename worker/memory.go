@@ -49,7 +49,7 @@ func (r *run) recall(ctx context.Context, claim *cache.Claim) (*memory, error) {
 	if m.diff, err = manifest.NewDiff(r.w.cache.Chunks(ctx, r.job.Name, m.old)); err != nil {
 		return m, m.forget(err)
 	}
-	m.trust = m.old.Job == m.next.Job && claim.Trusts(m.old) && r.job.Rewrite != jobs.RewriteAlways && !r.task.Rewrite
+	m.trust = m.old.Job == m.next.Job && claim.Trust(m.old) && r.job.Rewrite != jobs.RewriteAlways && !r.task.Rewrite
 	m.fade = fades(r.job, m.old.Full, m.next.Full)
 	if m.trust && !m.fade {
 		m.next.Full = m.old.Full

@@ -19,6 +19,8 @@ type shaper struct {
 	batch *store.Batch
 	send  func(*store.Batch) (*store.Batch, error) // takes a full batch, returns an empty one
 	fill  int                                      // keys at which a batch is full
+	sent  int                                      // of them, those whose value is sent
+	bytes int                                      // of these values and their keys
 	bare  bool                                     // keys without values, for a removal
 	known func(key, value []byte) (known, error)   // what is known of a key from the last run; nil: nothing
 
@@ -100,14 +102,19 @@ func (s *shaper) addBare(keyAt int, buf []byte) error {
 	}
 	b.Buf = buf
 	b.AddRemoval(keyAt)
+	s.sent++
 	return s.handOn()
 }
 
-// A batch is handed on at this many keys or bytes, whichever comes first: what
-// one pipeline makes API nodes wait for.
+// A batch is handed on at this many keys or bytes that are sent, whichever comes
+// first, because API nodes wait while Redis works on it: some 1.5 us a key, and a
+// KB. To look whether a key is there costs a tenth of that; then what the values
+// take in memory is the limit, in case that they must be sent after all.
 const (
 	batchKeys  = 100
 	batchBytes = 64 << 10
+	batchKept  = 500
+	batchHeld  = 256 << 10
 )
 
 // entry ends an entry and hands on the batch if that filled it.
@@ -126,8 +133,11 @@ func (s *shaper) entry(keyAt, valueAt int) error {
 	b.Add(keyAt, valueAt, ttl(s.job))
 	if what != unknown {
 		b.Keep(what == fading)
+	} else {
+		s.sent++
+		s.bytes += len(b.Buf) - keyAt
 	}
-	if b.Len() > 1 && b.Size() > batchBytes {
+	if b.Len() > 1 && s.bytes > batchBytes {
 		return s.handOnBut()
 	}
 	return s.handOn()
@@ -136,22 +146,24 @@ func (s *shaper) entry(keyAt, valueAt int) error {
 // handOnBut hands on what came before the last entry, which would make the batch
 // too large.
 func (s *shaper) handOnBut() error {
-	full := s.batch
+	full, size := s.batch, s.batch.Size()
 	var last store.Batch
 	full.Move(&last)
+	size -= full.Size()
 	b, err := s.send(full)
 	if err != nil {
 		return err
 	}
-	s.batch = b
+	s.batch, s.sent, s.bytes = b, 1, size
 	last.Move(b)
 	return s.handOn()
 }
 
 // handOn hands on the batch if it is full.
 func (s *shaper) handOn() (err error) {
-	if s.batch.Len() >= s.fill || s.batch.Size() >= batchBytes {
+	if s.sent >= s.fill || s.bytes >= batchBytes || s.batch.Len() >= batchKept || s.batch.Size() >= batchHeld {
 		s.batch, err = s.send(s.batch)
+		s.sent, s.bytes = 0, 0
 	}
 	return err
 }

@@ -38,7 +38,7 @@ func (r *run) unlessUnchanged(ctx context.Context, armed *cache.Armed) error {
 		return err
 	}
 	defer claim.Close()
-	if claim.Stamp != last.Stamp || !claim.Trusts(last) {
+	if claim.Stamp != last.Stamp || !claim.Trust(last) {
 		return nil
 	}
 	return r.seeTo(ctx, claim, last)
@@ -69,7 +69,7 @@ func (r *run) seeTo(ctx context.Context, claim *cache.Claim, last cache.Manifest
 		b.Buf = append(b.Buf, e.Key...)
 		b.Add(at, len(b.Buf), ttl(r.job))
 		b.Keep(fade)
-		if b.Len() == batchKeys {
+		if b.Len() == batchKept {
 			if whole, err := see(); err != nil || !whole {
 				return err
 			}

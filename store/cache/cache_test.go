@@ -410,24 +410,43 @@ func TestCluster(t *testing.T) {
 	}
 }
 
+// A batch by wire and by script: small and large values, and a book in which
+// nothing concerns a run, or a thousand other keys are fenced, or each of ours.
 func BenchmarkPut(b *testing.B) {
 	for way, claim := range ways {
-		for _, n := range []int{1, 100} {
-			b.Run(fmt.Sprintf("%s/entries=%d", way, n), func(b *testing.B) {
-				values, _ := newCache(b)
-				var all []store.Entry
-				for i := range n {
-					all = append(all, entry(fmt.Sprintf("product:%d", i), strings.Repeat("v", 300), time.Minute))
-				}
-				full, cl := batch(all...), claim(b, values, 1)
-				b.ReportAllocs()
-				b.SetBytes(int64(full.Size()))
-				for b.Loop() {
-					if _, err := values.Put(b.Context(), cl, full); err != nil {
-						b.Fatal(err)
-					}
-				}
-			})
+		for _, size := range []int{300, 4 << 10, 64 << 10} {
+			for _, book := range []string{"quiet", "busy"} {
+				b.Run(fmt.Sprintf("way=%s/value=%d/book=%s", way, size, book), func(b *testing.B) {
+					benchmarkPut(b, claim, size, book == "busy")
+				})
+			}
 		}
 	}
+}
+
+func benchmarkPut(b *testing.B, claim func(testing.TB, *cache.Cache, uint64) *cache.Claim, size int, busy bool) {
+	values, _ := newCache(b)
+	if busy {
+		var other [][]byte
+		for i := range 1000 {
+			other = append(other, fmt.Appendf(nil, "other:%d", i))
+		}
+		_, s := stamp(b, values, 1)
+		if _, err := values.Fence(b.Context(), s, other, 0); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var all []store.Entry
+	for i := range max(1, min(100, 64<<10/size)) { // as the worker cuts batches
+		all = append(all, entry(fmt.Sprintf("product:%d", i), strings.Repeat("v", size), time.Minute))
+	}
+	full, cl := batch(all...), claim(b, values, 1)
+	b.ReportAllocs()
+	b.SetBytes(int64(full.Size()))
+	for b.Loop() {
+		if _, err := values.Put(b.Context(), cl, full); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*full.Len()), "ns/key")
 }

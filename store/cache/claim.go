@@ -20,6 +20,7 @@ type Claim struct {
 
 	before string // stamp of the run before this one
 	pruned string // #p when this run began
+	since  string // when the run armed whose values are kept, 13 digits; see Trust
 	meta   int64  // fields of the book that are no key's; -1: not known
 	began  int64  // ms, by Redis' own clock
 	wires  chan *wire

@@ -9,10 +9,6 @@ import (
 	"github.com/stokerhq/stoker/store"
 )
 
-// fenceKeys is how many keys one fence takes: what one script makes API nodes
-// wait for.
-const fenceKeys = 100
-
 // Drop is a grace for Fence: what is there is removed, also if it is no older.
 const Drop time.Duration = -1
 
@@ -24,7 +20,7 @@ func (c *Cache) Fence(ctx context.Context, stamp store.Stamp, keys [][]byte, gra
 	if grace == Drop {
 		ms = -1
 	}
-	for part := range slices.Chunk(keys, fenceKeys) {
+	for part := range slices.Chunk(keys, scriptKeys) {
 		var b store.Batch
 		for _, k := range part {
 			at := len(b.Buf)

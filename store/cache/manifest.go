@@ -44,12 +44,13 @@ func (cl *Claim) NewManifest() Manifest {
 	return Manifest{ID: rand.Text()[:8], Stamp: cl.Stamp, Nonce: cl.armed.nonces[0], Armed: cl.armed.At.UnixMilli(), Full: cl.began}
 }
 
-// Trusts reports whether Redis is as the run of m has left it, but for keys that
+// Trust reports whether Redis is as the run of m has left it, but for keys that
 // have gone or have a field in the book: the same book, no other run of the job
 // that has written since, and no field of that time that was pruned. Only then
-// does a digest of m say what Redis holds.
-func (cl *Claim) Trusts(m Manifest) bool {
-	return len(cl.armed.nonces) == 1 && m.Nonce == cl.armed.nonces[0] && cl.before == m.Stamp.String() && cl.pruned < fmt.Sprintf("%013d", m.Armed)
+// does a digest of m say what Redis holds, and only then may entries be kept.
+func (cl *Claim) Trust(m Manifest) bool {
+	cl.since = fmt.Sprintf("%013d", m.Armed)
+	return len(cl.armed.nonces) == 1 && m.Nonce == cl.armed.nonces[0] && cl.before == m.Stamp.String() && cl.pruned < cl.since
 }
 
 func manifestKey(job, part string) string { return "stoker:manifest:" + job + ":" + part }

@@ -116,7 +116,7 @@ func (c *Cache) put(ctx context.Context, cl *Claim, b *store.Batch, at []int) (o
 
 // touch sees to entries that should be there, and returns those that are not.
 func (c *Cache) touch(ctx context.Context, cl *Claim, b *store.Batch, at []int) (missing []int, err error) {
-	groups, replies, err := c.ask(ctx, cl, touchScript, b, at, []any{cl.pruned}, func(args []any, e store.Entry) []any {
+	groups, replies, err := c.ask(ctx, cl, touchScript, b, at, []any{cl.since}, func(args []any, e store.Entry) []any {
 		if !e.Extend {
 			return append(args, 0)
 		}

@@ -64,7 +64,7 @@ type streaming struct {
 	send  []int // positions of what is written or removed
 	keep  []int // of what only has to be there
 	touch []int // of what needs its TTL extended
-	trust bool  // no field was pruned since the run began: keys without one were left as they were
+	trust bool  // no field was pruned that was written since the last run: keys without one are as it left them
 }
 
 // do returns the positions of the entries that the script must see to.
@@ -86,7 +86,7 @@ func (s *streaming) do(ctx context.Context) (rest []int, err error) {
 		s.w.look.valid = false
 		return everything(s.b), nil
 	}
-	s.trust = s.w.look.pruned == s.cl.pruned
+	s.trust = s.w.look.pruned < s.cl.since
 	s.sort()
 	return s.write(ctx)
 }

@@ -1,8 +1,8 @@
 -- Touch sees to values that Redis should have already, as the last complete run wrote them: it extends their TTL.
--- KEYS book, key...   ARGV nonce, stamp, deadline in ms, run field, time of the newest field pruned before this run, then for each key: ttl in ms
+-- KEYS book, key...   ARGV nonce, stamp, deadline in ms, run field, time when the last run armed, then for each key: ttl in ms
 -- A ttl of 0 only looks whether the key is there.
 -- -> LOST, LATE, SUPERSEDED or the positions of the keys whose value must be sent: they are gone, or a fence or a refresh has been there
-local book, nonce, stamp, deadline, run, pruned = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local book, nonce, stamp, deadline, run, since = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local fields = {'#n', run, '#p'}
 for i = 2, #KEYS do fields[i + 2] = KEYS[i] end
 local f = redis.call('HMGET', book, unpack(fields))
@@ -17,7 +17,7 @@ local function there(key, ttl)
   return redis.call('PEXPIRE', key, ttl) == 1
 end
 
-local forgotten = (f[3] or '') ~= pruned -- a field was pruned since: nobody knows whose
+local forgotten = (f[3] or '') >= since -- a field was pruned that was written since: nobody knows whose
 local send = {}
 for i = 2, #KEYS do
   if forgotten or f[i + 2] or not there(KEYS[i], ARGV[i + 4]) then send[#send + 1] = i - 1 end
