@@ -21,7 +21,7 @@ func (s *Scheduler) watchEpoch(ctx context.Context) {
 	done := uint32(0)
 	for sleep(ctx, epochEvery) {
 		epoch, err := s.epochs.Epoch(ctx)
-		if err == nil && epoch > done {
+		if err == nil && epoch != done {
 			if err = s.rerun(ctx, epoch); err == nil {
 				done = epoch
 			}
@@ -32,13 +32,13 @@ func (s *Scheduler) watchEpoch(ctx context.Context) {
 	}
 }
 
-// rerun enqueues the jobs whose last complete run is of an older epoch. One that
+// rerun enqueues the jobs whose last complete run is of another epoch. One that
 // has never been run, the catch-up sees to.
 func (s *Scheduler) rerun(ctx context.Context, epoch uint32) error {
 	var errs error
 	for _, job := range s.jobs {
 		last, ok, err := s.ledger.LastComplete(ctx, job.Name)
-		if err == nil && ok && last.Epoch < epoch {
+		if err == nil && ok && last.Epoch != epoch {
 			_, err = s.queue.EnqueueContext(ctx, jobs.NewEpochRun(job.Name, epoch))
 			if err == nil {
 				s.log.Info("run enqueued: the history of postgres has changed", jobs.LogJob, job.Name, "epoch", epoch)

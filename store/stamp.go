@@ -9,7 +9,8 @@ import (
 type Snapshot struct {
 	Text   string // pg_current_snapshot()
 	Clock  uint64 // orders all snapshots of one history: xmax less the number of running transactions
-	Origin string // which history of Postgres it belongs to: system identifier, timeline, start of the server
+	Origin string // which history of Postgres it belongs to: system identifier, timeline, starts of the server
+	Place  string // what names mean: database, user, search_path
 }
 
 // Stamp orders what was read, across the histories of a Postgres: a later epoch

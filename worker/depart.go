@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"time"
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
@@ -34,8 +35,8 @@ func (r *run) depart(ctx context.Context, claim *cache.Claim, m *memory) error {
 	if err != nil {
 		return m.forget(err)
 	}
-	if complete {
-		return nil
+	if complete || m.old.Key != m.next.Key {
+		return nil // keys of another template may be another job's by now: they have their TTL
 	}
 	see := r.remover(ctx, claim)
 	if r.shrank(m) {
@@ -56,8 +57,16 @@ func (r *run) depart(ctx context.Context, claim *cache.Claim, m *memory) error {
 // shrank reports whether the result lost more than shrink_guard of its keys, with
 // those that are held already, and nobody has said that this is right.
 func (r *run) shrank(m *memory) bool {
-	before := m.old.Keys + m.old.Held
+	before := m.old.Keys
+	if m.held() {
+		before += m.old.Held
+	}
 	return !r.task.AcceptShrink && float64(before-m.next.Keys) > r.job.ShrinkGuard*float64(before)
+}
+
+// held reports whether keys that the last run has kept may still be there.
+func (m *memory) held() bool {
+	return m.old.HeldAt > 0 && time.Duration(m.next.Armed-m.old.HeldAt)*time.Millisecond < m.r.job.TTL
 }
 
 // remover returns a function that removes the keys it is given, in batches; nil
@@ -85,7 +94,12 @@ func (r *run) holder(m *memory) func(key []byte) error {
 	return func(key []byte) error {
 		if key != nil {
 			m.note(key, manifest.Held)
-			m.next.Held++
+			if m.next.Held++; m.next.HeldAt == 0 {
+				m.next.HeldAt = m.next.Armed
+				if m.held() {
+					m.next.HeldAt = m.old.HeldAt
+				}
+			}
 			r.rec.Held++
 			return nil
 		}

@@ -23,7 +23,7 @@ func (w *Worker) Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) erro
 			if err != nil {
 				return err
 			}
-			f := refresh{w: w, job: job, reading: r, out: &Refreshed{}, stamp: stamp}
+			f := refresh{w: w, job: job, reading: r, out: &Refreshed{}, armed: armed, stamp: stamp}
 			_, _, err = f.fence(ctx, false)
 			return err
 		})
@@ -48,7 +48,7 @@ func (f *refresh) fence(ctx context.Context, remove bool) (s *shaper, asked [][]
 	if remove {
 		grace = cache.Drop
 	}
-	f.removed, err = f.w.cache.Fence(ctx, f.stamp, asked, grace)
+	f.removed, err = f.w.cache.Fence(ctx, f.armed, f.stamp, asked, grace)
 	return s, asked, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
@@ -27,6 +28,7 @@ const (
 type memory struct {
 	ctx   context.Context
 	r     *run
+	claim *cache.Claim
 	old   cache.Manifest // of the last complete run
 	has   bool           // there was one
 	diff  *manifest.Diff // nil: there is nothing to compare with
@@ -39,9 +41,9 @@ type memory struct {
 }
 
 // recall reads what is known of the last complete run.
-func (r *run) recall(ctx context.Context, claim *cache.Claim) (*memory, error) {
-	m := &memory{ctx: ctx, r: r, next: claim.NewManifest()}
-	m.next.Job = likeness(r.job)
+func (r *run) recall(ctx context.Context, claim *cache.Claim, place string) (*memory, error) {
+	m := &memory{ctx: ctx, r: r, claim: claim, next: claim.NewManifest()}
+	m.next.Job, m.next.Key, m.next.Place = likeness(r.job), r.job.Key.String(), place
 	var err error
 	if m.old, m.has, err = r.w.cache.Manifest(ctx, r.job.Name); err != nil || !m.has || r.rec.Removal {
 		return m, err
@@ -50,7 +52,7 @@ func (r *run) recall(ctx context.Context, claim *cache.Claim) (*memory, error) {
 		return m, m.forget(err)
 	}
 	m.trust = m.old.Job == m.next.Job && claim.Trust(m.old) && r.job.Rewrite != jobs.RewriteAlways && !r.task.Rewrite
-	m.fade = fades(r.job, m.old.Full, m.next.Full)
+	m.fade = fades(r.job, m.old, m.next.Full)
 	if m.trust && !m.fade {
 		m.next.Full = m.old.Full
 	}
@@ -59,7 +61,7 @@ func (r *run) recall(ctx context.Context, claim *cache.Claim) (*memory, error) {
 
 // likeness changes when the job's values, or their TTL, would.
 func likeness(job *jobs.Job) string {
-	b, err := json.Marshal([]any{job.Query, job.Key.String(), job.Value, job.TTL, job.Jitter, job.Type, job.Format, job.Compress, job.CompressAbove})
+	b, err := json.Marshal([]any{job.Query, job.Key.String(), job.Value, job.TTL, job.Jitter, job.Type, job.Format, job.Compress, job.CompressAbove, job.MaxValueBytes})
 	if err != nil {
 		panic(err) // texts and numbers
 	}
@@ -67,12 +69,18 @@ func likeness(job *jobs.Job) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// fades reports whether less than half of the TTL may be left of some key, when
-// all had all of it at full and it is now. Times are Redis' own, in ms.
-func fades(job *jobs.Job, full, now int64) bool {
+// fades reports whether less than half of the TTL may be left of some key, or
+// less than it takes to survive a tick that is missed: then the run after the next
+// must come in time. now is Redis' own time, in ms.
+func fades(job *jobs.Job, last cache.Manifest, now int64) bool {
 	shortest := time.Duration(float64(job.TTL) * (1 - job.Jitter))
-	left := shortest - time.Duration(now-full)*time.Millisecond
-	return left < job.TTL/2
+	left := shortest - time.Duration(now-last.Full)*time.Millisecond
+	needed := job.TTL / 2
+	if job.Schedule != nil {
+		period := job.Schedule.Period(time.UnixMilli(now))
+		needed = max(needed, 2*(period+time.Duration(last.Took)*time.Millisecond))
+	}
+	return left < needed
 }
 
 // forget goes on without the last manifest, because of err; what ends the run it
@@ -149,10 +157,15 @@ func (m *memory) keep(ctx context.Context) error {
 	if m.lost == nil {
 		rec := &m.r.rec
 		m.next.Rows, m.next.NullKeys, m.next.BadKeys, m.next.Oversized, m.next.Warning = m.r.rows.Load(), rec.NullKeys, rec.BadKeys, rec.Oversized, rec.Warning
-		m.lost = m.r.w.cache.KeepManifest(ctx, m.r.job.Name, m.next, m.old, m.r.job.TTL)
+		m.next.Took = time.Since(rec.Start).Milliseconds()
+		m.lost = m.r.w.cache.KeepManifest(ctx, m.claim, m.r.job.Name, m.next, m.old, m.r.job.TTL)
 	}
-	if m.lost == nil || ctx.Err() != nil {
+	switch {
+	case m.lost == nil || ctx.Err() != nil:
 		return ctx.Err()
+	case errors.Is(m.lost, cache.ErrSuperseded) || cache.Again(m.lost):
+		m.abandon()
+		return m.lost
 	}
 	m.r.w.log.Warn("the manifest of a run was not kept: the next run sends all values", jobs.LogJob, m.r.job.Name, jobs.LogErr, m.lost)
 	m.abandon()

@@ -3,8 +3,8 @@ package worker
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
@@ -39,15 +39,15 @@ func (c plainPut) Put(ctx context.Context, _ *cache.Claim, b *store.Batch) (out 
 // noFence fences nothing.
 type noFence struct{ Cache }
 
-func (noFence) Fence(context.Context, store.Stamp, [][]byte, time.Duration) ([][]byte, error) {
+func (noFence) Fence(context.Context, *cache.Armed, store.Stamp, [][]byte, time.Duration) ([][]byte, error) {
 	return nil, nil
 }
 
 // longGrace leaves readable for longer what it fences.
 type longGrace struct{ Cache }
 
-func (c longGrace) Fence(ctx context.Context, s store.Stamp, keys [][]byte, grace time.Duration) ([][]byte, error) {
-	return c.Cache.Fence(ctx, s, keys, grace+time.Second)
+func (c longGrace) Fence(ctx context.Context, a *cache.Armed, s store.Stamp, keys [][]byte, grace time.Duration) ([][]byte, error) {
+	return c.Cache.Fence(ctx, a, s, keys, grace+time.Second)
 }
 
 // oneStamp takes all snapshots for one.
@@ -59,17 +59,23 @@ func (c oneStamp) Stamp(ctx context.Context, a *cache.Armed, s store.Snapshot) (
 	return stamp, err
 }
 
-// lateArm arms when it has read already, and for every batch anew: it never
-// notices that the book was lost.
-type lateArm struct{ Cache }
+// lateArm arms when it has read already, and so does not notice that the book was
+// lost meanwhile, which it often is.
+type lateArm struct {
+	Cache
+	w *race
+}
 
-func (c lateArm) ClaimRun(ctx context.Context, a *cache.Armed, job *jobs.Job, s store.Stamp) (*cache.Claim, error) {
+func (c lateArm) ClaimRun(ctx context.Context, a *cache.Armed, job *jobs.Job, s store.Stamp, id string) (*cache.Claim, error) {
+	if rand.IntN(2) == 0 {
+		c.w.r.redis.Unlink(ctx, raceBook)
+	}
 	c.Disarm(a)
 	fresh, err := c.Arm(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return c.Cache.ClaimRun(ctx, fresh, job, s)
+	return c.Cache.ClaimRun(ctx, fresh, job, s, id)
 }
 
 // trusting has every run believe what the last complete one remembers, whatever
@@ -77,26 +83,20 @@ func (c lateArm) ClaimRun(ctx context.Context, a *cache.Armed, job *jobs.Job, s 
 type trusting struct {
 	Cache
 	w *race
-
-	mu     sync.Mutex
-	before store.Stamp // of the run before the one that claimed last
-	at     time.Time   // by Redis' own clock
 }
 
 const raceBook = "stoker:{cache}:book"
 
-func (c *trusting) ClaimRun(ctx context.Context, a *cache.Armed, job *jobs.Job, s store.Stamp) (*cache.Claim, error) {
-	c.mu.Lock()
-	c.before, _ = store.ParseStamp(c.w.r.redis.HGet(ctx, raceBook, "#r:"+job.Name).Val())
-	c.mu.Unlock()
-	return c.Cache.ClaimRun(ctx, a, job, s)
+func (c *trusting) ClaimRun(ctx context.Context, a *cache.Armed, job *jobs.Job, s store.Stamp, id string) (*cache.Claim, error) {
+	if last, ok, err := c.Cache.Manifest(ctx, job.Name); ok && err == nil && c.w.r.redis.Exists(ctx, raceBook).Val() == 1 {
+		c.w.r.redis.HSet(ctx, raceBook, "#w:"+job.Name, last.ID)
+	}
+	return c.Cache.ClaimRun(ctx, a, job, s, id)
 }
 
 func (c *trusting) Manifest(ctx context.Context, job string) (cache.Manifest, bool, error) {
 	m, ok, err := c.Cache.Manifest(ctx, job)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	m.Nonce, m.Stamp = c.w.r.redis.HGet(ctx, raceBook, "#n").Val(), c.before
+	m.Nonce = c.w.r.redis.HGet(ctx, raceBook, "#n").Val()
 	if pruned, err := strconv.ParseInt(fmt.Sprint(c.w.r.redis.HGet(ctx, raceBook, "#p").Val()), 10, 64); err == nil {
 		m.Armed = pruned + 1
 	}

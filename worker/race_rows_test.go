@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -145,25 +144,6 @@ func (w *race) read() {
 			w.say(fmt.Sprintf("%s went back: %s after %d", w.key(n), text, seen[n]))
 		}
 		w.rows[n].saw(got.V)
-	}
-}
-
-// settled compares Redis with Postgres when all is quiet but before a last run:
-// only a key whose refresh was lost may differ, and it must be gone.
-func (w *race) settled() {
-	want, got := w.r.want(raceWant), w.r.texts()
-	for n, row := range w.rows {
-		if _, there := got[w.key(n)]; !there && !row.lost.IsZero() {
-			delete(want, w.key(n))
-		}
-	}
-	for key := range got {
-		if strings.HasPrefix(key, "f:") {
-			delete(got, key)
-		}
-	}
-	if d := differ(want, got); d != "" {
-		w.say("settled: " + d)
 	}
 }
 

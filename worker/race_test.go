@@ -40,13 +40,13 @@ func TestRaceCatches(t *testing.T) {
 		"a fence that does nothing":           func(_ *race, c Cache) Cache { return noFence{c} },
 		"a fence that graces for too long":    func(_ *race, c Cache) Cache { return longGrace{c} },
 		"stamps that are all the same":        func(_ *race, c Cache) Cache { return oneStamp{c} },
-		"a cache that is armed after reading": func(_ *race, c Cache) Cache { return lateArm{c} },
+		"a cache that is armed after reading": func(w *race, c Cache) Cache { return lateArm{c, w} },
 		"a manifest that is always trusted":   func(w *race, c Cache) Cache { return &trusting{Cache: c, w: w} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			for range 5 { // what depends on luck gets it
+			for range 12 { // what depends on luck gets it
 				w := newRace(t, broken)
-				w.load(1500 * time.Millisecond)
+				w.load(time.Second)
 				w.close()
 				if caught := w.said.String(); caught != "" {
 					line, _, _ := strings.Cut(caught, "\n")
@@ -93,7 +93,15 @@ func (w *race) load(long time.Duration) {
 	w.halfRun()
 	w.wholeRun("race")
 	w.wholeRun("flag")
-	w.say(differ(w.r.want(raceWant+" UNION ALL "+flagWant), w.r.texts()))
+	want, got := w.r.want(raceWant+" UNION ALL "+flagWant), w.r.texts()
+	for key := range got {
+		// Nobody invalidates these: one that only a run which did not come through
+		// has written is in no manifest, and stays until its TTL when its row goes.
+		if _, there := want[key]; !there && strings.HasPrefix(key, "f:") {
+			delete(got, key)
+		}
+	}
+	w.say(differ(want, got))
 }
 
 // until calls do again and again.
@@ -138,7 +146,7 @@ func (w *race) faults(stop <-chan struct{}, long time.Duration) {
 			flushed = true
 			w.count("flushes", w.r.redis.FlushDB(ctx).Err() == nil)
 		}
-		w.count("lost books", w.r.redis.Unlink(ctx, "stoker:{cache}:book").Val() == 1)
+		w.count("lost books", w.r.redis.Unlink(ctx, raceBook).Val() == 1)
 	})
 }
 
@@ -155,4 +163,23 @@ func (w *race) runOnce(p *Worker, n int) {
 	w.add("old", rec.Old)
 	w.add("kept", rec.Kept)
 	time.Sleep(rand.N(time.Duration(40+80*n) * time.Millisecond))
+}
+
+// settled compares Redis with Postgres when all is quiet but before a last run:
+// only a key whose refresh was lost may differ, and it must be gone.
+func (w *race) settled() {
+	want, got := w.r.want(raceWant), w.r.texts()
+	for n, row := range w.rows {
+		if _, there := got[w.key(n)]; !there && !row.lost.IsZero() {
+			delete(want, w.key(n))
+		}
+	}
+	for key := range got {
+		if strings.HasPrefix(key, "f:") {
+			delete(got, key)
+		}
+	}
+	if d := differ(want, got); d != "" {
+		w.say("settled: " + d)
+	}
 }

@@ -90,7 +90,7 @@ func (w *Worker) refreshOnce(ctx context.Context, job *jobs.Job, inv jobs.Invali
 		if err != nil {
 			return err
 		}
-		f := refresh{w: w, job: job, reading: r, out: &out, stamp: stamp, claim: w.cache.ClaimRefresh(armed, job, stamp)}
+		f := refresh{w: w, job: job, reading: r, out: &out, armed: armed, stamp: stamp, claim: w.cache.ClaimRefresh(armed, job, stamp)}
 		out.Snapshot = r.Snapshot.Text
 		return f.do(ctx, inv.Remove)
 	})
@@ -104,6 +104,7 @@ func (w *Worker) refreshOnce(ctx context.Context, job *jobs.Job, inv jobs.Invali
 type refresh struct {
 	w       *Worker
 	job     *jobs.Job
+	armed   *cache.Armed
 	stamp   store.Stamp
 	claim   *cache.Claim
 	reading *store.Reading

@@ -69,6 +69,7 @@ func (r *run) do(ctx context.Context) error {
 
 // attempt is the recipe: arm, read, claim, encode, put, remember.
 func (r *run) attempt(ctx context.Context) error {
+	r.rec.Removed, r.rec.Held = 0, 0
 	armed, err := r.w.cache.Arm(ctx)
 	if err != nil {
 		return err
@@ -89,23 +90,23 @@ func (r *run) attempt(ctx context.Context) error {
 }
 
 // claim takes the job over for a snapshot.
-func (r *run) claim(ctx context.Context, armed *cache.Armed, s store.Snapshot) (*cache.Claim, error) {
+func (r *run) claim(ctx context.Context, armed *cache.Armed, s store.Snapshot, id string) (*cache.Claim, error) {
 	stamp, err := r.w.cache.Stamp(ctx, armed, s)
 	if err != nil {
 		return nil, err
 	}
 	r.rec.Snapshot, r.rec.Epoch = s.Text, stamp.Epoch
-	return r.w.cache.ClaimRun(ctx, armed, r.job, stamp)
+	return r.w.cache.ClaimRun(ctx, armed, r.job, stamp, id)
 }
 
 // write writes what is read, and then what has gone and what is to be remembered.
 func (r *run) write(ctx context.Context, armed *cache.Armed, reading *store.Reading) error {
-	claim, err := r.claim(ctx, armed, reading.Snapshot)
+	claim, err := r.claim(ctx, armed, reading.Snapshot, cache.NewID())
 	if err != nil {
 		return err
 	}
 	defer claim.Close()
-	m, err := r.recall(ctx, claim)
+	m, err := r.recall(ctx, claim, reading.Snapshot.Place)
 	if err != nil {
 		return err
 	}

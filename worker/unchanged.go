@@ -30,10 +30,10 @@ func (r *run) unlessUnchanged(ctx context.Context, armed *cache.Armed) error {
 	if err != nil {
 		return err
 	}
-	if now.Clock != last.Stamp.Clock {
+	if now.Clock != last.Stamp.Clock || now.Place != last.Place {
 		return nil
 	}
-	claim, err := r.claim(ctx, armed, now)
+	claim, err := r.claim(ctx, armed, now, "")
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func (r *run) unlessUnchanged(ctx context.Context, armed *cache.Armed) error {
 // seeTo looks after every key that the last run wrote.
 func (r *run) seeTo(ctx context.Context, claim *cache.Claim, last cache.Manifest) error {
 	next := claim.NewManifest()
-	fade := fades(r.job, last.Full, next.Full)
+	fade := fades(r.job, last, next.Full)
 	var b store.Batch
 	see := func() (whole bool, err error) {
 		n := int64(b.Len())
@@ -78,11 +78,11 @@ func (r *run) seeTo(ctx context.Context, claim *cache.Claim, last cache.Manifest
 	if whole, err := see(); err != nil || !whole {
 		return err
 	}
-	return r.unchanged(ctx, last, next, fade)
+	return r.unchanged(ctx, claim, last, next, fade)
 }
 
 // unchanged ends a run without a query.
-func (r *run) unchanged(ctx context.Context, last, next cache.Manifest, faded bool) error {
+func (r *run) unchanged(ctx context.Context, claim *cache.Claim, last, next cache.Manifest, faded bool) error {
 	again := last
 	again.Armed = next.Armed
 	if faded {
@@ -91,7 +91,7 @@ func (r *run) unchanged(ctx context.Context, last, next cache.Manifest, faded bo
 	rec := &r.rec
 	rec.Unchanged, rec.Rows, rec.Keys, rec.Kept, rec.Bytes, rec.Held = true, last.Rows, last.Keys, last.Keys, last.Bytes, last.Held
 	rec.NullKeys, rec.BadKeys, rec.Oversized, rec.Warning = last.NullKeys, last.BadKeys, last.Oversized, last.Warning
-	if err := r.w.cache.KeepManifest(ctx, r.job.Name, again, last, r.job.TTL); err != nil {
+	if err := r.w.cache.KeepManifest(ctx, claim, r.job.Name, again, last, r.job.TTL); err != nil {
 		return err
 	}
 	return errUnchanged

@@ -39,11 +39,11 @@ type Arms interface {
 
 // Writes is the part of a Cache that writes.
 type Writes interface {
-	ClaimRun(ctx context.Context, a *cache.Armed, job *jobs.Job, s store.Stamp) (*cache.Claim, error)
+	ClaimRun(ctx context.Context, a *cache.Armed, job *jobs.Job, s store.Stamp, id string) (*cache.Claim, error)
 	ClaimRefresh(a *cache.Armed, job *jobs.Job, s store.Stamp) *cache.Claim
 	Put(ctx context.Context, c *cache.Claim, b *store.Batch) (cache.Outcome, error)
 	Touch(ctx context.Context, c *cache.Claim, b *store.Batch) (there int64, err error)
-	Fence(ctx context.Context, s store.Stamp, keys [][]byte, grace time.Duration) (removed [][]byte, err error)
+	Fence(ctx context.Context, a *cache.Armed, s store.Stamp, keys [][]byte, grace time.Duration) (removed [][]byte, err error)
 }
 
 // Manifests is the part of a Cache that remembers complete runs.
@@ -51,7 +51,7 @@ type Manifests interface {
 	Manifest(ctx context.Context, job string) (cache.Manifest, bool, error)
 	Chunks(ctx context.Context, job string, m cache.Manifest) iter.Seq2[[]byte, error]
 	KeepChunk(ctx context.Context, job string, m *cache.Manifest, chunk []byte, ttl time.Duration) error
-	KeepManifest(ctx context.Context, job string, m, before cache.Manifest, ttl time.Duration) error
+	KeepManifest(ctx context.Context, c *cache.Claim, job string, m, before cache.Manifest, ttl time.Duration) error
 	DropChunks(ctx context.Context, job string, m cache.Manifest) error
 	DropManifest(ctx context.Context, job string, m cache.Manifest) error
 }

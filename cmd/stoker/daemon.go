@@ -202,12 +202,13 @@ func (d *daemon) startWorker() (stop func(), err error) {
 		return nil, errors.Join(err, client.Close())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	var pruner sync.WaitGroup
-	pruner.Go(func() { d.worker.Prune(ctx, d.servers.cache) })
+	var loops sync.WaitGroup
+	loops.Go(func() { d.worker.Prune(ctx, d.servers.cache) })
+	loops.Go(func() { d.worker.Watch(ctx, d.servers.cache) })
 	return func() {
 		cancel()
 		server.Shutdown()
-		pruner.Wait()
+		loops.Wait()
 		if err := client.Close(); err != nil {
 			d.log.Warn("the queue's client did not close", jobs.LogErr, err)
 		}

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"strconv"
 
@@ -13,12 +14,13 @@ import (
 // snapshot. Its writers share it.
 type Claim struct {
 	Stamp store.Stamp
+	id    string // of the run
 	armed *Armed
 	mode  string // run or refresh, as put.lua has it
 	typ   string // string or hash
 	field string // of the run in the book
 
-	before string // stamp of the run before this one
+	before string // id of the run before this one
 	pruned string // #p when this run began
 	since  string // when the run armed whose values are kept, 13 digits; see Trust
 	meta   int64  // fields of the book that are no key's; -1: not known
@@ -27,15 +29,17 @@ type Claim struct {
 }
 
 // ClaimRun begins the writing of a run: from here on, no older run or refresh of
-// the job writes anything. The caller closes the claim.
-func (c *Cache) ClaimRun(ctx context.Context, a *Armed, job *jobs.Job, s store.Stamp) (*Claim, error) {
+// the job writes anything. id is new; "" is for a run that only looks after what
+// the last one wrote. The caller closes the claim.
+func (c *Cache) ClaimRun(ctx context.Context, a *Armed, job *jobs.Job, s store.Stamp, id string) (*Claim, error) {
 	cl := newClaim(a, job, s, "run")
+	cl.id = id
 	cl.wires = make(chan *wire, maxWires)
 	cl.meta, cl.began = -1, a.At.UnixMilli()
 	if c.books.cluster {
 		return cl, nil // there is a book a slot: each is told by the first put that reaches it
 	}
-	cmds, err := c.run(ctx, claimScript, call{[]string{c.books.key(0)}, cl.head(a.nonces[0])})
+	cmds, err := c.run(ctx, claimScript, call{[]string{c.books.key(0)}, append(cl.head(a.nonces[0]), writerField(job.Name), id)})
 	if err != nil {
 		return nil, fmt.Errorf("claim job %s: %w", job.Name, explain(err))
 	}
@@ -52,6 +56,11 @@ func (c *Cache) ClaimRun(ctx context.Context, a *Armed, job *jobs.Job, s store.S
 	}
 	return cl, err
 }
+
+// NewID returns an id for a run.
+func NewID() string { return rand.Text()[:8] }
+
+func writerField(job string) string { return "#w:" + job }
 
 // ClaimRefresh begins the writing of a refresh.
 func (c *Cache) ClaimRefresh(a *Armed, job *jobs.Job, s store.Stamp) *Claim {

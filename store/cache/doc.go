@@ -9,6 +9,7 @@
 //
 //	#n           the nonce: who armed before the book was lost is told so
 //	#r:<job>     the stamp of the newest run that writes or has written
+//	#w:<job>     which run that was: only its manifest is trusted
 //	#t           the longest life that the book was armed with
 //	#p           when the newest field was written that has been pruned
 //	<cache key>  stamp and time of its newest fence or refresh, for a while

@@ -14,8 +14,9 @@ const Drop time.Duration = -1
 
 // Fence says that what is older than stamp is out of date: nothing read before
 // is written to the keys from here on, and what is there stays readable for the
-// grace at most; with none it is removed. It returns which of the keys were removed.
-func (c *Cache) Fence(ctx context.Context, stamp store.Stamp, keys [][]byte, grace time.Duration) (removed [][]byte, err error) {
+// grace at most; with none it is removed. It returns which of the keys were
+// removed. The stamp is of a snapshot taken after a.
+func (c *Cache) Fence(ctx context.Context, a *Armed, stamp store.Stamp, keys [][]byte, grace time.Duration) (removed [][]byte, err error) {
 	ms := grace.Milliseconds()
 	if grace == Drop {
 		ms = -1
@@ -30,13 +31,16 @@ func (c *Cache) Fence(ctx context.Context, stamp store.Stamp, keys [][]byte, gra
 		groups := c.split(&b, everything(&b))
 		var calls []call
 		for _, g := range groups {
-			calls = append(calls, c.call(g.book, &b, g.at, []any{stamp.String(), ms}, func(args []any, _ store.Entry) []any { return args }))
+			calls = append(calls, c.call(g.book, &b, g.at, []any{a.nonces[g.book], stamp.String(), ms}, func(args []any, _ store.Entry) []any { return args }))
 		}
 		cmds, err := c.run(ctx, fenceScript, calls...)
 		if err != nil {
 			return removed, fmt.Errorf("fence %d keys, the first is %s: %w", len(keys), keys[0], err)
 		}
 		for i, g := range groups {
+			if err := verdict(cmds[i].Val()); err != nil {
+				return removed, err
+			}
 			positions, err := cmds[i].Int64Slice()
 			if err != nil {
 				return removed, fmt.Errorf("fence %d keys: %w", len(keys), err)

@@ -2,7 +2,7 @@ package cache
 
 import (
 	"context"
-	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -30,7 +30,11 @@ type Manifest struct {
 	Keys   int64       `json:"keys"`           // in the result
 	Held   int64       `json:"held,omitempty"` // no longer in the result, and kept: see jobs.Job.ShrinkGuard
 	Rows   int64       `json:"rows"`
-	Bytes  int64       `json:"bytes"` // of the keys and values in the result
+	Key    string      `json:"key"`              // the template
+	Place  string      `json:"place"`            // store.Snapshot.Place
+	Took   int64       `json:"took"`             // ms, of the run
+	HeldAt int64       `json:"held_at,omitzero"` // ms, by Redis' own clock: since when keys are held
+	Bytes  int64       `json:"bytes"`            // of the keys and values in the result
 
 	// What the run said of rows without an entry, for a run that finds it unchanged.
 	NullKeys  int64  `json:"null_keys,omitempty"`
@@ -41,7 +45,7 @@ type Manifest struct {
 
 // NewManifest begins the manifest of a run that was claimed.
 func (cl *Claim) NewManifest() Manifest {
-	return Manifest{ID: rand.Text()[:8], Stamp: cl.Stamp, Nonce: cl.armed.nonces[0], Armed: cl.armed.At.UnixMilli(), Full: cl.began}
+	return Manifest{ID: cl.id, Stamp: cl.Stamp, Nonce: cl.armed.nonces[0], Armed: cl.armed.At.UnixMilli(), Full: cl.began}
 }
 
 // Trust reports whether Redis is as the run of m has left it, but for keys that
@@ -50,7 +54,10 @@ func (cl *Claim) NewManifest() Manifest {
 // does a digest of m say what Redis holds, and only then may entries be kept.
 func (cl *Claim) Trust(m Manifest) bool {
 	cl.since = fmt.Sprintf("%013d", m.Armed)
-	return len(cl.armed.nonces) == 1 && m.Nonce == cl.armed.nonces[0] && cl.before == m.Stamp.String() && cl.pruned < cl.since
+	if cl.id == "" {
+		cl.id = m.ID
+	}
+	return len(cl.armed.nonces) == 1 && m.Nonce == cl.armed.nonces[0] && cl.before == m.ID && cl.pruned < cl.since
 }
 
 func manifestKey(job, part string) string { return "stoker:manifest:" + job + ":" + part }
@@ -94,15 +101,32 @@ func (c *Cache) KeepChunk(ctx context.Context, job string, m *Manifest, chunk []
 }
 
 // KeepManifest puts a whole manifest in the place of the one before, which may be
-// the same, to live longer.
-func (c *Cache) KeepManifest(ctx context.Context, job string, m, before Manifest, ttl time.Duration) error {
-	if err := set(ctx, c.c, manifestKey(job, "head"), m, ttl); err != nil {
-		return explain(err)
+// the same, to live longer. ErrSuperseded says that another run has claimed the
+// job since: its manifest will tell more.
+func (c *Cache) KeepManifest(ctx context.Context, cl *Claim, job string, m, before Manifest, ttl time.Duration) error {
+	if err := c.keepHead(ctx, cl, job, m, ttl); err != nil {
+		return err
 	}
 	if m.ID != before.ID {
 		return c.DropChunks(ctx, job, before)
 	}
 	return c.eachChunk(ctx, job, m, "prolong", func(p redis.Pipeliner, key string) { p.PExpire(ctx, key, ttl) })
+}
+
+func (c *Cache) keepHead(ctx context.Context, cl *Claim, job string, m Manifest, ttl time.Duration) error {
+	if c.books.cluster { // the book of the head's slot knows nothing of the run
+		return explain(set(ctx, c.c, manifestKey(job, "head"), m, ttl))
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("encode the manifest of %s: %w", job, err)
+	}
+	cmds, err := c.run(ctx, keepScript, call{[]string{c.books.key(0), manifestKey(job, "head")},
+		[]any{cl.armed.nonces[0], writerField(job), cl.id, b, max(ttl.Milliseconds(), 1)}})
+	if err != nil {
+		return fmt.Errorf("keep the manifest of %s: %w", job, explain(err))
+	}
+	return verdict(cmds[0].Val())
 }
 
 // DropManifest removes a job's manifest and its chunks.

@@ -51,11 +51,11 @@ func (c *Cache) Put(ctx context.Context, cl *Claim, b *store.Batch) (Outcome, er
 func (c *Cache) Touch(ctx context.Context, cl *Claim, b *store.Batch) (there int64, err error) {
 	rest := everything(b)
 	if c.streams(cl) && b.Len() > 0 {
-		s := streaming{cl: cl, b: b, book: c.books.key(0)}
-		if rest, err = s.on(ctx, c); err != nil {
+		var out Outcome
+		if out, rest, err = c.streamed(ctx, cl, b); err != nil {
 			return 0, err
 		}
-		there = s.out.Kept
+		there = out.Kept
 	}
 	missing, err := c.touch(ctx, cl, b, rest)
 	return there + int64(len(rest)-len(missing)), err

@@ -27,6 +27,7 @@ var (
 	pruneScript = readScript("prune")
 	epochScript = readScript("epoch")
 	clockScript = readScript("clock")
+	keepScript  = readScript("keep")
 )
 
 // script is one Lua script and the name under which Redis knows it.

@@ -17,21 +17,28 @@ import (
 // The look for the next batch rides behind the EXEC of this one: as long as the
 // book is quiet a batch is one round trip.
 func (c *Cache) stream(ctx context.Context, cl *Claim, b *store.Batch) (Outcome, error) {
+	out, rest, err := c.streamed(ctx, cl, b)
+	if err != nil || len(rest) == 0 {
+		return out, err
+	}
+	more, err := c.putAll(ctx, cl, b, rest)
+	out.Add(more)
+	return out, err
+}
+
+// streamed is stream without what is left to the script: it returns these
+// entries' positions.
+func (c *Cache) streamed(ctx context.Context, cl *Claim, b *store.Batch) (Outcome, []int, error) {
 	s := streaming{cl: cl, b: b, book: c.books.key(0)}
-	rest, err := s.on(ctx, c)
+	rest, err := s.on(ctx, c.wire)
 	if err != nil && !answered(err) && ctx.Err() == nil {
 		s = streaming{cl: cl, b: b, book: s.book}
-		rest, err = s.on(ctx, c) // Redis may have closed a connection that was idle; to write twice is harmless
+		rest, err = s.on(ctx, c.dial) // Redis may have closed all that were idle; to write twice is harmless
 	}
 	if err != nil {
-		return s.out, wrap(err, "write", b, everything(b))
+		err = wrap(err, "write", b, everything(b))
 	}
-	if len(rest) > 0 {
-		out, err := c.putAll(ctx, cl, b, rest)
-		s.out.Add(out)
-		return s.out, err
-	}
-	return s.out, nil
+	return s.out, rest, err
 }
 
 // answered reports whether err is an answer of Redis', not of the connection.
@@ -40,9 +47,9 @@ func answered(err error) bool {
 	return ok
 }
 
-// on does the work on one of the claim's wires.
-func (s *streaming) on(ctx context.Context, c *Cache) (rest []int, err error) {
-	if s.w, err = c.wire(ctx, s.cl); err != nil {
+// on does the work on a wire that it is given.
+func (s *streaming) on(ctx context.Context, wire func(context.Context, *Claim) (*wire, error)) (rest []int, err error) {
+	if s.w, err = wire(ctx, s.cl); err != nil {
 		return nil, err
 	}
 	if rest, err = s.do(ctx); err != nil {

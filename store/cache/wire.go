@@ -29,14 +29,19 @@ type wire struct {
 // maxWires is how many connections a run's writers use at most.
 const maxWires = 8
 
-// wire returns a connection of the claim.
+// wire returns a connection of the claim, one that was used before if there is.
 func (c *Cache) wire(ctx context.Context, cl *Claim) (*wire, error) {
 	select {
 	case w := <-cl.wires:
 		return w, nil
 	default:
-		return dial(ctx, c.c.(*redis.Client).Options()) // streams has seen to that
+		return c.dial(ctx, cl)
 	}
+}
+
+// dial returns a new connection for the claim.
+func (c *Cache) dial(ctx context.Context, _ *Claim) (*wire, error) {
+	return dial(ctx, c.c.(*redis.Client).Options()) // streams has seen to that
 }
 
 // release gives a connection back for the next batch.

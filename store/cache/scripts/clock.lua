@@ -1,7 +1,8 @@
+#!lua flags=allow-oom
 -- Clock remembers the highest clock that was seen in an epoch: a later snapshot that is behind it belongs to another history.
--- KEYS record   ARGV epoch, clock (20 digits)   -> 1 if it was the highest
+-- KEYS record   ARGV epoch, clock (20 digits)   -> 1 if the epoch is still this one
 local record, epoch, clock = KEYS[1], ARGV[1], ARGV[2]
 local f = redis.call('HMGET', record, 'epoch', 'clock')
-if f[1] ~= epoch or (f[2] and f[2] >= clock) then return 0 end
-redis.call('HSET', record, 'clock', clock)
+if f[1] ~= epoch then return 0 end
+if not f[2] or f[2] < clock then redis.call('HSET', record, 'clock', clock) end
 return 1

@@ -1,10 +1,12 @@
 #!lua flags=allow-oom
 -- Fence comes after a change, with the stamp of a snapshot that shows it: no value read before is written from here on.
 -- What is there stays readable for a short grace, or is removed. A full Redis must not keep a stale value: hence allow-oom.
--- KEYS book, key...   ARGV stamp, grace in ms (0: remove what is older; -1: remove whatever is there)   -> the positions of the keys that were removed
--- Without a book nothing is armed: there is nothing to remember.
-local book, stamp, grace = KEYS[1], ARGV[1], tonumber(ARGV[2])
-local open = redis.call('HEXISTS', book, '#n') == 1
+-- KEYS book, key...   ARGV nonce, stamp, grace in ms (0: remove what is older; -1: remove whatever is there)
+-- -> LOST, or the positions of the keys that were removed
+-- Without a book nothing is armed: there is nothing to remember. In another book the stamp may be worth nothing.
+local book, nonce, stamp, grace = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
+local open = redis.call('HGET', book, '#n')
+if open and open ~= nonce then return 'LOST' end
 local t = redis.call('TIME')
 local mark = stamp .. string.format('%013.0f', t[1] * 1000 + math.floor(t[2] / 1000))
 

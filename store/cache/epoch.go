@@ -1,0 +1,132 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stokerhq/stoker/store"
+)
+
+// epochKey is where the epoch of our one source is kept: {epoch, origin, clock,
+// server}.
+const epochKey = "stoker:epoch:postgres"
+
+// readEpoch reads which epoch it is. A record that is gone says that nobody knows
+// what the books' stamps are worth. One that another server has written says that
+// fences may be lost: Redis was started again, from data of a moment ago, or a
+// replica that lagged was promoted. In both cases a new epoch begins, and the
+// books with it.
+func (c *Cache) readEpoch(ctx context.Context) (*Armed, error) {
+	for {
+		server, err := c.server(ctx)
+		if err != nil {
+			return nil, err
+		}
+		record, err := c.c.HMGet(ctx, epochKey, "epoch", "origin", "clock", "server").Result()
+		if err != nil {
+			return nil, err
+		}
+		a := &Armed{server: server}
+		if record[0] != nil {
+			epoch, err := strconv.ParseUint(fmt.Sprint(record[0]), 10, 32)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", epochKey, err)
+			}
+			a.epoch = uint32(epoch)
+			a.origin, _ = record[1].(string)
+			a.clock, _ = record[2].(string)
+			if record[3] == server {
+				return a, nil
+			}
+		}
+		if err := c.beginBooks(ctx, a); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// server is the run id of the Redis that answers; "" where it does not say, and in
+// a cluster, which has many.
+func (c *Cache) server(ctx context.Context) (string, error) {
+	if c.books.cluster {
+		return "", nil
+	}
+	text, err := c.c.Info(ctx, "server").Result()
+	if _, refused := errors.AsType[redis.Error](err); refused {
+		return "", nil // a server without INFO, or a user without the right to it
+	}
+	if err != nil {
+		return "", err
+	}
+	_, id, _ := strings.Cut(text, "run_id:")
+	id, _, _ = strings.Cut(id, "\r")
+	return id, nil
+}
+
+// beginBooks opens an epoch whose origin is not known yet, and empties the books.
+func (c *Cache) beginBooks(ctx context.Context, a *Armed) error {
+	opened, err := c.openEpoch(ctx, a, "")
+	if err != nil || !opened {
+		return err
+	}
+	_, err = c.c.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for n := range c.books.count() {
+			p.Unlink(ctx, c.books.key(n))
+		}
+		return nil
+	})
+	return err
+}
+
+// openEpoch opens the epoch after that of a, or says where the snapshots of this
+// one come from if it has seen none, unless another process has.
+func (c *Cache) openEpoch(ctx context.Context, a *Armed, origin string) (opened bool, err error) {
+	cmds, err := c.run(ctx, epochScript, call{[]string{epochKey}, []any{a.epoch, a.origin, origin, a.server}})
+	if err != nil {
+		return false, err
+	}
+	reply, err := cmds[0].Int64Slice()
+	return err == nil && reply[1] == 1, err
+}
+
+// Stamp is the stamp of a snapshot that was taken after a. ErrNewEpoch says that
+// the snapshot is of another history than those before it, or lies behind one
+// that was seen before a: the epoch is raised, so that nothing of the lost
+// history can be written any more, and the caller begins again.
+func (c *Cache) Stamp(ctx context.Context, a *Armed, s store.Snapshot) (store.Stamp, error) {
+	clock := fmt.Sprintf("%020d", s.Clock)
+	if s.Origin != a.origin || clock < a.clock {
+		opened, err := c.openEpoch(ctx, a, s.Origin)
+		if err != nil {
+			return store.Stamp{}, fmt.Errorf("open a new epoch: %w", explain(err))
+		}
+		c.Disarm(a)
+		if !opened || a.origin != "" {
+			return store.Stamp{}, ErrNewEpoch
+		}
+	}
+	cmds, err := c.run(ctx, clockScript, call{[]string{epochKey}, []any{a.epoch, clock}})
+	if err != nil {
+		return store.Stamp{}, fmt.Errorf("remember the clock of postgres: %w", explain(err))
+	}
+	if same, err := cmds[0].Int64(); err != nil || same != 1 {
+		c.Disarm(a)
+		return store.Stamp{}, errors.Join(err, ErrNewEpoch)
+	}
+	return store.Stamp{Epoch: a.epoch, Clock: s.Clock}, nil
+}
+
+// Epoch returns which epoch it is; 0 when nothing was ever armed. A higher one
+// than that of a job's last run says that the job must be run again.
+func (c *Cache) Epoch(ctx context.Context) (uint32, error) {
+	epoch, err := c.c.HGet(ctx, epochKey, "epoch").Uint64()
+	if err != nil && err != redis.Nil {
+		return 0, fmt.Errorf("read the epoch: %w", err)
+	}
+	return uint32(epoch), nil
+}
