@@ -195,11 +195,11 @@ func TestAFullRedis(t *testing.T) {
 					t.Errorf("full:%03d has %d bytes", i, len(got))
 				}
 			}
-			_, s := stamp(t, values, 2)
-			if _, err := values.Fence(t.Context(), s, [][]byte{[]byte("full:000")}, 0); err != nil {
+			a, s := stamp(t, values, 2)
+			if _, err := values.Fence(t.Context(), a, s, [][]byte{[]byte("full:000")}, 0); err != nil {
 				t.Fatalf("fence on a full redis: %v", err)
 			}
-			if _, err := values.Fence(t.Context(), s, [][]byte{[]byte("full:001")}, time.Second); err != nil {
+			if _, err := values.Fence(t.Context(), a, s, [][]byte{[]byte("full:001")}, time.Second); err != nil {
 				t.Fatalf("fence on a full redis: %v", err)
 			}
 			if n := c.Exists(t.Context(), "full:000").Val(); n != 0 {
@@ -391,8 +391,8 @@ func TestCluster(t *testing.T) {
 	for _, e := range all {
 		wantEntry(t, c, string(e.Key), e, before, redisTime(t, single))
 	}
-	_, s := stamp(t, values, 6)
-	if gone, err := values.Fence(t.Context(), s, keys[:50], 0); len(gone) != 50 || err != nil {
+	a, s := stamp(t, values, 6)
+	if gone, err := values.Fence(t.Context(), a, s, keys[:50], 0); len(gone) != 50 || err != nil {
 		t.Errorf("%d keys removed, %v", len(gone), err)
 	}
 	if out := put(t, values, run, all...); out.Old != 50 || out.Written != 50 {
@@ -431,8 +431,8 @@ func benchmarkPut(b *testing.B, claim func(testing.TB, *cache.Cache, uint64) *ca
 		for i := range 1000 {
 			other = append(other, fmt.Appendf(nil, "other:%d", i))
 		}
-		_, s := stamp(b, values, 1)
-		if _, err := values.Fence(b.Context(), s, other, 0); err != nil {
+		a, s := stamp(b, values, 1)
+		if _, err := values.Fence(b.Context(), a, s, other, 0); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -68,18 +68,20 @@ func (c *Cache) server(ctx context.Context) (string, error) {
 	return id, nil
 }
 
-// beginBooks opens an epoch whose origin is not known yet, and empties the books.
+// beginBooks empties the books, and then opens an epoch whose origin is not known
+// yet: in this order, so that no book is left with stamps that are above those of
+// the new epoch if this process dies in between.
 func (c *Cache) beginBooks(ctx context.Context, a *Armed) error {
-	opened, err := c.openEpoch(ctx, a, "")
-	if err != nil || !opened {
-		return err
-	}
-	_, err = c.c.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, err := c.c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for n := range c.books.count() {
 			p.Unlink(ctx, c.books.key(n))
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	_, err = c.openEpoch(ctx, a, "")
 	return err
 }
 

@@ -21,6 +21,9 @@ func (s shelf) load(ctx context.Context, p redis.Pipeliner, base int64, book, ke
 	if s.run != none {
 		fields = append(fields, runField, modelStamp(s.run))
 	}
+	if s.writer != none {
+		fields = append(fields, idField, s.writer)
+	}
 	if s.pruned != none {
 		fields = append(fields, "#p", at(base, s.pruned))
 	}
@@ -56,6 +59,10 @@ func dump(d *done, base int64, key string) (shelf, error) {
 			}
 		case runField:
 			s.run, err = readStamp(text)
+		case idField:
+			var n int64
+			n, err = strconv.ParseInt(text, 10, 8)
+			s.writer = int8(n)
 		case "#p":
 			s.pruned, err = readAge(base, text)
 		case key:
@@ -96,23 +103,25 @@ func (b *bench) do(ctx context.Context, p redis.Pipeliner, base int64, a act, bo
 	case doArm:
 		return call("arm", both[:1], ourNonce, 2*halfLife)
 	case doClaim:
-		return call("claim", both[:1], head...)
+		return call("claim", both[:1], append(head, idField, a.id)...)
 	case doPut:
 		return call("put", both, append(head, "run", "string", wholeTTL, a.stamp)...)
 	case doRefresh:
 		return call("put", both, append(head, "refresh", "string", wholeTTL, a.stamp)...)
-	case doTouch:
-		pruned := ""
-		if a.pruned != none {
-			pruned = at(base, a.pruned)
+	case doTouch, doKeep:
+		ttl := wholeTTL
+		if a.what == doKeep {
+			ttl = 0
 		}
-		return call("touch", both, append(head, pruned, wholeTTL)...)
+		return call("touch", both, append(head, at(base, a.since), ttl)...)
 	case doFence:
 		grace := int64(0)
 		if a.grace {
 			grace = graceTTL
 		}
-		return call("fence", both, modelStamp(a.stamp), grace)
+		return call("fence", both, head[0], modelStamp(a.stamp), grace)
+	case doRemember:
+		return call("keep", []string{book, key + ":head"}, head[0], idField, a.id, "a manifest", wholeTTL)
 	case doPrune:
 		return call("prune", both[:1], "0", 2*halfLife, pruneStep)
 	case doLose:
@@ -139,10 +148,10 @@ func (a act) head(base int64) []any {
 // answer reads what a script says.
 func answer(d deed, reply any) (string, error) {
 	if word, ok := reply.(string); ok {
-		if verdict(word) == nil {
-			return "", fmt.Errorf("the script says %q", word)
+		if verdict(word) != nil || d.act.what == doRemember && word == "OK" {
+			return word, nil
 		}
-		return word, nil
+		return "", fmt.Errorf("the script says %q", word)
 	}
 	list, _ := reply.([]any)
 	switch d.act.what {
@@ -153,18 +162,18 @@ func answer(d deed, reply any) (string, error) {
 		case 2:
 			return "OLD", nil
 		}
-	case doTouch:
+	case doTouch, doKeep:
 		if len(list) == 1 {
 			return "SEND", nil
 		}
 		return "KEPT", nil
 	case doClaim:
 		before := ""
-		if d.from.run != none {
-			before = modelStamp(d.from.run)
+		if d.from.writer != none {
+			before = strconv.Itoa(int(d.from.writer))
 		}
 		if list[0] != before || (list[1] != "") != (d.from.pruned != none) {
-			return "", fmt.Errorf("a run that came after %q, #p %d, is told %v", before, d.from.pruned, list)
+			return "", fmt.Errorf("a run that came after %q, with #p %d, is told %v", before, d.from.pruned, list)
 		}
 		return "OK", nil
 	default:

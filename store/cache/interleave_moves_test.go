@@ -14,6 +14,7 @@ type kind int8
 const (
 	commit kind = iota
 	fence
+	lateFence
 	arms
 	fencesItself
 	claims
@@ -21,41 +22,52 @@ const (
 	looks
 	executes
 	touches
+	looksOn
+	counts
+	asks
 	puts
 	isRemembered
 	graceEnds
 	isLost // from here on: what may happen or not
+	somebodyArms
 	passes
 	prunes
 	bookLost
 	flush
 	catchUp
 	failover
+	noticed
+	runAgain
 )
 
 var kinds = [...]string{
-	commit: "a commit becomes visible", fence: "fences", arms: "arms",
-	fencesItself: "fences", claims: "claims", recalls: "recalls the last run", looks: "looks at the book", executes: "executes", touches: "touches",
-	puts: "puts", isRemembered: "is remembered", graceEnds: "the grace ends", isLost: "is lost", passes: "half a life passes", prunes: "prune",
-	bookLost: "the book is lost", flush: "flush", catchUp: "the replica catches up", failover: "failover",
+	commit: "a commit becomes visible", fence: "fences", lateFence: "fences under a lost book", arms: "arms",
+	fencesItself: "fences", claims: "claims", recalls: "recalls the last run", looks: "looks at the book", executes: "executes", touches: "touches", looksOn: "looks at the book, to send nothing", counts: "counts what is there", asks: "asks what is there",
+	puts: "puts", isRemembered: "is remembered", graceEnds: "the grace ends", isLost: "is lost", somebodyArms: "somebody arms", passes: "half a life passes", prunes: "prune",
+	bookLost: "the book is lost", flush: "flush", catchUp: "the replica catches up", failover: "failover", noticed: "the failover is noticed", runAgain: "a run is begun for the new epoch",
 }
 
 func (m move) String() string {
 	switch {
-	case m.kind == fence:
+	case m.kind == fence, m.kind == lateFence:
 		return fmt.Sprintf("fencer %d %s", m.who+1, kinds[m.kind])
-	case m.kind >= arms && m.kind <= isRemembered || m.kind == isLost:
-		return [...]string{"run 1 ", "run 2 ", "refresh "}[m.who] + kinds[m.kind]
+	case m.writes():
+		return [...]string{"run 1 ", "run 2 ", "run 3 ", "refresh "}[m.who] + kinds[m.kind]
 	}
 	return kinds[m.kind]
 }
 
+// writes reports whether it is a writer's step.
+func (m move) writes() bool { return m.kind >= arms && m.kind <= isRemembered || m.kind == isLost }
+
 // work reports whether the step is progress: a state in which none is left is an
 // end. That a refresh is lost counts: it must not be needed.
+//
 //go:norace
-func (m move) work() bool { return m.kind <= isLost }
+func (m move) work() bool { return m.kind <= isLost || m.kind == noticed || m.kind == runAgain }
 
 // moves appends all that may happen next.
+//
 //go:norace
 func (s setup) moves(w *world, all []move) []move {
 	may := func(is bool, k kind) {
@@ -69,13 +81,19 @@ func (s setup) moves(w *world, all []move) []move {
 	may(s.prune && w.shelf.field != none, prunes)
 	may(w.losses > 0 && w.shelf.book, bookLost)
 	may(w.losses > 0 && (w.shelf.book || w.shelf.value != none), flush)
-	may(w.crashes > 0 && (w.replica != w.shelf || w.rebook != w.book), catchUp)
-	may(w.crashes > 0 && (w.replica != w.shelf || w.rebook != w.book), failover)
-	for i, f := range w.fencers {
-		all = s.fences(w, int8(i), f, all)
+	behind := w.crashes > 0 && (w.replica != w.shelf || w.rebook != w.book || w.relast != w.last)
+	may(behind, catchUp)
+	may(behind, failover)
+	may(w.strange, noticed)
+	may(w.rerun && w.writers[0].step == over, runAgain)
+	may(!w.shelf.book && !w.strange, somebodyArms)
+	for i, open := range w.unfenced {
+		if open {
+			all = s.fences(w, int8(i), all)
+		}
 	}
 	for i, m := range w.writers {
-		if i != 1 || w.writers[0].step != idle { // the runs are alike: the first arms first
+		if s.turn(w, i) {
 			all = s.next(w, int8(i), m, all)
 		}
 	}
@@ -85,26 +103,38 @@ func (s setup) moves(w *world, all []move) []move {
 	return all
 }
 
-// fences appends what a fencer may do. It has taken its snapshot at any moment
-// since the change became visible: that is the barrier.
+// turn reports whether a writer may begin, or has.
+//
 //go:norace
-func (s setup) fences(w *world, i int8, f fencer, all []move) []move {
-	switch f.step {
-	case idle:
-		shown := i + 1
-		if s.noBarrier {
-			shown--
+func (s setup) turn(w *world, i int) bool {
+	if i == 0 || i == refresher {
+		return true
+	}
+	before := w.writers[i-1].step // the runs are alike: let them begin in order
+	return before == over || before != idle && !s.inTurn
+}
+
+// fences appends how a commit can be fenced: with any snapshot since it became
+// visible, which is the barrier. One that armed under a book that was lost must
+// begin again; nothing else is to be known of when it armed.
+//
+//go:norace
+func (s setup) fences(w *world, i int8, all []move) []move {
+	shown := i + 1
+	if s.noBarrier {
+		shown--
+	}
+	for read := shown; read <= w.visible; read++ {
+		all = append(all, move{fence, i, read})
+		if w.shelf.book && (w.losses < s.losses || w.crashes < s.crashes) {
+			all = append(all, move{lateFence, i, read})
 		}
-		for ; shown <= w.visible; shown++ {
-			all = append(all, move{fence, i, shown})
-		}
-	case fencing:
-		all = append(all, move{fence, i, f.stamp})
 	}
 	return all
 }
 
 // next appends what a writer may do next.
+//
 //go:norace
 func (s setup) next(w *world, i int8, m writer, all []move) []move {
 	k := puts
@@ -112,7 +142,9 @@ func (s setup) next(w *world, i int8, m writer, all []move) []move {
 	case over:
 		return all
 	case idle:
-		k = arms
+		if k = arms; w.strange {
+			return all // it notices that first
+		}
 	case armed:
 		switch {
 		case i != refresher:
@@ -134,7 +166,13 @@ func (s setup) next(w *world, i int8, m writer, all []move) []move {
 	case looked:
 		k = executes
 	case trusting:
-		k = touches
+		if k = touches; s.wire {
+			all = append(all, move{looksOn, i, m.stamp})
+		}
+	case keeping:
+		k = counts
+	case asking:
+		k = asks
 	case complete:
 		k = isRemembered
 	}
@@ -142,20 +180,25 @@ func (s setup) next(w *world, i int8, m writer, all []move) []move {
 }
 
 // deed is what a move does to Redis, if anything.
+//
 //go:norace
 func (s setup) deed(w *world, m move) (deed, bool) {
-	a := act{grace: s.grace, pruned: none}
+	a := act{grace: s.grace}
 	switch m.kind {
 	case fence:
+		a.what, a.stamp, a.mine = doFence, m.read, w.shelf.book
+	case lateFence:
 		a.what, a.stamp = doFence, m.read
-	case arms, fencesItself, claims, touches, puts:
-		a = w.act(m)
+	case somebodyArms:
+		a.what, a.grace = doArm, false
+	case arms, fencesItself, claims, touches, asks, puts, isRemembered:
+		a = s.act(w, m)
 		a.grace = s.grace && m.kind == fencesItself
 	case graceEnds:
 		a.what = doVanish
 	case prunes:
 		a.what = doPrune
-	case bookLost:
+	case bookLost, noticed:
 		a.what = doLose
 	case flush:
 		a.what = doFlush
@@ -166,19 +209,26 @@ func (s setup) deed(w *world, m move) (deed, bool) {
 }
 
 // act is what a writer does to Redis.
+//
 //go:norace
-func (w *world) act(m move) act {
+func (s setup) act(w *world, m move) act {
 	by := &w.writers[m.who]
-	a := act{stamp: m.read, mine: by.book == w.book && w.book != 0, age: by.age, pruned: none}
+	a := act{stamp: m.read, mine: by.book == w.book && w.book != 0, age: by.age}
 	switch m.kind {
 	case arms:
-		return act{what: doArm, pruned: none}
+		return act{what: doArm}
 	case fencesItself:
-		return act{what: doFence, stamp: m.read, pruned: none}
+		return act{what: doFence, stamp: m.read, mine: a.mine}
 	case claims:
-		a.what = doClaim
+		if a.what = doClaim; s.remember { // else it does not matter whose run it was
+			a.id = m.who
+		}
+	case isRemembered:
+		return act{what: doRemember, mine: a.mine, id: m.who}
 	case touches:
-		a.what, a.pruned = doTouch, by.pruned
+		a.what, a.since = doTouch, by.since
+	case asks:
+		a.what, a.since = doKeep, by.since
 	case puts:
 		if a.what = doPut; m.who == refresher {
 			a.what = doRefresh

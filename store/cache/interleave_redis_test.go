@@ -25,6 +25,7 @@ const (
 	graceTTL  = wholeTTL / 100
 	none      = int8(-1)
 	runField  = "#r:" + modelJob
+	idField   = "#w:" + modelJob
 	modelJob  = "job"
 	ourNonce  = "ours"
 	lostNonce = "lost"
@@ -36,6 +37,7 @@ type shelf struct {
 	book   bool // there is a nonce
 	life   bool // and the longest life that was armed
 	run    int8 // #r
+	writer int8 // #w
 	pruned int8 // #p, an age
 	field  int8 // stamp of the key's field
 	age    int8 // of that field
@@ -43,16 +45,17 @@ type shelf struct {
 	grace  bool // its time is short
 }
 
-var bare = shelf{run: none, pruned: none, field: none, age: none, value: none}
+var bare = shelf{run: none, writer: none, pruned: none, field: none, age: none, value: none}
 
 // act is one thing that is done to Redis: the call of a script, or a fault.
 type act struct {
-	what   what
-	stamp  int8
-	mine   bool // armed under this very book
-	age    int8 // of what was armed
-	grace  bool // of a fence
-	pruned int8 // #p, as the claim read it
+	what  what
+	stamp int8
+	mine  bool // armed under this very book
+	age   int8 // of what was armed
+	grace bool // of a fence
+	since int8 // how long ago the run armed whose value is kept
+	id    int8 // of a run
 }
 
 type what int8
@@ -63,6 +66,8 @@ const (
 	doPut
 	doRefresh
 	doTouch
+	doKeep
+	doRemember
 	doFence
 	doPrune
 	doLose
@@ -75,7 +80,7 @@ type effect struct {
 	after   shelf
 	says    string // OK, KEPT, or why not
 	touched bool   // an EXEC of who has watched the book since before is refused
-	before  int8   // what a claim is told: the stamp of the run before
+	before  int8   // what a claim is told: the id of the run before
 	pruned  int8   // and #p
 }
 
@@ -107,7 +112,7 @@ func newBench(t testing.TB, changes ...edit) *bench {
 	b := &bench{t: t, c: redis.NewClient(o), scripts: map[string]script{}, known: map[deed]effect{}}
 	t.Cleanup(func() { b.c.Close() })
 	cache := New(b.c, time.Minute)
-	for _, s := range []script{armScript, claimScript, putScript, touchScript, fenceScript, pruneScript} {
+	for _, s := range []script{armScript, claimScript, putScript, touchScript, fenceScript, pruneScript, keepScript} {
 		for _, e := range changes {
 			if s.name != e.script {
 				continue
@@ -183,11 +188,18 @@ func (b *bench) effect(d deed, done *done, base int64, key string) effect {
 	if err != nil {
 		b.t.Fatalf("%+v: %v", d, err)
 	}
-	return effect{after, says, done.exec.Err() == redis.Nil, d.from.run, d.from.pruned}
+	return effect{after, says, done.exec.Err() == redis.Nil, d.from.writer, d.from.pruned}
 }
 
 // modelStamp is a stamp of the model's as it is written.
-func modelStamp(s int8) string { return store.Stamp{Epoch: 1, Clock: uint64(s)}.String() }
+func modelStamp(s int8) string { return modelStamps[s] }
+
+var modelStamps = func() (all [changes + 1]string) {
+	for i := range all {
+		all[i] = store.Stamp{Epoch: 1, Clock: uint64(i)}.String()
+	}
+	return all
+}()
 
 func readStamp(text string) (int8, error) {
 	s, err := store.ParseStamp(text)
@@ -195,7 +207,7 @@ func readStamp(text string) (int8, error) {
 }
 
 // at is a time of the model's as it is written.
-func at(base int64, age int8) string { return fmt.Sprintf("%013d", base-int64(age)*tickLong) }
+func at(base int64, age int8) string { return strconv.FormatInt(base-int64(age)*tickLong, 10) }
 
 func readAge(base int64, text string) (int8, error) {
 	ms, err := strconv.ParseInt(text, 10, 64)

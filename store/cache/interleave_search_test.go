@@ -29,35 +29,32 @@ type node struct {
 type search struct {
 	setup
 	b       *bench
-	nodes   []node // nearest first
+	see     func(*world, []move) // nil: nobody looks on
+	nodes   []node               // nearest first
 	seen    map[world]struct{}
 	unknown map[deed]bool
 	moves   []move
 	found   found
 }
 
-// explore goes through every state, nearest first, until one breaks a rule.
-func (s setup) explore(t testing.TB, b *bench) found {
+// explore goes through every state, nearest first, until one breaks a rule. see is
+// shown each state and what may happen next.
+func (s setup) explore(t testing.TB, b *bench, see func(*world, []move)) found {
 	t.Helper()
 	begin := s.begin()
-	x := &search{setup: s, b: b, nodes: []node{{world: begin, from: -1}}, seen: map[world]struct{}{begin: {}}, unknown: map[deed]bool{}}
-	for first := 0; first < len(x.nodes); {
+	x := &search{setup: s, b: b, see: see, nodes: []node{{world: begin, from: -1}}, seen: map[world]struct{}{begin: {}}, unknown: map[deed]bool{}}
+	for first := 0; first < len(x.nodes) && x.found.broken == 0; {
 		last := len(x.nodes)
-		var again []int
-		for i := first; i < last && x.found.broken == 0; i++ {
+		var later []int
+		for i := first; i < last; i++ {
 			if !x.visit(i) {
-				again = append(again, i)
+				later = append(later, i)
 			}
 		}
 		b.learn(x.unknown)
 		clear(x.unknown)
-		for _, i := range again {
-			if x.found.broken == 0 {
-				x.visit(i)
-			}
-		}
-		if x.found.broken != 0 {
-			break
+		for _, i := range later {
+			x.visit(i)
 		}
 		first = last
 	}
@@ -67,6 +64,7 @@ func (s setup) explore(t testing.TB, b *bench) found {
 
 // visit makes all moves from a state; false: what they do to Redis must be
 // learned first.
+//
 //go:norace
 func (x *search) visit(i int) (known bool) {
 	from := x.nodes[i].world
@@ -86,9 +84,14 @@ func (x *search) visit(i int) (known bool) {
 	if end {
 		x.found.ends++
 	}
-	if x.found.broken = from.check(end); x.found.broken != 0 {
-		x.found.trace = x.trace(i)
+	if broken := from.check(end, x.alone); broken != 0 {
+		if x.found.broken == 0 {
+			x.found.broken, x.found.trace = broken, x.trace(i)
+		}
 		return true
+	}
+	if x.see != nil {
+		x.see(&from, x.moves)
 	}
 	for _, m := range x.moves {
 		x.found.moves++
@@ -117,10 +120,19 @@ func (x *search) trace(i int) []string {
 		n := x.nodes[i]
 		text := n.by.String()
 		if d, ok := x.deed(&x.nodes[n.from].world, n.by); ok {
-			text += fmt.Sprintf(" (stamp %d): %s", d.act.stamp, x.b.known[d].says)
+			text += d.act.told() + ": " + x.b.known[d].says
 		}
 		steps = append(steps, text)
 	}
 	slices.Reverse(steps)
 	return steps
+}
+
+// told is the stamp of an act that has one.
+func (a act) told() string {
+	switch a.what {
+	case doClaim, doPut, doRefresh, doTouch, doKeep, doFence:
+		return fmt.Sprintf(" with stamp %d", a.stamp)
+	}
+	return ""
 }

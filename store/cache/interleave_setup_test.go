@@ -1,8 +1,7 @@
 package cache
 
 import (
-	"fmt"
-	"time"
+	"strconv"
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
@@ -11,20 +10,24 @@ import (
 // setup is which world is explored.
 type setup struct {
 	runs     int
+	inTurn   bool // a run begins when the one before is over
 	refresh  bool
 	selfish  bool // a refresh fences its key itself before it puts, as the worker's does
 	tries    int8 // how often a refused refresh begins again
 	grace    bool
 	prune    bool
+	alone    bool // nobody follows the commits: there are no fences
 	losses   int8 // of the book, or of everything
 	crashes  int8 // of the master, whose replica lags
 	replay   bool // fences are repeated after a crash
+	notice   bool // who arms sees that the server is another one: a book is begun, and every job run again
 	wire     bool // runs put by WATCH, MULTI, EXEC
 	remember bool // runs leave alone what is as the last one left it. The second commit brings the first content back
 
 	noBarrier bool // what is wrong on purpose
 	noWatch   bool
 	credulous bool
+	overlooks string // what a run does not look at before it puts by wire. The nonce is not among it: #r says as much
 }
 
 // ticks is how many halves of a life may pass where it matters how many.
@@ -40,11 +43,15 @@ func (s setup) begin() world {
 			w.writers[i].step = over
 		}
 	}
+	for i := range w.unfenced {
+		w.unfenced[i] = !s.alone
+	}
 	s.forget(&w)
 	return w
 }
 
 // forget makes states equal that differ in nothing that matters.
+//
 //go:norace
 func (s setup) forget(w *world) {
 	if !s.remember {
@@ -59,19 +66,17 @@ func (s setup) forget(w *world) {
 			continue
 		}
 		if !s.remember {
-			m.age = min(m.age, 1)
+			m.age, m.pruned, m.since = min(m.age, 1), 0, 0
 		}
 		if s.crashes == 0 {
 			m.book = same(m.book, w.book)
 		}
 	}
-	for i := range w.fencers {
-		if f := &w.fencers[i]; f.step == over && s.crashes == 0 {
-			f.stamp = 0
-		}
-	}
 	if !w.last.is {
 		w.last = memory{}
+	}
+	if !w.relast.is {
+		w.relast = memory{}
 	}
 	if s.crashes == 0 {
 		w.last.book = same(w.last.book, w.book)
@@ -91,17 +96,17 @@ func same(book, is int8) int8 {
 // content tells versions apart as digests do.
 func (s setup) content(version int8) int8 { return version % 2 }
 
-// trusts asks Claim.Trusts itself.
+// trusts asks Claim.Trust itself.
 func (w *world) trusts(m *writer) bool {
-	name := func(book int8) string { return fmt.Sprint("book ", book) }
+	name := func(book int8) string { return string('0' + rune(book)) }
 	stamped := func(s int8) store.Stamp { return store.Stamp{Epoch: 1, Clock: uint64(s)} }
 	cl := newClaim(&Armed{nonces: []string{name(m.book)}}, &jobs.Job{Name: modelJob}, stamped(m.stamp), "run")
-	now := time.Hour.Milliseconds() * 24 * 365 // of no meaning
+	now := 2000 * tickLong // of no meaning, and of 13 digits
 	if m.before != none {
-		cl.before = modelStamp(m.before)
+		cl.before = strconv.Itoa(int(m.before))
 	}
 	if m.pruned != none {
 		cl.pruned = at(now, m.pruned)
 	}
-	return cl.Trusts(Manifest{Stamp: stamped(w.last.stamp), Nonce: name(w.last.book), Armed: now - int64(w.last.age)*tickLong})
+	return cl.Trust(Manifest{ID: strconv.Itoa(int(w.last.id)), Stamp: stamped(w.last.stamp), Nonce: name(w.last.book), Armed: now - int64(w.last.age)*tickLong})
 }

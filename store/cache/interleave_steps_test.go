@@ -1,6 +1,7 @@
 package cache
 
 // apply is what a move means, and what its deed has done.
+//
 //go:norace
 func (s setup) apply(w *world, m move, e effect) {
 	if e.says != "" {
@@ -10,7 +11,7 @@ func (s setup) apply(w *world, m move, e effect) {
 	case commit:
 		w.visible++
 	case fence:
-		w.fencers[m.who] = fencer{over, m.read}
+		w.unfenced[m.who] = false
 		w.fenced = max(w.fenced, m.who+1, m.read)
 	case passes:
 		w.pass()
@@ -21,11 +22,18 @@ func (s setup) apply(w *world, m move, e effect) {
 	case bookLost, flush:
 		w.losses--
 	case catchUp:
-		w.replica, w.rebook = w.shelf, w.book
+		w.replica, w.rebook, w.relast = w.shelf, w.book, w.last
 	case failover:
 		s.failover(w)
-	case arms, fencesItself, claims, recalls, looks, executes, touches, puts, isRemembered, isLost:
-		s.write(w, m, e)
+	case noticed:
+		w.strange, w.rerun = false, true
+	case runAgain:
+		w.rerun = false
+		w.writers[0] = writer{}
+	default:
+		if m.writes() {
+			s.write(w, m, e)
+		}
 	}
 	s.forget(w)
 }
@@ -33,17 +41,24 @@ func (s setup) apply(w *world, m move, e effect) {
 // failover makes the replica the master. What was read before it counts no more.
 func (s setup) failover(w *world) {
 	w.crashes--
-	w.shelf, w.book = w.replica, w.rebook
-	w.replica, w.rebook = bare, 0
-	w.newest, w.fenced = none, 0
-	for i := range w.fencers {
-		if f := &w.fencers[i]; f.step == over && s.replay {
-			f.step = fencing
+	w.shelf, w.book, w.last = w.replica, w.rebook, w.relast // the manifest is in Redis too
+	w.replica, w.rebook, w.relast = bare, 0, memory{}
+	w.newest, w.fenced, w.strange = none, 0, s.notice
+	for i := range w.writers {
+		switch m := &w.writers[i]; m.step { // the connection is lost, and with it the look
+		case looked:
+			m.step, m.dirty = claimed, false
+		case keeping:
+			m.step = trusting
 		}
+	}
+	for i := range w.unfenced {
+		w.unfenced[i] = w.unfenced[i] || s.replay
 	}
 }
 
 // write is a step of a writer.
+//
 //go:norace
 func (s setup) write(w *world, m move, e effect) {
 	by := &w.writers[m.who]
@@ -52,6 +67,10 @@ func (s setup) write(w *world, m move, e effect) {
 		by.step, by.age, by.book, by.stamp = armed, 0, w.book, w.visible
 	case fencesItself:
 		by.step, by.stamp = sending, m.read
+		if e.says != "OK" {
+			s.refused(by)
+			break
+		}
 		w.fenced = max(w.fenced, by.stamp)
 	case claims:
 		by.stamp = m.read
@@ -59,21 +78,33 @@ func (s setup) write(w *world, m move, e effect) {
 	case recalls:
 		by.step = sending
 		if w.last.is && s.content(w.last.stamp) == s.content(by.stamp) && (s.credulous || w.trusts(by)) {
-			by.step = trusting
+			by.step, by.since = trusting, w.last.age
 		}
 	case looks:
-		by.look(w)
+		s.look(w, m)
 	case executes:
 		s.executed(w, by)
-	case touches:
-		by.step = map[string]step{"KEPT": complete, "SEND": sending}[e.says]
-		if by.step == idle {
-			by.step = over
+	case touches, asks:
+		s.touched(w, by, e)
+	case looksOn:
+		by.step = asking
+		if s.free(w, m) && (w.shelf.pruned == none || w.shelf.pruned > by.since) {
+			by.step = keeping
+		}
+	case counts:
+		by.step = asking
+		if w.shelf.value != none {
+			s.keep(w, by)
 		}
 	case puts:
 		s.put(w, m, e)
 	case isRemembered:
-		w.last = memory{true, by.stamp, by.book, by.age}
+		if e.says == "OK" {
+			w.last = memory{true, m.who, by.stamp, by.book, by.age}
+			if by.lied && !w.strange { // else nobody will believe it
+				w.broken = honest
+			}
+		}
 		by.step = over
 	case isLost:
 		by.step = over
@@ -99,8 +130,8 @@ func (s setup) put(w *world, m move, e effect) {
 		w.accepted(m.read)
 	}
 	switch {
-	case m.who == refresher && e.says != "OK" && by.tries < s.tries:
-		*by = writer{tries: by.tries + 1}
+	case m.who == refresher && e.says != "OK":
+		s.refused(by)
 	case m.who != refresher && s.remember && (e.says == "OK" || e.says == "OLD"):
 		by.step = complete
 	default:
@@ -108,18 +139,78 @@ func (s setup) put(w *world, m move, e effect) {
 	}
 }
 
+// refused: a refresh begins again, for a while.
+//
+//go:norace
+func (s setup) refused(by *writer) {
+	if by.tries < s.tries {
+		*by = writer{tries: by.tries + 1}
+	} else {
+		*by = writer{step: over}
+	}
+}
+
+// touched: what must be sent is put by script.
+//
+//go:norace
+func (s setup) touched(w *world, by *writer, e effect) {
+	switch e.says {
+	case "KEPT":
+		s.keep(w, by)
+	case "SEND":
+		by.step = sending
+	default:
+		by.step = over
+	}
+}
+
+// keep leaves a value alone that is taken for what the run has read.
+//
+//go:norace
+func (s setup) keep(w *world, by *writer) {
+	by.step = complete
+	if v := w.shelf.value; v < by.stamp && s.content(v) != s.content(by.stamp) {
+		by.lied = true
+	}
+}
+
 // look has the rules of stream.go: what it does not allow is put by script. That
 // they are these is tested on real connections.
+//
 //go:norace
-func (by *writer) look(w *world) {
+func (s setup) look(w *world, m move) {
+	by := &w.writers[m.who]
 	by.step, by.dirty = sending, false
-	if by.book == w.book && w.book != 0 && w.shelf.run == by.stamp && by.age == 0 && w.shelf.field == none {
+	if s.free(w, m) {
 		by.step = looked
 	}
 }
 
+//go:norace
+func (s setup) free(w *world, m move) bool {
+	m.kind = puts
+	d, _ := s.deed(w, m)
+	switch s.overlooks {
+	case "run":
+		d.from.run = d.act.stamp
+	case "deadline":
+		d.act.age = 0
+	case "field":
+		d.from.field = none
+	}
+	return d.free()
+}
+
+// free reports whether a run may put by wire.
+//
+//go:norace
+func (d deed) free() bool {
+	return d.act.mine && d.from.run == d.act.stamp && d.act.age == 0 && d.from.field == none
+}
+
 // executed: EXEC does all if nobody has changed the book since the look, whatever
 // it says by now; else nothing.
+//
 //go:norace
 func (s setup) executed(w *world, by *writer) {
 	if by.dirty && !s.noWatch {

@@ -103,7 +103,7 @@ func stamp(t testing.TB, c *cache.Cache, clock uint64) (*cache.Armed, store.Stam
 func claimRun(t testing.TB, c *cache.Cache, clock uint64) *cache.Claim {
 	t.Helper()
 	a, s := stamp(t, c, clock)
-	cl, err := c.ClaimRun(t.Context(), a, product, s)
+	cl, err := c.ClaimRun(t.Context(), a, product, s, cache.NewID())
 	if err != nil {
 		t.Fatal(err)
 	}
