@@ -15,7 +15,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
-	"github.com/stokerhq/stoker/store/private"
+	"github.com/stokerhq/stoker/store/storetest"
 )
 
 // other is a second process of the rig's spec on the same servers.
@@ -24,11 +24,19 @@ func (r *rig) other() *Worker {
 	return New(r.spec, r.source, values, r.ledger, NewMetrics(prometheus.NewRegistry()), r.w.log)
 }
 
+// useOwnRedis gives the rig a cache that no other test uses.
+func (r *rig) useOwnRedis() {
+	r.redis = client(r.t, storetest.OwnRedis(r.t).URL(0))
+	r.cache = cache.New(r.redis, time.Minute)
+	r.w = New(r.spec, r.source, r.cache, r.ledger, r.w.metrics, r.w.log)
+}
+
 // A Redis that is full must not keep what an invalidation has said is out of
 // date. Broken by: any step before the fence that needs memory.
 func TestInvalidationOnAFullRedis(t *testing.T) {
 	t.Parallel()
 	r := stockRig(t, 100)
+	r.useOwnRedis()
 	r.run("j")
 	r.exec("UPDATE item SET v = 2 WHERE id < 3")
 	full := func(limit string) {
@@ -37,7 +45,6 @@ func TestInvalidationOnAFullRedis(t *testing.T) {
 		}
 	}
 	full("1mb")
-	defer full("0")
 	if err := r.w.Fence(t.Context(), r.spec.Jobs[0], []jobs.Key{{"id": "1"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -89,15 +96,7 @@ func TestFenceFromBeforeAFlush(t *testing.T) {
 // epoch begins, in which every job is run again.
 func TestRedisRestartedFromOlderData(t *testing.T) {
 	t.Parallel()
-	server, err := private.StartRedis(t.Context(), "--save", "3600 1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	server := storetest.OwnRedis(t, "--save", "3600 1")
 	j := newJob("j", jobs.ValueRow, "item:{id}", "SELECT id, v, repeat('x', 100) AS pad FROM item")
 	r := newRig(t, plan{redis: server.URL(0), jobs: []*jobs.Job{j}, sql: []string{"CREATE TABLE item (id int PRIMARY KEY, v int)", "INSERT INTO item SELECT i, 1 FROM generate_series(1, 10) i"}})
 	first := r.run("j")
@@ -232,6 +231,7 @@ func TestIdleConnectionsThatAreClosed(t *testing.T) {
 	var r *rig
 	j := newJob("j", jobs.ValueRow, "item:{id}", "SELECT id, v, repeat('x', 100) AS pad FROM item")
 	r = newRig(t, plan{jobs: []*jobs.Job{j}, sql: []string{"CREATE TABLE item (id int PRIMARY KEY, v int)", "INSERT INTO item SELECT i, 1 FROM generate_series(1, 5000) i"},
+		redis: storetest.OwnRedis(t).URL(0),
 		cache: tapped(func(n int) {
 			if n%20 == 0 {
 				if err := r.redis.ClientKillByFilter(t.Context(), "TYPE", "normal").Err(); err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/storetest"
 )
 
 // ours is how many keys of its own a cache has once something was written.
@@ -172,7 +173,7 @@ func TestPutLeavesTheBatchAlone(t *testing.T) {
 func TestAFullRedis(t *testing.T) {
 	for way, claim := range ways {
 		t.Run(way, func(t *testing.T) {
-			r := ownRedis(t, "--maxmemory", "8mb", "--maxmemory-policy", "noeviction")
+			r := storetest.OwnRedis(t, "--maxmemory", "8mb", "--maxmemory-policy", "noeviction")
 			c := client(t, r.URL(0))
 			values := cache.New(c, time.Minute)
 			cl := claim(t, values, 1)
@@ -246,7 +247,7 @@ func TestPutHintsOnlyWhenFull(t *testing.T) {
 func TestPutAcrossARestart(t *testing.T) {
 	for way, claim := range ways {
 		t.Run(way, func(t *testing.T) {
-			r := ownRedis(t)
+			r := storetest.OwnRedis(t)
 			c := client(t, r.URL(0))
 			values := cache.New(c, time.Minute)
 			try := func(ctx context.Context, cl *cache.Claim, value string) error {
@@ -363,7 +364,7 @@ func TestRemoveAndPresent(t *testing.T) {
 // In a cluster the keys of a batch lie in many slots, each with a book of its
 // own; here one server has them all.
 func TestCluster(t *testing.T) {
-	r := ownRedis(t, "--cluster-enabled", "yes", "--databases", "1")
+	r := storetest.OwnRedis(t, "--cluster-enabled", "yes", "--databases", "1")
 	single := client(t, r.URL(0))
 	if err := single.Do(t.Context(), "cluster", "addslotsrange", 0, 16383).Err(); err != nil {
 		t.Fatal(err)

@@ -10,7 +10,6 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
-	"github.com/stokerhq/stoker/store/private"
 	"github.com/stokerhq/stoker/store/storetest"
 )
 
@@ -40,21 +39,6 @@ func newCache(t testing.TB) (*cache.Cache, redis.UniversalClient) {
 	t.Helper()
 	c := client(t, storetest.Redis(t))
 	return cache.New(c, time.Minute), c
-}
-
-// ownRedis starts a server for one test that changes or kills it.
-func ownRedis(t *testing.T, args ...string) *private.Redis {
-	t.Helper()
-	r, err := private.StartRedis(t.Context(), args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return r
 }
 
 // batch makes a batch of entries.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/storetest"
 )
 
 // opened is what a URL was understood as.
@@ -114,7 +115,7 @@ func TestOpenErrors(t *testing.T) {
 }
 
 func TestInspect(t *testing.T) {
-	r := ownRedis(t, "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru")
+	r := storetest.OwnRedis(t, "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru")
 	c := client(t, r.URL(0))
 	info, err := cache.Inspect(t.Context(), c)
 	if err != nil {

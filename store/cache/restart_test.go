@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/storetest"
 )
 
 // A Redis that comes back with what it had a while ago, from its file or as the
@@ -16,7 +17,7 @@ import (
 func TestRunOverARestart(t *testing.T) {
 	for _, saved := range []string{"before the claim", "after the claim"} {
 		t.Run("saved "+saved, func(t *testing.T) {
-			server := ownRedis(t)
+			server := storetest.OwnRedis(t)
 			c := client(t, server.URL(0))
 			values := cache.New(c, time.Minute)
 			save := func(when string) {
@@ -95,7 +96,7 @@ func remember(ctx context.Context, c *cache.Cache, cl *cache.Claim) error {
 // A server that was started again begins an epoch and a book: fences of its last
 // moments may be lost. Who armed before is told so.
 func TestServerWasStartedAgain(t *testing.T) {
-	server := ownRedis(t)
+	server := storetest.OwnRedis(t)
 	c := client(t, server.URL(0))
 	values := cache.New(c, time.Minute)
 	run := claimRun(t, values, 8)

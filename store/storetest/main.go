@@ -72,12 +72,28 @@ func OwnPostgres(t testing.TB, settings ...string) *private.Postgres {
 	if err != nil {
 		t.Fatal(err)
 	}
+	closeAfter(t, server)
+	return server
+}
+
+// OwnRedis starts a Redis for one test, which may change or kill it. Arguments are
+// as for private.StartRedis.
+func OwnRedis(t testing.TB, args ...string) *private.Redis {
+	t.Helper()
+	server, err := private.StartRedis(context.Background(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeAfter(t, server)
+	return server
+}
+
+func closeAfter(t testing.TB, server interface{ Close() error }) {
 	t.Cleanup(func() {
 		if err := server.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return server
 }
 
 // Redis returns the URL of an empty logical database on the private Redis of
