@@ -113,8 +113,8 @@ func (s *shaper) addBare(keyAt int, buf []byte) error {
 const (
 	batchKeys  = 100
 	batchBytes = 64 << 10
-	batchKept  = 500
-	batchHeld  = 256 << 10
+	batchKept  = 200
+	batchHeld  = 128 << 10
 )
 
 // entry ends an entry and hands on the batch if that filled it.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/stokerhq/stoker/cmd/internal/proc"
@@ -38,10 +39,11 @@ jobs:
     value: row
     ttl: %s
     timeout: 30m
+    volatile: %t
 `
 
 func specOf(name string, job rival.Job) string {
-	return fmt.Sprintf(specText, name, job.Query, job.Prefix, job.Column, rival.TTL)
+	return fmt.Sprintf(specText, name, job.Query, job.Prefix, job.Column, rival.TTL, strings.Contains(job.Query, "now()"))
 }
 
 // specEnv is the environment that specText asks for.

@@ -1,10 +1,8 @@
 package cache_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -12,37 +10,6 @@ import (
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 )
-
-// before is a hook of a client that is called before a command, and may refuse it.
-type before func(redis.Cmder) error
-
-func (b before) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if err := b(cmd); err != nil {
-			cmd.SetErr(err)
-			return err
-		}
-		return next(ctx, cmd)
-	}
-}
-
-func (b before) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		for _, cmd := range cmds {
-			if err := b(cmd); err != nil {
-				for _, c := range cmds {
-					c.SetErr(err)
-				}
-				return err
-			}
-		}
-		return next(ctx, cmds)
-	}
-}
-
-func (before) DialHook(next redis.DialHook) redis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
-}
 
 // inLaterEpoch is a Redis in whose book a run of a later epoch than the first has
 // written; its manifest comes with it.
@@ -107,28 +74,6 @@ func TestEpochBeginsWithABookOrNotAtAll(t *testing.T) {
 			})
 		}
 	}
-}
-
-var errDied = errors.New("died")
-
-// mortal is a client that gets no further than a number of commands.
-func (r *rig) mortal(commands int) *redis.Client {
-	c := r.another()
-	c.AddHook(before(func(redis.Cmder) error {
-		if commands--; commands < 0 {
-			return errDied
-		}
-		return nil
-	}))
-	return c
-}
-
-// another is one more client.
-func (r *rig) another() *redis.Client {
-	o := r.client.Options()
-	c := redis.NewClient(&redis.Options{Addr: o.Addr, DB: o.DB})
-	r.Cleanup(func() { c.Close() })
-	return c
 }
 
 // A process that has read the epoch, but not yet the nonce, when Redis loses both

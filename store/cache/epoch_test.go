@@ -11,47 +11,6 @@ import (
 
 const epochKey = "stoker:epoch:postgres"
 
-// stamped arms anew and stamps a snapshot.
-func stamped(r *rig, c *cache.Cache, clock uint64, origin string) (*cache.Armed, store.Stamp, error) {
-	r.Helper()
-	a, err := c.Renew(r.Context())
-	if err != nil {
-		r.Fatal(err)
-	}
-	s, err := c.Stamp(r.Context(), a, store.Snapshot{Clock: clock, Origin: origin})
-	return a, s, err
-}
-
-// mustStamp is stamped where no new epoch begins.
-func mustStamp(r *rig, c *cache.Cache, clock uint64, origin string) (*cache.Armed, store.Stamp) {
-	r.Helper()
-	a, s, err := stamped(r, c, clock, origin)
-	if err != nil {
-		r.Fatal(err)
-	}
-	return a, s
-}
-
-// mustClaim claims a run with a stamp.
-func mustClaim(r *rig, c *cache.Cache, a *cache.Armed, s store.Stamp) *cache.Claim {
-	r.Helper()
-	cl, err := c.ClaimRun(r.Context(), a, product, s, cache.NewID())
-	if err != nil {
-		r.Fatal(err)
-	}
-	r.Cleanup(cl.Close)
-	return cl
-}
-
-func (r *rig) epoch() uint32 {
-	r.Helper()
-	n, err := r.other.Epoch(r.Context())
-	if err != nil {
-		r.Error(err)
-	}
-	return n
-}
-
 // TestEpoch follows one Postgres through its histories.
 func TestEpoch(t *testing.T) {
 	r := newRig(t)
@@ -184,4 +143,21 @@ func TestEpochRecordIsLost(t *testing.T) {
 		t.Errorf("what was armed before: %v", err)
 	}
 	put(t, r.other, mustClaim(r, r.other, b, s), entry("a", "w", time.Hour))
+}
+
+// Snapshots come to be stamped in any order; the highest clock is what counts.
+func TestEpochRemembersTheHighestClock(t *testing.T) {
+	r := newRig(t)
+	mustStamp(r, r.values, 100, "A")
+	slow, err := r.other.Renew(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustStamp(r, r.values, 120, "A")
+	if _, err := r.other.Stamp(t.Context(), slow, store.Snapshot{Clock: 110, Origin: "A"}); err != nil {
+		t.Error(err)
+	}
+	if _, s, err := stamped(r, r.values, 115, "A"); !errors.Is(err, cache.ErrNewEpoch) {
+		t.Errorf("%v, %v, behind a clock of 120", s, err)
+	}
 }

@@ -1,71 +1,5 @@
 package cache
 
-import "fmt"
-
-// move is one step of somebody.
-type move struct {
-	kind kind
-	who  int8 // of the fencers or of the writers
-	read int8 // the clock of the snapshot that was taken on the way there
-}
-
-type kind int8
-
-const (
-	commit kind = iota
-	fence
-	lateFence
-	arms
-	fencesItself
-	claims
-	recalls
-	looks
-	executes
-	touches
-	looksOn
-	counts
-	asks
-	puts
-	isRemembered
-	graceEnds
-	isLost // from here on: what may happen or not
-	somebodyArms
-	passes
-	prunes
-	bookLost
-	flush
-	catchUp
-	failover
-	noticed
-	runAgain
-)
-
-var kinds = [...]string{
-	commit: "a commit becomes visible", fence: "fences", lateFence: "fences under a lost book", arms: "arms",
-	fencesItself: "fences", claims: "claims", recalls: "recalls the last run", looks: "looks at the book", executes: "executes", touches: "touches", looksOn: "looks at the book, to send nothing", counts: "counts what is there", asks: "asks what is there",
-	puts: "puts", isRemembered: "is remembered", graceEnds: "the grace ends", isLost: "is lost", somebodyArms: "somebody arms", passes: "half a life passes", prunes: "prune",
-	bookLost: "the book is lost", flush: "flush", catchUp: "the replica catches up", failover: "failover", noticed: "the failover is noticed", runAgain: "a run is begun for the new epoch",
-}
-
-func (m move) String() string {
-	switch {
-	case m.kind == fence, m.kind == lateFence:
-		return fmt.Sprintf("fencer %d %s", m.who+1, kinds[m.kind])
-	case m.writes():
-		return [...]string{"run 1 ", "run 2 ", "run 3 ", "refresh "}[m.who] + kinds[m.kind]
-	}
-	return kinds[m.kind]
-}
-
-// writes reports whether it is a writer's step.
-func (m move) writes() bool { return m.kind >= arms && m.kind <= isRemembered || m.kind == isLost }
-
-// work reports whether the step is progress: a state in which none is left is an
-// end. That a refresh is lost counts: it must not be needed.
-//
-//go:norace
-func (m move) work() bool { return m.kind <= isLost || m.kind == noticed || m.kind == runAgain }
-
 // moves appends all that may happen next.
 //
 //go:norace
@@ -126,9 +60,9 @@ func (s setup) fences(w *world, i int8, all []move) []move {
 	}
 	for read := shown; read <= w.visible; read++ {
 		all = append(all, move{fence, i, read})
-		if w.shelf.book && (w.losses < s.losses || w.crashes < s.crashes) {
-			all = append(all, move{lateFence, i, read})
-		}
+	}
+	if w.visible >= shown && w.shelf.book && (w.losses < s.losses || w.crashes < s.crashes) {
+		all = append(all, move{lateFence, i, w.visible})
 	}
 	return all
 }
@@ -177,62 +111,4 @@ func (s setup) next(w *world, i int8, m writer, all []move) []move {
 		k = isRemembered
 	}
 	return append(all, move{k, i, m.stamp})
-}
-
-// deed is what a move does to Redis, if anything.
-//
-//go:norace
-func (s setup) deed(w *world, m move) (deed, bool) {
-	a := act{grace: s.grace}
-	switch m.kind {
-	case fence:
-		a.what, a.stamp, a.mine = doFence, m.read, w.shelf.book
-	case lateFence:
-		a.what, a.stamp = doFence, m.read
-	case somebodyArms:
-		a.what, a.grace = doArm, false
-	case arms, fencesItself, claims, touches, asks, puts, isRemembered:
-		a = s.act(w, m)
-		a.grace = s.grace && m.kind == fencesItself
-	case graceEnds:
-		a.what = doVanish
-	case prunes:
-		a.what = doPrune
-	case bookLost, noticed:
-		a.what = doLose
-	case flush:
-		a.what = doFlush
-	default:
-		return deed{}, false
-	}
-	return deed{w.shelf, a}, true
-}
-
-// act is what a writer does to Redis.
-//
-//go:norace
-func (s setup) act(w *world, m move) act {
-	by := &w.writers[m.who]
-	a := act{stamp: m.read, mine: by.book == w.book && w.book != 0, age: by.age}
-	switch m.kind {
-	case arms:
-		return act{what: doArm}
-	case fencesItself:
-		return act{what: doFence, stamp: m.read, mine: a.mine}
-	case claims:
-		if a.what = doClaim; s.remember { // else it does not matter whose run it was
-			a.id = m.who
-		}
-	case isRemembered:
-		return act{what: doRemember, mine: a.mine, id: m.who}
-	case touches:
-		a.what, a.since = doTouch, by.since
-	case asks:
-		a.what, a.since = doKeep, by.since
-	case puts:
-		if a.what = doPut; m.who == refresher {
-			a.what = doRefresh
-		}
-	}
-	return a
 }

@@ -4,14 +4,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/storetest"
 )
 
@@ -46,49 +44,6 @@ type shelf struct {
 }
 
 var bare = shelf{run: none, writer: none, pruned: none, field: none, age: none, value: none}
-
-// act is one thing that is done to Redis: the call of a script, or a fault.
-type act struct {
-	what  what
-	stamp int8
-	mine  bool // armed under this very book
-	age   int8 // of what was armed
-	grace bool // of a fence
-	since int8 // how long ago the run armed whose value is kept
-	id    int8 // of a run
-}
-
-type what int8
-
-const (
-	doArm what = iota
-	doClaim
-	doPut
-	doRefresh
-	doTouch
-	doKeep
-	doRemember
-	doFence
-	doPrune
-	doLose
-	doFlush
-	doVanish
-)
-
-// effect is what an act does.
-type effect struct {
-	after   shelf
-	says    string // OK, KEPT, or why not
-	touched bool   // an EXEC of who has watched the book since before is refused
-	before  int8   // what a claim is told: the id of the run before
-	pruned  int8   // and #p
-}
-
-// deed is an act on Redis in a state.
-type deed struct {
-	from shelf
-	act  act
-}
 
 // bench executes acts with the real scripts on a real Redis, each distinct one
 // once: on a book and a key of its own, brought into the state it begins with.
@@ -189,27 +144,4 @@ func (b *bench) effect(d deed, done *done, base int64, key string) effect {
 		b.t.Fatalf("%+v: %v", d, err)
 	}
 	return effect{after, says, done.exec.Err() == redis.Nil, d.from.writer, d.from.pruned}
-}
-
-// modelStamp is a stamp of the model's as it is written.
-func modelStamp(s int8) string { return modelStamps[s] }
-
-var modelStamps = func() (all [changes + 1]string) {
-	for i := range all {
-		all[i] = store.Stamp{Epoch: 1, Clock: uint64(i)}.String()
-	}
-	return all
-}()
-
-func readStamp(text string) (int8, error) {
-	s, err := store.ParseStamp(text)
-	return int8(s.Clock), err
-}
-
-// at is a time of the model's as it is written.
-func at(base int64, age int8) string { return strconv.FormatInt(base-int64(age)*tickLong, 10) }
-
-func readAge(base int64, text string) (int8, error) {
-	ms, err := strconv.ParseInt(text, 10, 64)
-	return int8((base - ms + halfLife/2) / tickLong), err
 }

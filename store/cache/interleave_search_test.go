@@ -65,6 +65,9 @@ func (s setup) explore(t testing.TB, b *bench, see func(*world, []move)) found {
 // visit makes all moves from a state; false: what they do to Redis must be
 // learned first.
 //
+// The explorer is one goroutine that visits a million states: it and what it calls
+// for each are told to the race detector as not worth its while.
+//
 //go:norace
 func (x *search) visit(i int) (known bool) {
 	from := x.nodes[i].world

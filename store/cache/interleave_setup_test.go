@@ -24,10 +24,10 @@ type setup struct {
 	wire     bool // runs put by WATCH, MULTI, EXEC
 	remember bool // runs leave alone what is as the last one left it. The second commit brings the first content back
 
-	noBarrier bool // what is wrong on purpose
-	noWatch   bool
-	credulous bool
-	overlooks string // what a run does not look at before it puts by wire. The nonce is not among it: #r says as much
+	noBarrier bool   // wrong on purpose: a fence may come before its change is visible
+	noWatch   bool   // wrong on purpose: EXEC does all, whatever has happened
+	credulous bool   // wrong on purpose: every manifest is trusted
+	overlooks string // wrong on purpose: what a run does not look at before it puts by wire. The nonce is none of it: #r says as much
 }
 
 // ticks is how many halves of a life may pass where it matters how many.

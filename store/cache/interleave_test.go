@@ -40,7 +40,7 @@ func TestInterleavings(t *testing.T) {
 		{"failover", setup{runs: 2, refresh: true, crashes: 1, replay: true}},
 		{"unchanged values, failover", setup{runs: 2, inTurn: true, wire: true, refresh: true, remember: true, grace: true, crashes: 1, replay: true}},
 		{"failover that is noticed", setup{runs: 2, refresh: true, crashes: 1, notice: true}},
-		{"unchanged values, failover that is noticed", setup{runs: 2, inTurn: true, wire: true, refresh: true, remember: true, grace: true, crashes: 1, notice: true}},
+		{"unchanged values, failover that is noticed", setup{runs: 2, inTurn: true, wire: true, remember: true, grace: true, crashes: 1, notice: true}},
 		{"unchanged values, no fences, failover that is noticed", setup{runs: 3, inTurn: true, wire: true, refresh: true, remember: true, alone: true, crashes: 1, notice: true}},
 		{"failover and a loss", setup{runs: 1, refresh: true, crashes: 1, replay: true, losses: 1}},
 	} {

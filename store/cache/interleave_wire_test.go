@@ -77,8 +77,8 @@ func TestInterleavingsByWire(t *testing.T) {
 	b := newBench(t)
 	windows := map[window]bool{}
 	for _, s := range []setup{
-		full.with(func(s *setup) { s.wire, s.grace = true, true }),
-		full.with(func(s *setup) { s.wire, s.prune = true, false }),
+		full.with(func(s *setup) { s.wire = true }),
+		full.with(func(s *setup) { s.wire, s.grace, s.prune = true, true, false }),
 	} {
 		f := s.explore(t, b, watchman{s, windows}.see)
 		t.Log(f)

@@ -4,9 +4,9 @@ package cache
 // write its value, and Redis. It is a key of a map of all states: what makes no
 // difference any more is forgotten in it.
 type world struct {
-	visible  int8 // commits that a snapshot shows: its clock, and the version it reads
-	unfenced [changes]bool
-	writers  [4]writer // runs of one job, and a refresh
+	visible  int8          // commits that a snapshot shows: its clock, and the version it reads
+	unfenced [changes]bool // commits that are yet to be fenced
+	writers  [4]writer     // runs of one job, and a refresh
 	last     memory
 	shelf    shelf
 	book     int8 // which book there is: they are counted
@@ -71,10 +71,10 @@ const (
 type rule int8
 
 const (
-	monotone rule = iota + 1
-	permanent
-	fresh
-	honest
+	monotone  rule = iota + 1 // what is written never goes back
+	permanent                 // a fence holds
+	fresh                     // in the end there is the newest version or none
+	honest                    // a manifest tells of what there is
 )
 
 func (r rule) String() string {

@@ -28,7 +28,7 @@ func (r *race) commit(c *cache.Cache) {
 	}
 	version := r.data.commit(row)
 	for {
-		a, s, _, err := r.begin(c)
+		a, s, _, err := r.begin(c, 0)
 		if err == nil {
 			_, err = c.Fence(r.Context(), a, s, [][]byte{[]byte(raceKey(row))}, grace(row))
 		}
@@ -49,7 +49,7 @@ func (r *race) commit(c *cache.Cache) {
 		default:
 		}
 	}
-	pause(10 * time.Millisecond)
+	time.Sleep(rand.N(4 * raceThink))
 }
 
 // raise sets a number that only grows.
@@ -60,21 +60,25 @@ func raise(n *atomic.Uint64, to uint64) {
 
 // pause takes up to d, and now and then longer than what was read is good for.
 func pause(d time.Duration) {
+	if d == 0 {
+		return
+	}
 	if rand.IntN(50) == 0 {
 		d = raceLife
 	}
 	time.Sleep(rand.N(d))
 }
 
-// begin arms, and stamps a snapshot taken after that.
-func (r *race) begin(c *cache.Cache) (a *cache.Armed, s store.Stamp, rows [raceKeys]uint64, err error) {
+// begin arms, and stamps a snapshot taken after that. What happens in between, and
+// before it is put to use, takes think time.
+func (r *race) begin(c *cache.Cache, think time.Duration) (a *cache.Armed, s store.Stamp, rows [raceKeys]uint64, err error) {
 	if a, err = c.Arm(r.Context()); err != nil {
 		return a, s, rows, err
 	}
-	pause(2 * time.Millisecond)
+	pause(think)
 	snapshot, rows := r.data.snapshot()
 	s, err = c.Stamp(r.Context(), a, snapshot)
-	pause(2 * time.Millisecond)
+	pause(think)
 	return a, s, rows, err
 }
 
@@ -112,7 +116,7 @@ func (r *race) refresh(c *cache.Cache) {
 		return
 	}
 	for range 5 {
-		a, s, rows, err := r.begin(c)
+		a, s, rows, err := r.begin(c, raceThink)
 		var out cache.Outcome
 		if err == nil {
 			out, err = c.Put(r.Context(), c.ClaimRefresh(a, product, s), batch(r.entry(row, rows)))

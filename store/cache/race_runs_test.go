@@ -16,7 +16,7 @@ type remembered struct {
 // run writes all rows of one snapshot, and leaves alone what is as the last
 // complete run has left it.
 func (r *race) run(c *cache.Cache) {
-	a, s, rows, err := r.begin(c)
+	a, s, rows, err := r.begin(c, raceThink)
 	var cl *cache.Claim
 	if err == nil {
 		cl, err = c.ClaimRun(r.Context(), a, product, s, cache.NewID())

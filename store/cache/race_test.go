@@ -22,6 +22,7 @@ const (
 	raceHot   = 8 // keys that most changes are of
 	raceLife  = 300 * time.Millisecond
 	raceGrace = 15 * time.Millisecond // of every other key
+	raceThink = 2 * time.Millisecond
 	raceAtMin = 1500 * time.Millisecond
 	raceAtMax = 15 * time.Second // if something has not been seen by then it will not be
 )
