@@ -12,10 +12,12 @@ import (
 )
 
 // Batches in flight of one run. Their number and their bytes bound its memory,
-// whatever the size of the result and of its values.
+// whatever the size of the result and of its values. A third writer makes a run
+// some 3 % faster, and API nodes wait half as long again behind its batches: their
+// p99 is what it is for as long as all writers' batches take.
 const (
-	writers  = 3
-	batches  = 2 * writers
+	writers  = 2
+	batches  = 3 * writers
 	inFlight = 16 << 20 // bytes; a batch that is larger goes alone
 )
 
