@@ -29,9 +29,9 @@ func (o *Outcome) Add(more Outcome) {
 	o.Bytes += more.Bytes
 }
 
-// Put writes a batch: all of it that nothing newer owns, or nothing. On ErrLost,
-// ErrLate and ErrSuperseded nothing was written. On other errors some entries may
-// have been written and others not; none is torn, and writing again is safe.
+// Put writes a batch: all of it that nothing newer owns. On an error some entries
+// may have been written and others not, ErrLost, ErrLate and ErrSuperseded among
+// them; each was right when it was written, none is torn, and writing again is safe.
 //
 // Values of a run go by MULTI and EXEC, watching the book, as long as nothing in
 // the book concerns them: that costs Redis little more than plain SETs, a script
