@@ -12,7 +12,7 @@ func (d *decoder) spec(n *yaml.Node) *Spec {
 		File:     d.file,
 		Postgres: Postgres{MaxConnections: 8, StatementTimeout: time.Minute},
 		Admin:    Admin{Listen: "127.0.0.1:8080"},
-		Changes:  Changes{Source: SourceNone},
+		Changes:  Changes{Source: SourceNone, Slot: SlotTemporary, Name: "stoker", RunAbove: 10_000},
 	}
 	base := builtIn()
 	given := d.fields(n, "the spec", map[string]setter{
@@ -20,11 +20,15 @@ func (d *decoder) spec(n *yaml.Node) *Spec {
 		"redis":    func(_ string, n *yaml.Node) { d.redis(n, &s.Redis) },
 		"admin":    func(_ string, n *yaml.Node) { d.admin(n, &s.Admin) },
 		"changes":  func(_ string, n *yaml.Node) { d.changes(n, &s.Changes) },
+		"audit":    func(_ string, n *yaml.Node) { d.audit(n, &s.Audit) },
 		"defaults": func(_ string, n *yaml.Node) { d.defaults(n, &base) },
 		"jobs":     later, // defaults may stand below them
 	})
 	if given == nil {
 		return s
+	}
+	if s.Changes.URL.IsZero() {
+		s.Changes.URL = s.Postgres.URL
 	}
 	d.demand(n, given, "the spec", "postgres", "add postgres: {url: ...}")
 	d.demand(n, given, "the spec", "redis", "add redis: {url: ...}")
@@ -73,10 +77,4 @@ func (d *decoder) admin(n *yaml.Node, a *Admin) {
 	if len(d.problems) == before && a.Token.IsZero() && !isLoopback(a.Listen) {
 		d.problem(given["listen"], "set admin.token, or listen on 127.0.0.1", "admin can be reached from other machines and has no token")
 	}
-}
-
-func (d *decoder) changes(n *yaml.Node, c *Changes) {
-	d.fields(n, "changes", map[string]setter{
-		"source": required(d, &c.Source, parseSource),
-	})
 }

@@ -9,6 +9,7 @@ type Spec struct {
 	Redis    Redis
 	Admin    Admin
 	Changes  Changes
+	Audit    Audit
 	Jobs     []*Job   // in the order of the file
 	Warnings Problems // what check prints; nothing that stops the daemon
 }
@@ -53,9 +54,28 @@ const (
 	SourceOutbox Source = "outbox"
 )
 
+// Slot says how a change feed from the WAL holds its place.
+type Slot string
+
+// The kinds of slot.
+const (
+	SlotTemporary Slot = "temporary" // gone with the connection; what was missed meanwhile is made up by runs
+	SlotPermanent Slot = "permanent" // Postgres keeps the WAL until it has been read
+)
+
 // Changes is the change feed.
 type Changes struct {
-	Source Source
+	Source       Source
+	URL          Secret // of a direct connection for replication; equal to that of Postgres when the spec names none
+	Slot         Slot   // default temporary
+	Name         string // of the publication, and of a permanent slot; default stoker
+	UnboundedWAL bool   // a permanent slot may keep WAL without limit
+	RunAbove     int    // changes that touch more keys of a job than this run the job instead; default 10000
+}
+
+// Audit is the continuous comparison of the cache with the database.
+type Audit struct {
+	Rate float64 // keys a second; 0: none
 }
 
 // ValueKind says how rows become values.

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // Snapshot is the moment that a reading shows.
@@ -51,4 +52,35 @@ func ParseStamp(text string) (Stamp, error) {
 		return Stamp{}, fmt.Errorf("clock of stamp %q: %w", text, err)
 	}
 	return Stamp{Epoch: uint32(epoch), Clock: clock}, nil
+}
+
+// Shows reports whether the snapshot shows what transaction xid did, if that was
+// committed. xid is one of the last 2^31, without its epoch, as the write-ahead log
+// has it. xids are compared modulo 2^32, and none is widened: the snapshot's xmax
+// may lie before the transaction or behind it, on either side of a turn.
+func (s Snapshot) Shows(xid uint32) (bool, error) {
+	parts := strings.Split(s.Text, ":")
+	if len(parts) != 3 {
+		return false, fmt.Errorf("snapshot %q has not three parts", s.Text)
+	}
+	xmax, err := strconv.ParseUint(parts[1], 10, 64)
+	if err != nil {
+		return false, fmt.Errorf("xmax of snapshot %q: %w", s.Text, err)
+	}
+	if int32(xid-uint32(xmax)) >= 0 {
+		return false, nil
+	}
+	for running := range strings.SplitSeq(parts[2], ",") {
+		if running == "" {
+			break
+		}
+		x, err := strconv.ParseUint(running, 10, 64)
+		if err != nil {
+			return false, fmt.Errorf("transaction in progress of snapshot %q: %w", s.Text, err)
+		}
+		if uint32(x) == xid {
+			return false, nil
+		}
+	}
+	return true, nil
 }

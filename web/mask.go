@@ -25,7 +25,7 @@ func newMasker(spec *jobs.Spec) masker {
 			pairs = append(pairs, secret, shown)
 		}
 	}
-	for _, s := range []jobs.Secret{spec.Postgres.URL, spec.Redis.URL, spec.Redis.QueueURL} {
+	for _, s := range []jobs.Secret{spec.Postgres.URL, spec.Changes.URL, spec.Redis.URL, spec.Redis.QueueURL} {
 		add(s.Reveal(), masked)
 		if u, err := url.Parse(s.Reveal()); err == nil && u.User != nil {
 			add(u.User.String()+"@", masked+"@")

@@ -1,0 +1,199 @@
+package jobs
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Commits is committed row changes of watched tables, of one transaction or of
+// several in the order of their commits, as a change feed yields them.
+type Commits struct {
+	Effect    *Effect
+	XIDs      []uint32  // of transactions that snapshots may not show yet, modulo 2^32; none where the feed read them in a snapshot
+	Rows      int64     // changed
+	Committed time.Time // the oldest, by Postgres' clock; zero where the feed does not know
+	Position  uint64    // of the feed after the last of them
+}
+
+// Merge adds what was committed after c.
+func (c *Commits) Merge(later *Commits) {
+	c.Effect.Merge(later.Effect)
+	c.XIDs = append(c.XIDs, later.XIDs...)
+	c.Rows += later.Rows
+	c.Position = later.Position
+	if c.Committed.IsZero() {
+		c.Committed = later.Committed
+	}
+}
+
+// Effect is what changes mean for the jobs that watch: which of their keys are out
+// of date. It folds: a key is there once, however often its row has changed. It is
+// used by one goroutine at a time.
+type Effect struct {
+	limit int // keys of a job
+	parts map[string]*Part
+}
+
+// Part is the effect on one job. With Whole, nothing else is in it.
+type Part struct {
+	Job     *Job
+	Keys    map[string]Key              // :: the key's text -> itself; named by changed rows
+	Lookups map[int]map[string]struct{} // :: index of a watch -> the values to ask its query for
+	Whole   string                      // why the whole job is to be run; "": it is not
+}
+
+// NewEffect returns an empty effect. More than limit keys of a job make it whole.
+func NewEffect(limit int) *Effect { return &Effect{limit: limit, parts: make(map[string]*Part)} }
+
+// Cell says what is known of a column of a changed row.
+type Cell int
+
+// What is known of a column.
+const (
+	CellValue   Cell = iota
+	CellNull         // it is NULL
+	CellUnknown      // the change does not carry it
+)
+
+// Image is a changed row, before or after the change: the text of a column, as
+// Postgres prints it.
+type Image func(column string) (value string, what Cell)
+
+// Row adds a changed row of a table that the job watches; watch is the index of
+// that watch. A row with NULL where a key comes from has none.
+func (e *Effect) Row(job *Job, watch int, row Image) {
+	w := job.Watch[watch]
+	switch {
+	case w.Key != nil:
+		e.key(job, w, row)
+	case w.Keys != "":
+		switch value, what := row(w.Column); what {
+		case CellValue:
+			e.lookup(job, watch, value)
+		case CellUnknown:
+			e.Whole(job, unknownColumn(w.Table, w.Column))
+		}
+	default:
+		e.Whole(job, "a change of table "+w.Table)
+	}
+}
+
+func unknownColumn(table, column string) string {
+	return fmt.Sprintf("a change of table %s that does not carry its column %s", table, column)
+}
+
+func (e *Effect) key(job *Job, w Watch, row Image) {
+	key := make(Key, len(w.Key))
+	for column, from := range w.Key {
+		value, what := row(from)
+		switch what {
+		case CellNull:
+			return
+		case CellUnknown:
+			e.Whole(job, unknownColumn(w.Table, from))
+			return
+		}
+		key[column] = value
+	}
+	e.Key(job, key)
+}
+
+// Key adds a key of the job. It has a value for every column of its template.
+func (e *Effect) Key(job *Job, key Key) {
+	if p := e.part(job); p.Whole == "" {
+		p.Keys[key.text(job)] = key
+		e.bound(p)
+	}
+}
+
+func (e *Effect) lookup(job *Job, watch int, value string) {
+	p := e.part(job)
+	if p.Whole != "" {
+		return
+	}
+	if p.Lookups[watch] == nil {
+		p.Lookups[watch] = make(map[string]struct{})
+	}
+	p.Lookups[watch][value] = struct{}{}
+	e.bound(p)
+}
+
+// Whole says that the whole job is to be run, and why.
+func (e *Effect) Whole(job *Job, why string) {
+	if p := e.part(job); p.Whole == "" {
+		p.Whole = why
+		p.Keys, p.Lookups = nil, nil
+	}
+}
+
+// bound keeps memory small: a bulk change is cheaper as a run.
+func (e *Effect) bound(p *Part) {
+	n := len(p.Keys)
+	for _, values := range p.Lookups {
+		n += len(values)
+	}
+	if n > e.limit {
+		e.Whole(p.Job, fmt.Sprintf("changes of more than %d keys", e.limit))
+	}
+}
+
+func (e *Effect) part(job *Job) *Part {
+	p := e.parts[job.Name]
+	if p == nil {
+		p = &Part{Job: job, Keys: make(map[string]Key), Lookups: make(map[int]map[string]struct{})}
+		e.parts[job.Name] = p
+	}
+	return p
+}
+
+// Merge adds another effect, which is not used any more.
+func (e *Effect) Merge(more *Effect) {
+	for name, p := range more.parts {
+		if e.parts[name] == nil {
+			e.parts[name] = p
+			continue
+		}
+		if p.Whole != "" {
+			e.Whole(p.Job, p.Whole)
+		}
+		for _, key := range p.Keys {
+			e.Key(p.Job, key)
+		}
+		for watch, values := range p.Lookups {
+			for value := range values {
+				e.lookup(p.Job, watch, value)
+			}
+		}
+	}
+}
+
+// Empty reports whether no job is touched.
+func (e *Effect) Empty() bool { return len(e.parts) == 0 }
+
+// Parts yields the jobs that are touched, in the order of their names.
+func (e *Effect) Parts() iter.Seq[*Part] {
+	return func(yield func(*Part) bool) {
+		for _, name := range slices.Sorted(maps.Keys(e.parts)) {
+			if !yield(e.parts[name]) {
+				return
+			}
+		}
+	}
+}
+
+// text tells keys of a job apart.
+func (k Key) text(job *Job) string {
+	columns := job.Key.Columns()
+	if len(columns) == 1 {
+		return k[columns[0]]
+	}
+	var b strings.Builder
+	for _, column := range columns {
+		fmt.Fprintf(&b, "%d:%s", len(k[column]), k[column])
+	}
+	return b.String()
+}
