@@ -49,6 +49,9 @@ type Part struct {
 // NewEffect returns an empty effect. More than limit keys of a job make it whole.
 func NewEffect(limit int) *Effect { return &Effect{limit: limit, parts: make(map[string]*Part)} }
 
+// Limit is how many keys of a job an effect holds.
+func (e *Effect) Limit() int { return e.limit }
+
 // Cell says what is known of a column of a changed row.
 type Cell int
 
@@ -152,21 +155,26 @@ func (e *Effect) part(job *Job) *Part {
 
 // Merge adds another effect, which is not used any more.
 func (e *Effect) Merge(more *Effect) {
-	for name, p := range more.parts {
-		if e.parts[name] == nil {
-			e.parts[name] = p
-			continue
-		}
-		if p.Whole != "" {
-			e.Whole(p.Job, p.Whole)
-		}
-		for _, key := range p.Keys {
-			e.Key(p.Job, key)
-		}
-		for watch, values := range p.Lookups {
-			for value := range values {
-				e.lookup(p.Job, watch, value)
-			}
+	for _, p := range more.parts {
+		e.Take(p)
+	}
+}
+
+// Take adds a part of another effect, which is not used any more.
+func (e *Effect) Take(p *Part) {
+	if e.parts[p.Job.Name] == nil {
+		e.parts[p.Job.Name] = p
+		return
+	}
+	if p.Whole != "" {
+		e.Whole(p.Job, p.Whole)
+	}
+	for _, key := range p.Keys {
+		e.Key(p.Job, key)
+	}
+	for watch, values := range p.Lookups {
+		for value := range values {
+			e.lookup(p.Job, watch, value)
 		}
 	}
 }

@@ -21,8 +21,9 @@ const (
 	CauseCatchUp Cause = "catch-up" // a missed tick, made up once
 	CauseCommand Cause = "command"  // stoker warm
 	CauseAPI     Cause = "api"
-	CauseLocal   Cause = "local" // stoker warm --local
-	CauseEpoch   Cause = "epoch" // the history of Postgres has changed
+	CauseLocal   Cause = "local"  // stoker warm --local
+	CauseEpoch   Cause = "epoch"  // the history of Postgres has changed, or changes may have been missed
+	CauseChange  Cause = "change" // of a table that the job watches
 )
 
 // Run is the payload of a run task: warm every key of a job. A payload names
@@ -88,7 +89,7 @@ func (r Run) validate() error {
 	if r.Due < 0 {
 		return fmt.Errorf("a run is due at %d: give unix seconds, or 0 for now", r.Due)
 	}
-	if !slices.Contains([]Cause{CauseTick, CauseCatchUp, CauseCommand, CauseAPI, CauseLocal, CauseEpoch}, r.Cause) {
+	if !slices.Contains([]Cause{CauseTick, CauseCatchUp, CauseCommand, CauseAPI, CauseLocal, CauseEpoch, CauseChange}, r.Cause) {
 		return fmt.Errorf("unknown cause %q of a run: run the same version of stoker everywhere", r.Cause)
 	}
 	return nil

@@ -33,6 +33,10 @@ const (
 	// second, each minute of it costs Redis some 50 MB.
 	refreshRetention = time.Minute
 
+	// changeRetention is for the change feed, which looks twice a second. Asynq drops
+	// what is over it every eight seconds, a hundred at a time.
+	changeRetention = 10 * time.Second
+
 	runRetries     = 3
 	refreshRetries = 8 // nobody asks again for an invalidation
 )
@@ -73,6 +77,20 @@ func (r Run) Task() *asynq.Task {
 // mend: 1 to MaxKeys keys are needed, all with the same columns.
 func NewInvalidation(job string, keys ...Key) (*asynq.Task, error) {
 	return newRefresh(Invalidation{Job: job, Keys: keys})
+}
+
+// NewChange returns a task that re-loads keys of job that changed rows have named: 1
+// to MaxKeys, of the columns of its template.
+func NewChange(job string, keys []Key) *asynq.Task {
+	return newTask(TypeRefresh, marshal(Invalidation{Job: job, Keys: keys}), asynq.Queue(QueueRefresh),
+		asynq.Timeout(refreshLimit), asynq.Retention(changeRetention), asynq.MaxRetry(refreshRetries))
+}
+
+// NewChangeRun returns a task that runs job because of changes that name no keys, or
+// too many. What has gone from the result was deleted, as the database has told us:
+// shrink_guard does not keep it.
+func NewChangeRun(job string) *asynq.Task {
+	return Run{Job: job, Cause: CauseChange, AcceptShrink: true}.Task()
 }
 
 // NewRemoval returns a task that drops these keys of job without loading them.

@@ -13,16 +13,16 @@ import (
 // epochEvery is how often the epoch is looked at.
 const epochEvery = 2 * time.Second
 
-// watchEpoch runs every job again when an epoch has begun: what was cached before
-// may show commits that Postgres has lost. It compares with what has been run,
-// not with what it saw itself, so that an epoch that began while no scheduler
-// lived is noticed too.
+// watchEpoch runs jobs again when an epoch has begun. What was cached before may
+// show commits that Postgres has lost; or, where the change feed had a gap, miss
+// commits of watched tables. It compares with what has been run, not with what it
+// saw itself, so that an epoch that began while no scheduler lived is noticed too.
 func (s *Scheduler) watchEpoch(ctx context.Context) {
 	done := uint32(0)
 	for sleep(ctx, epochEvery) {
-		epoch, err := s.epochs.Epoch(ctx)
+		epoch, history, err := s.epochs.Epoch(ctx)
 		if err == nil && epoch != done {
-			if err = s.rerun(ctx, epoch); err == nil {
+			if err = s.rerun(ctx, epoch, history); err == nil {
 				done = epoch
 			}
 		}
@@ -32,16 +32,18 @@ func (s *Scheduler) watchEpoch(ctx context.Context) {
 	}
 }
 
-// rerun enqueues the jobs whose last complete run is of another epoch. One that
-// has never been run, the catch-up sees to.
-func (s *Scheduler) rerun(ctx context.Context, epoch uint32) error {
+// rerun enqueues the jobs whose last complete run is of another epoch, or, if they
+// watch nothing, of another history. One that has never been run, the catch-up sees
+// to.
+func (s *Scheduler) rerun(ctx context.Context, epoch, history uint32) error {
 	var errs error
 	for _, job := range s.jobs {
 		last, ok, err := s.ledger.LastComplete(ctx, job.Name)
-		if err == nil && ok && last.Epoch != epoch {
+		why := outdated(job, last.Epoch, epoch, history)
+		if err == nil && ok && why != "" {
 			_, err = s.queue.EnqueueContext(ctx, jobs.NewEpochRun(job.Name, epoch))
 			if err == nil {
-				s.log.Info("run enqueued: the history of postgres has changed", jobs.LogJob, job.Name, "epoch", epoch)
+				s.log.Info("run enqueued: "+why, jobs.LogJob, job.Name, "epoch", epoch)
 			}
 		}
 		if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
@@ -49,4 +51,17 @@ func (s *Scheduler) rerun(ctx context.Context, epoch uint32) error {
 		}
 	}
 	return errs
+}
+
+// outdated says why a run of an epoch is not enough; "" if it is.
+func outdated(job *jobs.Job, ran, epoch, history uint32) string {
+	switch {
+	case ran == epoch:
+		return ""
+	case ran < history:
+		return "the history of postgres has changed"
+	case len(job.Watch) > 0:
+		return "changes may have been missed"
+	}
+	return ""
 }

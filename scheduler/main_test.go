@@ -172,7 +172,7 @@ type replica struct {
 }
 
 func newScheduler(list []*jobs.Job, q scheduler.Enqueuer, l scheduler.Ledger, r prometheus.Registerer) *scheduler.Scheduler {
-	return scheduler.New(list, q, l, noEpoch{}, scheduler.NewMetrics(r), slog.New(slog.DiscardHandler))
+	return scheduler.New(list, q, noTasks{}, l, noEpoch{}, scheduler.NewMetrics(r), slog.New(slog.DiscardHandler))
 }
 
 func start(list []*jobs.Job, q scheduler.Enqueuer, l scheduler.Ledger) *replica {
@@ -242,4 +242,11 @@ func (l flaky) Missed(ctx context.Context, job string, last time.Time, n int64) 
 // noEpoch is a cache that was never armed.
 type noEpoch struct{}
 
-func (noEpoch) Epoch(context.Context) (uint32, error) { return 0, nil }
+func (noEpoch) Epoch(context.Context) (now, history uint32, err error) { return 0, 0, nil }
+
+// noTasks is a queue without a worker.
+type noTasks struct{}
+
+func (noTasks) ListActiveTasks(string, ...asynq.ListOption) ([]*asynq.TaskInfo, error) {
+	return nil, asynq.ErrQueueNotFound
+}

@@ -6,22 +6,24 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 )
 
-// Metrics counts what the scheduler does, by job.
+// Metrics counts what the scheduler does, by job, and by queue.
 type Metrics struct {
 	due, missed, failed *prometheus.CounterVec
+	twins               *prometheus.CounterVec
 }
 
 // NewMetrics registers the scheduler's metrics.
 func NewMetrics(r prometheus.Registerer) *Metrics {
-	counter := func(name, help string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"job"})
+	counter := func(name, help string, label ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, label)
 		r.MustRegister(c)
 		return c
 	}
 	return &Metrics{
-		due:    counter("stoker_ticks_due_total", "Ticks that came due in this process."),
-		missed: counter("stoker_ticks_missed_total", "Ticks that came too late or could not be enqueued before the next one."),
-		failed: counter("stoker_enqueue_failures_total", "Attempts to enqueue a tick that failed and were tried again."),
+		due:    counter("stoker_ticks_due_total", "Ticks that came due in this process.", "job"),
+		missed: counter("stoker_ticks_missed_total", "Ticks that came too late or could not be enqueued before the next one.", "job"),
+		failed: counter("stoker_enqueue_failures_total", "Attempts to enqueue a tick that failed and were tried again.", "job"),
+		twins:  counter("stoker_tasks_repeated_total", "Tasks handed out a second time because they were not done in time.", "queue"),
 	}
 }
 

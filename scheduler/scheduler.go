@@ -28,11 +28,13 @@ type Ledger interface {
 	LastComplete(ctx context.Context, job string) (store.Record, bool, error)
 	Runs(ctx context.Context, job string, n int) ([]store.Record, error) // newest first
 	Missed(ctx context.Context, job string, last time.Time, n int64) error
+	Holder(ctx context.Context, job string) (holder string, left time.Duration, err error) // of the lease of a run
 }
 
-// Epochs tells in which epoch the cache is; store/cache does.
+// Epochs tells in which epoch the cache is, and in which one this history of
+// Postgres began; store/cache does.
 type Epochs interface {
-	Epoch(ctx context.Context) (uint32, error)
+	Epoch(ctx context.Context) (now, history uint32, err error)
 }
 
 // Scheduler follows the schedules of all jobs.
@@ -40,15 +42,16 @@ type Scheduler struct {
 	jobs    []*jobs.Job
 	epochs  Epochs
 	queue   Enqueuer
+	tasks   Tasks
 	ledger  Ledger
 	metrics *Metrics
 	log     *slog.Logger
 }
 
 // New returns a scheduler of the given jobs.
-func New(list []*jobs.Job, q Enqueuer, l Ledger, e Epochs, m *Metrics, log *slog.Logger) *Scheduler {
+func New(list []*jobs.Job, q Enqueuer, t Tasks, l Ledger, e Epochs, m *Metrics, log *slog.Logger) *Scheduler {
 	m.begin(list)
-	return &Scheduler{jobs: list, queue: q, ledger: l, epochs: e, metrics: m, log: log}
+	return &Scheduler{jobs: list, queue: q, tasks: t, ledger: l, epochs: e, metrics: m, log: log}
 }
 
 // Run follows every job's schedule until ctx ends. It never gives up: what
@@ -59,6 +62,7 @@ func (s *Scheduler) Run(ctx context.Context) {
 		wg.Go(func() { s.follow(ctx, job) })
 	}
 	wg.Go(func() { s.watchEpoch(ctx) })
+	wg.Go(func() { s.twins(ctx) })
 	wg.Wait()
 }
 

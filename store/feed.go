@@ -10,6 +10,9 @@ type FeedStart struct {
 	Position uint64
 	// Fresh says that the feed begins now: what was committed before is not in it.
 	Fresh bool
+	// Durable says that what the feed is not told to be done comes again, also to
+	// who opens it next.
+	Durable bool
 	// Origin is the history of Postgres that it is read from, as of a Snapshot.
 	Origin string
 }

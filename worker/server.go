@@ -56,7 +56,11 @@ var usual = pace{
 // NewServer prepares both Asynq servers on a client that is theirs alone (a
 // hook is added to it) and that the caller closes after Shutdown.
 func NewServer(w *Worker, client redis.UniversalClient, c Concurrency) *Server {
-	return newServer(w, client, c, usual)
+	p := usual
+	if w.spec.Changes.Source != jobs.SourceNone {
+		p.refreshes /= 2 // who follows changes wants them in the cache at once
+	}
+	return newServer(w, client, c, p)
 }
 
 func newServer(w *Worker, client redis.UniversalClient, c Concurrency, p pace) *Server {

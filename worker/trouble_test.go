@@ -117,7 +117,7 @@ func TestRedisRestartedFromOlderData(t *testing.T) {
 	if err := r.w.look(t.Context(), r.cache.(*cache.Cache)); err != nil && !cache.Again(err) {
 		t.Fatal(err)
 	}
-	if epoch, err := r.cache.(*cache.Cache).Epoch(t.Context()); err != nil || epoch == first.Epoch {
+	if epoch, _, err := r.cache.(*cache.Cache).Epoch(t.Context()); err != nil || epoch == first.Epoch {
 		t.Errorf("epoch %d, %v", epoch, err)
 	}
 	if rec := r.run("j"); rec.Unchanged || rec.Kept != 0 {

@@ -50,9 +50,6 @@ func newDaemon(spec *jobs.Spec, roles []string, log *slog.Logger) (*daemon, erro
 	if err := web.CheckListen(spec.Admin); err != nil {
 		return nil, usageError{err}
 	}
-	if spec.Changes.Source != jobs.SourceNone {
-		return nil, wrong("%s: changes.source is %s, which this version does not have yet: set it to none; until then, say what changed with `stoker invalidate` or the API", spec.File, spec.Changes.Source)
-	}
 	s, err := openServers(spec, log)
 	if err != nil {
 		return nil, err
@@ -81,9 +78,9 @@ func (d *daemon) listen() error {
 // run is the daemon's life, until ctx ends.
 //
 // Start: the admin listener first, so that probes and metrics answer while we
-// wait for Redis; then the workers; then the scheduler, which has someone to do
-// what it enqueues. Stop, in the opposite order: not ready; no new ticks; what
-// is in hand ends or goes back to the queue; and the admin listener last, so
+// wait for Redis; then the workers; then the scheduler and the change feed, which
+// have someone to do what they enqueue. Stop, in the opposite order: not ready; no
+// new ticks and changes; what is in hand ends or goes back to the queue; and the admin listener last, so
 // that metrics stay readable while the workers drain.
 func (d *daemon) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, d.servers.close()) }()
@@ -108,6 +105,8 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	defer stopWorker()
 	stopScheduler := d.startScheduler()
 	defer stopScheduler()
+	stopChanges := d.startChanges()
+	defer stopChanges()
 	d.ready.Store(true)
 	d.log.Info("stoker is running", "jobs", len(d.spec.Jobs), "roles", d.roles, "admin", d.adminURL(), "version", version())
 	<-ctx.Done()
@@ -197,7 +196,7 @@ func (d *daemon) startWorker() (stop func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	server := worker.NewServer(d.worker, client, worker.Share(d.spec.Postgres.MaxConnections))
+	server := worker.NewServer(d.worker, client, worker.Share(d.connections()))
 	if err := server.Start(); err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
@@ -215,11 +214,20 @@ func (d *daemon) startWorker() (stop func(), err error) {
 	}, nil
 }
 
+// connections are those that the workers share. One is left to the change feed, so
+// that a fence does not wait for runs.
+func (d *daemon) connections() int {
+	if n := d.spec.Postgres.MaxConnections; n > 2 && d.follows() {
+		return n - 1
+	}
+	return d.spec.Postgres.MaxConnections
+}
+
 func (d *daemon) startScheduler() (stop func()) {
 	if !d.has(roleScheduler) {
 		return func() {}
 	}
-	s := scheduler.New(d.spec.Jobs, d.servers.client(), d.servers.ledger, d.servers.cache, scheduler.NewMetrics(d.metrics), d.log)
+	s := scheduler.New(d.spec.Jobs, d.servers.client(), d.servers.inspector(), d.servers.ledger, d.servers.cache, scheduler.NewMetrics(d.metrics), d.log)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { s.Run(ctx) })

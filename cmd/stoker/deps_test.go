@@ -58,6 +58,7 @@ var ours = map[string][]string{
 	"cmd/internal/shop":   {"store/private"},
 	"cmd/internal/show":   {"store"},
 	"scheduler":           {"jobs", "store"},
+	"scheduler/changes":   {"jobs", "store"},
 	"worker":              {"jobs", "store", "store/cache", "store/encode", "store/manifest"},
 	"store/postgres":      {"jobs", "store", "store/encode"},
 	"store/encode":        {"store"},

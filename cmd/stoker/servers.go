@@ -69,6 +69,9 @@ func (s *servers) sampler() cache.Sampler { return cache.Sampler{Ledger: s.ledge
 // client enqueues tasks; it shares queueC and needs no closing.
 func (s *servers) client() *asynq.Client { return asynq.NewClientFromRedisClient(s.queueC) }
 
+// inspector looks at tasks; it shares queueC and needs no closing.
+func (s *servers) inspector() *asynq.Inspector { return asynq.NewInspectorFromRedisClient(s.queueC) }
+
 // oldestRedis: asynq archives tasks with commands that older servers lack.
 const oldestMajor, oldestMinor = 6, 2
 

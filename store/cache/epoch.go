@@ -81,14 +81,33 @@ func (c *Cache) beginBooks(ctx context.Context, a *Armed) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.openEpoch(ctx, a, "")
+	_, err = c.openEpoch(ctx, a, "", false)
 	return err
+}
+
+// Gap opens an epoch because changes may have been missed that no fence tells of:
+// nothing that was read before is written from here on.
+func (c *Cache) Gap(ctx context.Context) error {
+	for {
+		a, err := c.Renew(ctx)
+		if err != nil {
+			return err
+		}
+		opened, err := c.openEpoch(ctx, a, a.origin, true)
+		if err != nil {
+			return fmt.Errorf("open an epoch after a gap: %w", explain(err))
+		}
+		c.Disarm(a)
+		if opened {
+			return nil
+		}
+	}
 }
 
 // openEpoch opens the epoch after that of a, or says where the snapshots of this
 // one come from if it has seen none, unless another process has.
-func (c *Cache) openEpoch(ctx context.Context, a *Armed, origin string) (opened bool, err error) {
-	cmds, err := c.run(ctx, epochScript, call{[]string{epochKey}, []any{a.epoch, a.origin, origin, a.server}})
+func (c *Cache) openEpoch(ctx context.Context, a *Armed, origin string, gap bool) (opened bool, err error) {
+	cmds, err := c.run(ctx, epochScript, call{[]string{epochKey}, []any{a.epoch, a.origin, origin, a.server, gap}})
 	if err != nil {
 		return false, err
 	}
@@ -103,7 +122,7 @@ func (c *Cache) openEpoch(ctx context.Context, a *Armed, origin string) (opened 
 func (c *Cache) Stamp(ctx context.Context, a *Armed, s store.Snapshot) (store.Stamp, error) {
 	clock := fmt.Sprintf("%020d", s.Clock)
 	if s.Origin != a.origin || clock < a.clock {
-		opened, err := c.openEpoch(ctx, a, s.Origin)
+		opened, err := c.openEpoch(ctx, a, s.Origin, false)
 		if err != nil {
 			return store.Stamp{}, fmt.Errorf("open a new epoch: %w", explain(err))
 		}
@@ -123,12 +142,48 @@ func (c *Cache) Stamp(ctx context.Context, a *Armed, s store.Snapshot) (store.St
 	return store.Stamp{Epoch: a.epoch, Clock: s.Clock}, nil
 }
 
-// Epoch returns which epoch it is; 0 when nothing was ever armed. A higher one
-// than that of a job's last run says that the job must be run again.
-func (c *Cache) Epoch(ctx context.Context) (uint32, error) {
-	epoch, err := c.c.HGet(ctx, epochKey, "epoch").Uint64()
-	if err != nil && err != redis.Nil {
-		return 0, fmt.Errorf("read the epoch: %w", err)
+// Epoch returns which epoch it is, 0 when nothing was ever armed, and the one in
+// which this history of Postgres began. A job whose last run is of an epoch before
+// that must be run again; one that watches tables, if it is not of this epoch.
+func (c *Cache) Epoch(ctx context.Context) (now, history uint32, err error) {
+	record, err := c.c.HMGet(ctx, epochKey, "epoch", "history").Result()
+	if err != nil {
+		return 0, 0, fmt.Errorf("read the epoch: %w", err)
 	}
-	return uint32(epoch), nil
+	for i, into := range []*uint32{&now, &history} {
+		if record[i] == nil {
+			continue
+		}
+		n, err := strconv.ParseUint(fmt.Sprint(record[i]), 10, 32)
+		if err != nil {
+			return 0, 0, fmt.Errorf("%s: %w", epochKey, err)
+		}
+		*into = uint32(n)
+	}
+	return now, history, nil
+}
+
+// Followed returns which change feed has kept the cache fresh, and how far; "" when
+// none has. It is kept with the epoch, and lost with it.
+func (c *Cache) Followed(ctx context.Context) (place string, position uint64, err error) {
+	record, err := c.c.HMGet(ctx, epochKey, "feed", "position").Result()
+	if err != nil {
+		return "", 0, fmt.Errorf("read how far changes were followed: %w", err)
+	}
+	if record[0] == nil || record[1] == nil {
+		return "", 0, nil
+	}
+	position, err = strconv.ParseUint(fmt.Sprint(record[1]), 10, 64)
+	if err != nil {
+		return "", 0, fmt.Errorf("%s: %w", epochKey, err)
+	}
+	return fmt.Sprint(record[0]), position, nil
+}
+
+// Follow notes that changes of a feed are followed up to a position.
+func (c *Cache) Follow(ctx context.Context, place string, position uint64) error {
+	if err := c.c.HSet(ctx, epochKey, "feed", place, "position", position).Err(); err != nil {
+		return fmt.Errorf("note how far changes are followed: %w", explain(err))
+	}
+	return nil
 }

@@ -45,7 +45,7 @@ func mustClaim(r *rig, c *cache.Cache, a *cache.Armed, s store.Stamp) *cache.Cla
 
 func (r *rig) epoch() uint32 {
 	r.Helper()
-	n, err := r.other.Epoch(r.Context())
+	n, _, err := r.other.Epoch(r.Context())
 	if err != nil {
 		r.Error(err)
 	}

@@ -100,7 +100,7 @@ func TestServerWasStartedAgain(t *testing.T) {
 	c := client(t, server.URL(0))
 	values := cache.New(c, time.Minute)
 	run := claimRun(t, values, 8)
-	before, err := values.Epoch(t.Context())
+	before, _, err := values.Epoch(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestServerWasStartedAgain(t *testing.T) {
 	if _, err := values.Renew(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	after, err := values.Epoch(t.Context())
+	after, _, err := values.Epoch(t.Context())
 	if err != nil || after <= before {
 		t.Errorf("epoch %d after %d, %v", after, before, err)
 	}

@@ -1,0 +1,101 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stokerhq/stoker/jobs"
+)
+
+// watched looks up the tables that the spec's jobs watch, each once.
+func (s *Source) watched(ctx context.Context, spec *jobs.Spec) ([]Table, error) {
+	var names []string
+	for _, job := range spec.Jobs {
+		for _, w := range job.Watch {
+			if !slices.Contains(names, w.Table) {
+				names = append(names, w.Table)
+			}
+		}
+	}
+	tables, err := s.Tables(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tables {
+		if t.OID == 0 {
+			return nil, fmt.Errorf("the watched table %s does not exist, or is not in the search_path of Stoker's role: correct its name in the spec", t.Given)
+		}
+	}
+	return tables, nil
+}
+
+// publish sees to it that the publication has the watched tables, and returns
+// these.
+func (s *Source) publish(ctx context.Context, spec *jobs.Spec) ([]Table, error) {
+	tables, err := s.watched(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	published, err := s.published(ctx, spec.Changes.Name)
+	if err != nil || covers(published, tables) {
+		return tables, err
+	}
+	sql := publicationSQL(spec.Changes.Name, tables, published != nil)
+	err = s.with(ctx, func(c *pgx.Conn) error {
+		return c.PgConn().ExecParams(ctx, sql, nil, nil, nil, nil).Read().Err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("publish the watched tables (have their owner run: %s): %w", sql, err)
+	}
+	return tables, nil
+}
+
+// published returns the tables of a publication; nil when there is no such
+// publication.
+func (s *Source) published(ctx context.Context, name string) (tables map[string]bool, err error) {
+	err = s.with(ctx, func(c *pgx.Conn) error {
+		res := c.PgConn().ExecParams(ctx, `SELECT quote_ident(t.schemaname) || '.' || quote_ident(t.tablename)
+			FROM pg_publication p LEFT JOIN pg_publication_tables t USING (pubname) WHERE pubname = $1`, [][]byte{[]byte(name)}, nil, nil, nil).Read()
+		if res.Err != nil {
+			return fmt.Errorf("look at publication %s: %w", name, res.Err)
+		}
+		for _, row := range res.Rows {
+			if tables == nil {
+				tables = make(map[string]bool)
+			}
+			tables[string(row[0])] = true
+		}
+		return nil
+	})
+	return tables, err
+}
+
+// covers reports whether every watched table, with all that inherits from it, is
+// published. Partitions are published as the table that they are parts of.
+func covers(published map[string]bool, tables []Table) bool {
+	return !slices.ContainsFunc(tables, func(t Table) bool {
+		if t.Kind == "p" {
+			return !published[t.Name]
+		}
+		return slices.ContainsFunc(t.Parts, func(p Part) bool { return !published[p.Name] })
+	})
+}
+
+// publicationSQL creates a publication of exactly these tables, or alters it.
+func publicationSQL(name string, tables []Table, exists bool) string {
+	var names []string
+	for _, t := range tables {
+		if !slices.Contains(names, t.Name) {
+			names = append(names, t.Name)
+		}
+	}
+	list := strings.Join(names, ", ")
+	if exists {
+		return fmt.Sprintf("ALTER PUBLICATION %s SET TABLE %s", name, list)
+	}
+	return fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (publish_via_partition_root = true)", name, list)
+}

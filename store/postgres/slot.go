@@ -1,0 +1,137 @@
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+)
+
+// Slot is the state of a replication slot.
+type Slot struct {
+	Exists   bool
+	Active   int    // process that reads from it; 0: none
+	Status   string // wal_status: reserved, extended, unreserved, lost
+	Lag      int64  // bytes of WAL that are kept because they are not read
+	Safe     int64  // bytes that may be written before the slot is in danger; -1: no limit
+	Position uint64 // up to which everything was acknowledged
+	Database string
+}
+
+// Slot looks at the replication slot of that name.
+func (s *Source) Slot(ctx context.Context, name string) (slot Slot, err error) {
+	err = s.with(ctx, func(c *pgx.Conn) error {
+		res := c.PgConn().ExecParams(ctx, `SELECT coalesce(active_pid, 0), coalesce(wal_status, ''), coalesce(pg_current_wal_lsn() - restart_lsn, 0)::bigint,
+			coalesce(safe_wal_size, -1), coalesce(confirmed_flush_lsn - '0/0'::pg_lsn, 0)::bigint, coalesce(database, '')
+			FROM pg_replication_slots WHERE slot_name = $1`, [][]byte{[]byte(name)}, nil, nil, nil).Read()
+		if res.Err != nil {
+			return fmt.Errorf("look at slot %s: %w", name, res.Err)
+		}
+		if len(res.Rows) == 0 {
+			return nil
+		}
+		var numbers [5]int64
+		for _, i := range []int{0, 2, 3, 4} {
+			if numbers[i], err = strconv.ParseInt(string(res.Rows[0][i]), 10, 64); err != nil {
+				return fmt.Errorf("look at slot %s: %w", name, err)
+			}
+		}
+		slot = Slot{Exists: true, Active: int(numbers[0]), Status: string(res.Rows[0][1]), Lag: numbers[2], Safe: numbers[3], Position: uint64(numbers[4]), Database: string(res.Rows[0][5])}
+		return nil
+	})
+	return slot, err
+}
+
+// makeSlot makes a temporary slot, or finds or makes the permanent one.
+func (w *WAL) makeSlot(ctx context.Context, s *Source, c jobs.Changes) (store.FeedStart, error) {
+	if c.Slot == jobs.SlotTemporary {
+		w.slot = c.Name + "_" + strings.ToLower(rand.Text()[:8])
+		return store.FeedStart{Place: "wal " + w.slot, Fresh: true}, w.create(ctx, true)
+	}
+	w.slot = c.Name
+	start := store.FeedStart{Place: "wal slot " + w.slot, Durable: true}
+	slot, err := s.free(ctx, w.slot)
+	if err != nil {
+		return start, err
+	}
+	if !slot.Exists {
+		if !c.UnboundedWAL {
+			if err := s.boundedWAL(ctx); err != nil {
+				return start, err
+			}
+		}
+		start.Fresh = true
+		return start, w.create(ctx, false)
+	}
+	if slot.Status == "lost" {
+		w.log.Warn("the slot was lost: it fell behind by more than max_slot_wal_keep_size; it is made anew and the watched jobs are run", "slot", w.slot)
+		start.Fresh = true
+		if err := pglogrepl.DropReplicationSlot(ctx, w.conn, w.slot, pglogrepl.DropReplicationSlotOptions{}); err != nil {
+			return start, fmt.Errorf("drop the lost slot %s: %w", w.slot, err)
+		}
+		return start, w.create(ctx, false)
+	}
+	start.Position = slot.Position
+	return start, nil
+}
+
+// slowSlot is how long a slot may take to be made without a word: Postgres waits
+// for every transaction that has written and is still open.
+const slowSlot = 3 * time.Second
+
+func (w *WAL) create(ctx context.Context, temporary bool) error {
+	slow := time.AfterFunc(slowSlot, func() {
+		w.log.Warn("postgres makes the slot only when every transaction has ended that has written and is still open; until then changes are not followed", "slot", w.slot)
+	})
+	defer slow.Stop()
+	_, err := pglogrepl.CreateReplicationSlot(ctx, w.conn, w.slot, "pgoutput", pglogrepl.CreateReplicationSlotOptions{Temporary: temporary, SnapshotAction: "NOEXPORT_SNAPSHOT"})
+	if err != nil {
+		return fmt.Errorf("make slot %s: %w", w.slot, err)
+	}
+	return nil
+}
+
+// boundedWAL refuses a server on which a permanent slot that nobody reads fills the
+// disk.
+func (s *Source) boundedWAL(ctx context.Context) error {
+	return s.with(ctx, func(c *pgx.Conn) error {
+		res := c.PgConn().ExecParams(ctx, "SELECT setting FROM pg_settings WHERE name = 'max_slot_wal_keep_size'", nil, nil, nil, nil).Read()
+		if res.Err != nil {
+			return fmt.Errorf("read max_slot_wal_keep_size: %w", res.Err)
+		}
+		if len(res.Rows) == 1 && string(res.Rows[0][0]) == "-1" {
+			return fmt.Errorf("max_slot_wal_keep_size is not set on the server: a permanent slot would keep WAL without limit while Stoker is away, until the disk is full; set it (ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'), write changes.slot: temporary, or changes.unbounded_wal: true")
+		}
+		return nil
+	})
+}
+
+// free ends who else reads from a slot: a replica that was killed, whose connection
+// Postgres has not yet found out to be dead.
+func (s *Source) free(ctx context.Context, name string) (slot Slot, err error) {
+	for range 50 {
+		if slot, err = s.Slot(ctx, name); err != nil || slot.Active == 0 {
+			return slot, err
+		}
+		err = s.with(ctx, func(c *pgx.Conn) error {
+			return c.PgConn().ExecParams(ctx, "SELECT pg_terminate_backend($1::int)", [][]byte{strconv.AppendInt(nil, int64(slot.Active), 10)}, nil, nil, nil).Read().Err
+		})
+		if err != nil {
+			return slot, fmt.Errorf("take slot %s over from process %d: %w", name, slot.Active, err)
+		}
+		select {
+		case <-ctx.Done():
+			return slot, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return slot, fmt.Errorf("slot %s is still read by process %d: end that process", name, slot.Active)
+}

@@ -1,0 +1,222 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+)
+
+// WAL is the change feed from Postgres' write-ahead log: logical decoding by
+// pgoutput, protocol version 1, on a connection of its own. A goroutine reads it
+// and answers Postgres, also while nobody calls Next.
+type WAL struct {
+	conn    *pgconn.PgConn
+	slot    string
+	decoder *decoder
+	log     *slog.Logger
+	cancel  context.CancelFunc
+	reading sync.WaitGroup
+
+	mu      sync.Mutex
+	queue   []*jobs.Commits // not yet taken by Next
+	pushed  uint64          // position of the newest that was queued
+	held    []held          // positions that Done was told, and Postgres not yet
+	told    uint64          // position that Postgres may be told
+	seen    pglogrepl.LSN   // how far Postgres has sent
+	keep    bool            // the slot is permanent: Postgres is told what is done, not what is seen
+	failed  error
+	arrived chan struct{} // holds one token when there is something for Next
+}
+
+// OpenWAL opens the feed of the tables that the spec's jobs watch. The publication
+// comes first and the slot second, because a slot cannot decode what was written
+// before its publication was there. A permanent slot that somebody still reads
+// from is taken over: the caller says that it alone follows.
+func (s *Source) OpenWAL(ctx context.Context, spec *jobs.Spec, log *slog.Logger) (*WAL, store.FeedStart, error) {
+	var start store.FeedStart
+	tables, err := s.publish(ctx, spec)
+	if err != nil {
+		return nil, start, err
+	}
+	conn, err := replicate(ctx, spec.Changes.URL)
+	if err != nil {
+		return nil, start, err
+	}
+	w := &WAL{conn: conn, log: log, decoder: newDecoder(spec, tables), keep: spec.Changes.Slot == jobs.SlotPermanent, arrived: make(chan struct{}, 1)}
+	if start, err = w.begin(ctx, s, spec.Changes); err != nil {
+		return nil, start, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	}
+	reading, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	w.cancel = cancel
+	w.reading.Go(func() { w.read(reading) })
+	w.reading.Go(func() { w.guard(reading, s, spec, tables) })
+	return w, start, nil
+}
+
+// replicate opens a connection that speaks the replication protocol. What decides
+// how values are printed is as in every reading, so that the text of a key is the
+// same.
+func replicate(ctx context.Context, url jobs.Secret) (*pgconn.PgConn, error) {
+	cfg, err := pgconn.ParseConfig(url.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("changes.url: %w", err)
+	}
+	for name, value := range map[string]string{
+		"replication": "database", "application_name": "stoker changes", "timezone": "UTC", "datestyle": "ISO", "intervalstyle": "postgres",
+		"bytea_output": "hex", "extra_float_digits": "1", "client_encoding": "UTF8",
+	} {
+		cfg.RuntimeParams[name] = value
+	}
+	conn, err := pgconn.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open a replication connection (it needs a role with REPLICATION, and no pooler in between: see `stoker check`): %w", err)
+	}
+	return conn, nil
+}
+
+// begin finds or makes the slot, and starts to stream from it.
+func (w *WAL) begin(ctx context.Context, s *Source, c jobs.Changes) (store.FeedStart, error) {
+	start, err := w.makeSlot(ctx, s, c)
+	if err != nil {
+		return start, err
+	}
+	res, err := w.conn.Exec(ctx, nowSQL).ReadAll()
+	if err != nil {
+		return start, fmt.Errorf("read the origin of the change feed: %w", err)
+	}
+	now, err := snapshot(res[0].Rows[0])
+	if err != nil {
+		return start, err
+	}
+	start.Origin = now.Origin
+	w.told = start.Position
+	args := []string{"proto_version '1'", "publication_names '" + c.Name + "'"}
+	if err := pglogrepl.StartReplication(ctx, w.conn, w.slot, 0, pglogrepl.StartReplicationOptions{PluginArgs: args}); err != nil {
+		return start, fmt.Errorf("stream changes from slot %s: %w", w.slot, err)
+	}
+	return start, nil
+}
+
+// longestQueue is how many transactions wait for Next on their own. Those that
+// come later are folded into the last of them.
+const longestQueue = 256
+
+// push queues a transaction.
+func (w *WAL) push(c *jobs.Commits) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pushed = c.Position
+	if n := len(w.queue); n >= longestQueue {
+		w.queue[n-1].Merge(c)
+		return
+	}
+	w.queue = append(w.queue, c)
+	w.wake()
+}
+
+func (w *WAL) wake() {
+	select {
+	case w.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// fail ends the feed: Next returns err once it has returned what came before.
+func (w *WAL) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failed == nil {
+		w.failed = err
+	}
+	w.wake()
+}
+
+// Next waits for commits and returns those since the last call. It is not an
+// error that ctx has ended: then there are none.
+func (w *WAL) Next(ctx context.Context) ([]*jobs.Commits, error) {
+	for {
+		w.mu.Lock()
+		queue, failed := w.queue, w.failed
+		w.queue = nil
+		w.mu.Unlock()
+		if len(queue) > 0 {
+			return queue, nil
+		}
+		if failed != nil {
+			return nil, failed
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-w.arrived:
+		}
+	}
+}
+
+// held is a position that was done.
+type held struct {
+	position uint64
+	at       time.Time
+}
+
+// failover is how old a fence is when it is taken to be on Redis' replicas too. Until
+// then Postgres keeps the changes, so that they come again.
+const failover = time.Minute
+
+// Done says that all commits up to a position have been seen to: Postgres may
+// forget them, once their fences are old enough to outlive a failover of Redis.
+func (w *WAL) Done(_ context.Context, position uint64) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.keep {
+		w.held = append(w.held, held{position, time.Now()})
+	}
+	return nil
+}
+
+// acknowledged is what Postgres is told. Of a temporary slot it is all that was
+// received: what is lost with the connection is made up by runs. Of a permanent one
+// it is what is done.
+func (w *WAL) acknowledged() pglogrepl.LSN {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.keep {
+		return w.seen
+	}
+	for len(w.held) > 0 && time.Since(w.held[0].at) >= failover {
+		w.told, w.held = max(w.told, w.held[0].position), w.held[1:]
+	}
+	return pglogrepl.LSN(w.told)
+}
+
+// pass queues that nothing of ours was written up to where Postgres has sent, so
+// that a permanent slot of an idle database keeps no WAL.
+func (w *WAL) pass() {
+	w.mu.Lock()
+	seen, passed := uint64(w.seen), w.keep && len(w.queue) == 0 && uint64(w.seen) > w.pushed
+	w.mu.Unlock()
+	if passed {
+		w.push(&jobs.Commits{Effect: jobs.NewEffect(0), Position: seen})
+	}
+}
+
+// Close ends the feed. A temporary slot goes with it.
+func (w *WAL) Close() error {
+	w.cancel()
+	w.reading.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
+	defer cancel()
+	if err := w.conn.Close(ctx); err != nil {
+		return fmt.Errorf("close the change feed: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package postgres
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+
+	"github.com/stokerhq/stoker/jobs"
+)
+
+// decoder folds the messages of a transaction into its effect on the jobs.
+type decoder struct {
+	limit     int
+	watches   map[uint32][]watch   // :: table -> who watches it
+	relations map[uint32]*relation // :: table -> its columns, as the log has told
+	now       *jobs.Commits        // the transaction that is being read
+}
+
+// watch is one entry of a job's watch list.
+type watch struct {
+	job *jobs.Job
+	at  int
+}
+
+// relation is a table as the log describes it, before its first change and
+// whenever it has changed.
+type relation struct {
+	columns map[string]int  // :: name -> place
+	carried map[string]bool // :: name -> updates and deletes carry its old value
+}
+
+// newDecoder returns a decoder for the tables that the spec's jobs watch.
+func newDecoder(spec *jobs.Spec, tables []Table) *decoder {
+	d := &decoder{limit: spec.Changes.RunAbove, watches: make(map[uint32][]watch), relations: make(map[uint32]*relation)}
+	byName := make(map[string]Table, len(tables))
+	for _, t := range tables {
+		byName[t.Given] = t
+	}
+	for _, job := range spec.Jobs {
+		for i, w := range job.Watch {
+			t := byName[w.Table]
+			d.watches[t.OID] = append(d.watches[t.OID], watch{job, i})
+			for _, p := range t.Parts {
+				if p.OID != t.OID {
+					d.watches[p.OID] = append(d.watches[p.OID], watch{job, i}) // a table that inherits is published under its own name
+				}
+			}
+		}
+	}
+	return d
+}
+
+// add reads one message. At the end of a transaction it returns what that has
+// changed, if anything concerns us, and where it ends.
+func (d *decoder) add(msg pglogrepl.Message) (*jobs.Commits, pglogrepl.LSN, error) {
+	switch m := msg.(type) {
+	case *pglogrepl.BeginMessage:
+		d.now = &jobs.Commits{Effect: jobs.NewEffect(d.limit), XIDs: []uint32{m.Xid}, Committed: m.CommitTime}
+		return nil, 0, nil
+	case *pglogrepl.RelationMessage:
+		d.relation(m)
+		return nil, 0, nil
+	case *pglogrepl.CommitMessage:
+		return d.commit(m)
+	}
+	if d.now == nil {
+		return nil, 0, fmt.Errorf("a %s message outside of a transaction", msg.Type())
+	}
+	return nil, 0, d.change(msg)
+}
+
+func (d *decoder) commit(m *pglogrepl.CommitMessage) (*jobs.Commits, pglogrepl.LSN, error) {
+	c := d.now
+	d.now = nil
+	if c == nil {
+		return nil, 0, fmt.Errorf("a commit at %s of a transaction that has not begun", m.CommitLSN)
+	}
+	c.Position = uint64(m.TransactionEndLSN)
+	c.Committed = c.Committed.Truncate(time.Microsecond)
+	if c.Effect.Empty() {
+		c = nil
+	}
+	return c, m.TransactionEndLSN, nil
+}
+
+func (d *decoder) relation(m *pglogrepl.RelationMessage) {
+	r := &relation{columns: make(map[string]int, len(m.Columns)), carried: make(map[string]bool)}
+	for i, c := range m.Columns {
+		r.columns[c.Name] = i
+		r.carried[c.Name] = c.Flags&1 != 0
+	}
+	d.relations[m.RelationID] = r
+}
+
+func (d *decoder) change(msg pglogrepl.Message) error {
+	switch m := msg.(type) {
+	case *pglogrepl.InsertMessage:
+		return d.images(m.RelationID, func(r *relation) []jobs.Image { return []jobs.Image{r.image(m.Tuple, nil)} })
+	case *pglogrepl.UpdateMessage:
+		return d.images(m.RelationID, func(r *relation) []jobs.Image {
+			return []jobs.Image{r.old(m.OldTuple, m.NewTuple), r.image(m.NewTuple, m.OldTuple)}
+		})
+	case *pglogrepl.DeleteMessage:
+		return d.images(m.RelationID, func(r *relation) []jobs.Image { return []jobs.Image{r.old(m.OldTuple, nil)} })
+	case *pglogrepl.TruncateMessage:
+		for _, table := range m.RelationIDs {
+			for _, w := range d.watches[table] {
+				d.now.Effect.Whole(w.job, "TRUNCATE of table "+w.job.Watch[w.at].Table)
+			}
+		}
+	}
+	return nil // types, origins, messages
+}
+
+// images adds a row's images for all who watch its table.
+func (d *decoder) images(table uint32, of func(*relation) []jobs.Image) error {
+	r := d.relations[table]
+	if r == nil {
+		return fmt.Errorf("a change of table %d, which was not described", table)
+	}
+	watches := d.watches[table]
+	if len(watches) == 0 {
+		return nil // published for others
+	}
+	d.now.Rows++
+	images := of(r)
+	for _, w := range watches {
+		for _, image := range images {
+			d.now.Effect.Row(w.job, w.at, image)
+		}
+	}
+	return nil
+}
+
+// image reads the columns of a new row. A large value that an update has left
+// alone is not in it; it may be in the old one.
+func (r *relation) image(row, old *pglogrepl.TupleData) jobs.Image {
+	return func(column string) (string, jobs.Cell) {
+		value, what := r.cell(row, column)
+		if what == jobs.CellUnknown && old != nil && r.carried[column] {
+			return r.cell(old, column)
+		}
+		return value, what
+	}
+}
+
+// old reads the columns of a row before its change, as far as the table's replica
+// identity carries them: the others are NULL in it, whatever they were. Where an
+// update carries no old row, what its identity has did not change.
+func (r *relation) old(old, row *pglogrepl.TupleData) jobs.Image {
+	if old == nil {
+		old = row
+	}
+	return func(column string) (string, jobs.Cell) {
+		if !r.carried[column] {
+			return "", jobs.CellUnknown
+		}
+		return r.cell(old, column)
+	}
+}
+
+func (r *relation) cell(row *pglogrepl.TupleData, column string) (string, jobs.Cell) {
+	at, ok := r.columns[column]
+	if !ok || at >= len(row.Columns) {
+		return "", jobs.CellUnknown
+	}
+	switch c := row.Columns[at]; c.DataType {
+	case pglogrepl.TupleDataTypeText:
+		return string(c.Data), jobs.CellValue
+	case pglogrepl.TupleDataTypeNull:
+		return "", jobs.CellNull
+	}
+	return "", jobs.CellUnknown
+}

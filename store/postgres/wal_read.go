@@ -1,0 +1,156 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/stokerhq/stoker/jobs"
+)
+
+const (
+	tellEvery  = time.Second      // how often Postgres is told how far we are
+	guardEvery = 10 * time.Second // how often the watched tables are looked at
+	closeLimit = 2 * time.Second
+)
+
+// silence is how long Postgres may say nothing, not even answer, before the
+// connection is taken for dead: it answers each time it is told how far we are.
+const silence = 30 * time.Second
+
+// read receives until ctx ends or the connection fails.
+func (w *WAL) read(ctx context.Context) {
+	heard := time.Now()
+	for ctx.Err() == nil {
+		w.pass()
+		if err := w.tell(); err != nil {
+			w.fail(fmt.Errorf("tell postgres how far its changes are read: %w", err))
+			return
+		}
+		got, err := w.receive(ctx)
+		if got {
+			heard = time.Now()
+		}
+		if err == nil && time.Since(heard) > silence {
+			err = fmt.Errorf("nothing was heard for %s", silence)
+		}
+		if err != nil && ctx.Err() == nil {
+			w.fail(fmt.Errorf("read changes from slot %s: %w", w.slot, err))
+			return
+		}
+	}
+}
+
+// receive handles what comes until Postgres is to be told again, or asks.
+func (w *WAL) receive(ctx context.Context) (got bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, tellEvery)
+	defer cancel()
+	for {
+		msg, err := w.conn.ReceiveMessage(ctx)
+		if pgconn.Timeout(err) || ctx.Err() != nil {
+			return got, nil
+		}
+		if err != nil {
+			return got, err
+		}
+		got = true
+		asked, err := w.handle(msg)
+		if err != nil || asked {
+			return got, err
+		}
+	}
+}
+
+// handle handles one message. It reports whether Postgres asks for an answer.
+func (w *WAL) handle(msg pgproto3.BackendMessage) (asked bool, err error) {
+	data, ok := msg.(*pgproto3.CopyData)
+	if !ok {
+		if e, is := msg.(*pgproto3.ErrorResponse); is {
+			return false, pgconn.ErrorResponseToPgError(e)
+		}
+		if _, is := msg.(*pgproto3.CopyDone); is {
+			return false, errors.New("postgres ended the stream")
+		}
+		return false, nil // notices, parameters
+	}
+	switch data.Data[0] {
+	case pglogrepl.PrimaryKeepaliveMessageByteID:
+		alive, err := pglogrepl.ParsePrimaryKeepaliveMessage(data.Data[1:])
+		if err != nil {
+			return false, err
+		}
+		w.saw(alive.ServerWALEnd)
+		return alive.ReplyRequested, nil
+	case pglogrepl.XLogDataByteID:
+		log, err := pglogrepl.ParseXLogData(data.Data[1:])
+		if err != nil {
+			return false, err
+		}
+		return false, w.decode(log)
+	}
+	return false, nil
+}
+
+func (w *WAL) decode(log pglogrepl.XLogData) error {
+	msg, err := pglogrepl.Parse(log.WALData)
+	if err != nil {
+		return err
+	}
+	commits, end, err := w.decoder.add(msg)
+	if err != nil || end == 0 {
+		return err
+	}
+	if commits != nil {
+		w.push(commits)
+	}
+	w.saw(end)
+	return nil
+}
+
+// saw notes how far Postgres has sent. What it sends later was committed later.
+func (w *WAL) saw(end pglogrepl.LSN) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seen = max(w.seen, end)
+}
+
+func (w *WAL) tell() error {
+	at := w.acknowledged()
+	return pglogrepl.SendStandbyStatusUpdate(context.Background(), w.conn, pglogrepl.StandbyStatusUpdate{
+		WALWritePosition: at, WALFlushPosition: at, WALApplyPosition: at, ReplyRequested: true})
+}
+
+// guard ends the feed when what is published is not what the spec watches any
+// more: a table was dropped and made anew, or somebody changed the publication.
+// The log says nothing of either.
+func (w *WAL) guard(ctx context.Context, s *Source, spec *jobs.Spec, opened []Table) {
+	tick := time.NewTicker(guardEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		tables, err := s.watched(ctx, spec)
+		if err != nil {
+			continue // who reads and writes says that the database is away
+		}
+		published, err := s.published(ctx, spec.Changes.Name)
+		switch {
+		case err != nil:
+		case !slices.EqualFunc(opened, tables, func(a, b Table) bool { return a.OID == b.OID && slices.EqualFunc(a.Parts, b.Parts, samePart) }):
+			w.fail(errors.New("a watched table was made anew, or its partitions or its replica identity have changed"))
+		case !covers(published, tables):
+			w.fail(fmt.Errorf("publication %s does not have every watched table any more", spec.Changes.Name))
+		}
+	}
+}
+
+func samePart(a, b Part) bool { return a.OID == b.OID && slices.Equal(a.Identity, b.Identity) }
