@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,7 +20,7 @@ import (
 const changesSpec = `postgres: {url: "${PG}"}
 redis: {url: "${RD}"}
 admin: {listen: "${LISTEN}"}
-changes: {source: "${SOURCE}", run_above: 50}
+changes: {CHANGES, run_above: 50}
 defaults: {ttl: 1h, stale_grace: 10m}
 jobs:
   - name: product
@@ -47,18 +49,16 @@ var changesSQL = []string{
 	"INSERT INTO product SELECT i, 1 + i % 10, 'product ' || i FROM generate_series(1, 100) i",
 }
 
-// follow starts daemons that follow changes, and waits until one does and every
-// job has run.
-func follow(t *testing.T, w *world, n int) []*process {
+// follow starts daemons of the given roles, and waits until one follows changes and
+// every job has run.
+func follow(t *testing.T, w *world, feed string, roles ...string) []*process {
 	t.Helper()
 	storetest.Exec(t, w.vars["PG"], changesSQL...)
-	spec := specFile(t, changesSpec)
+	spec := specFile(t, strings.Replace(changesSpec, "CHANGES", feed, 1))
 	var daemons []*process
-	for range n {
-		w.vars["LISTEN"] = freeAddress(t)
-		daemons = append(daemons, start(t, w.vars, "run", "--config", spec))
+	for _, r := range roles {
+		daemons = append(daemons, start(t, w.vars, "run", "--config", spec, "--roles", r))
 	}
-	w.awaitRuns(t, 1)
 	eventually(t, 10*time.Second, "changes are followed", func() (bool, error) {
 		for _, d := range daemons {
 			if strings.Contains(d.log.String(), "changes are followed") {
@@ -67,15 +67,17 @@ func follow(t *testing.T, w *world, n int) []*process {
 		}
 		return false, nil
 	})
+	w.awaitRuns(t)
 	return daemons
 }
 
-// awaitRuns waits until every job that watches has completed n runs.
-func (w *world) awaitRuns(t *testing.T, n int) {
+// awaitRuns waits until every job that watches has run in the epoch that it is.
+func (w *world) awaitRuns(t *testing.T) {
 	t.Helper()
-	eventually(t, 20*time.Second, fmt.Sprintf("every job has run %d times", n), func() (bool, error) {
+	eventually(t, 20*time.Second, "every job has run in this epoch", func() (bool, error) {
+		epoch := w.client.HGet(t.Context(), "stoker:epoch:postgres", "epoch").Val()
 		for _, job := range []string{"product", "by-supplier", "total"} {
-			if len(records(t, w.client, job)) < n {
+			if all := records(t, w.client, job); len(all) == 0 || fmt.Sprint(all[0].Epoch) != epoch {
 				return false, nil
 			}
 		}
@@ -86,8 +88,13 @@ func (w *world) awaitRuns(t *testing.T, n int) {
 // becomes waits until keys have values; "" is no key.
 func (w *world) becomes(t *testing.T, want map[string]string) {
 	t.Helper()
+	w.becomesWithin(t, 5*time.Second, want)
+}
+
+func (w *world) becomesWithin(t *testing.T, limit time.Duration, want map[string]string) {
+	t.Helper()
 	for key, value := range want {
-		eventually(t, 5*time.Second, key+" is "+value, func() (bool, error) {
+		eventually(t, limit, key+" is "+value, func() (bool, error) {
 			got, err := w.client.Get(t.Context(), key).Result()
 			if err == redis.Nil {
 				got, err = "", nil
@@ -101,8 +108,7 @@ func TestChangesReachTheCache(t *testing.T) {
 	for _, source := range []string{"wal"} {
 		t.Run(source, func(t *testing.T) {
 			w := newServers(t)
-			w.vars["SOURCE"] = source
-			d := follow(t, w, 1)[0]
+			d := follow(t, w, "source: "+source, "scheduler,worker,changes")[0]
 			for _, step := range []struct {
 				sql  string
 				want map[string]string
@@ -131,9 +137,7 @@ func TestChangesReachTheCache(t *testing.T) {
 // latency measures how long commits take to be readable, one at a time.
 func TestZLatency(t *testing.T) {
 	w := newServers(t)
-	w.vars["SOURCE"] = "wal"
-	d := follow(t, w, 1)[0]
-	time.Sleep(4 * time.Second)
+	d := follow(t, w, "source: wal", "scheduler,worker,changes")[0]
 	conn, err := pgx.Connect(t.Context(), w.vars["PG"])
 	if err != nil {
 		t.Fatal(err)
@@ -158,36 +162,71 @@ func TestZLatency(t *testing.T) {
 }
 
 // A worker that is killed with refreshes in hand does not cost the minute that Asynq
-// takes to notice: another one has the keys fresh in a few seconds. So does a
-// follower that is killed: another replica takes over, and runs what it may have
-// missed.
-func TestKilledDaemonIsReplaced(t *testing.T) {
+// takes to notice.
+func TestKilledWorkerIsReplaced(t *testing.T) {
 	w := newServers(t)
-	w.vars["SOURCE"] = "wal"
-	daemons := follow(t, w, 2)
-	w.awaitRuns(t, 2)
-	for i, d := range daemons {
-		lock := w.lock(t, "product") // refreshes are taken, and hang
-		storetest.Exec(t, w.vars["PG"], fmt.Sprintf("UPDATE supplier SET name = 'S%d' WHERE id = 8", i))
-		eventually(t, 5*time.Second, "a refresh is in hand", func() (bool, error) {
-			n, err := w.client.LLen(t.Context(), "asynq:{stoker-refresh}:active").Result()
-			return n > 0, err
+	d := follow(t, w, "source: wal", "scheduler,changes", "worker")
+	unlock := w.lock(t, "supplier")
+	storetest.Exec(t, w.vars["PG"], "UPDATE product SET name = 'new' WHERE id = 7")
+	eventually(t, 5*time.Second, "a refresh is in hand", func() (bool, error) {
+		n, err := w.client.LLen(t.Context(), "asynq:{stoker-refresh}:active").Result()
+		return n > 0, err
+	})
+	if status := d[1].stop(syscall.SIGKILL); status == 0 {
+		t.Error("a killed daemon ended in order")
+	}
+	began := time.Now()
+	unlock()
+	spare := start(t, w.vars, "run", "--config", specFile(t, strings.Replace(changesSpec, "CHANGES", "source: wal", 1)), "--roles", "worker")
+	w.becomesWithin(t, 15*time.Second, map[string]string{"product:7": `{"id":7,"name":"new","supplier":"supplier 8"}`})
+	t.Logf("fresh %s after the kill", time.Since(began).Round(time.Millisecond))
+	storetest.Exec(t, w.vars["PG"], "UPDATE product SET name = 'again' WHERE id = 7") // the same key: its first task is still in the dead worker's hand
+	w.becomesWithin(t, 5*time.Second, map[string]string{"product:7": `{"id":7,"name":"again","supplier":"supplier 8"}`})
+	spare.stop(os.Interrupt)
+	d[0].stop(os.Interrupt)
+}
+
+// Another replica takes over within five seconds, and what was committed meanwhile is
+// not missed: with a temporary slot the watched jobs are run, with a permanent one
+// the slot has kept it.
+func TestKilledFollowerIsReplaced(t *testing.T) {
+	for slot, reruns := range map[string]bool{"temporary": true, "permanent": false} {
+		t.Run(slot, func(t *testing.T) {
+			w := newServers(t)
+			d := follow(t, w, "source: wal, unbounded_wal: true, slot: "+slot, "scheduler,worker,changes", "scheduler,worker,changes")
+			if !strings.Contains(d[0].log.String(), "changes are followed") {
+				d[0], d[1] = d[1], d[0]
+			}
+			ran := len(records(t, w.client, "product"))
+			d[0].stop(syscall.SIGKILL)
+			began := time.Now()
+			storetest.Exec(t, w.vars["PG"], "UPDATE product SET name = 'missed' WHERE id = 7")
+			eventually(t, 10*time.Second, "the other daemon follows", func() (bool, error) { return strings.Contains(d[1].log.String(), "changes are followed"), nil })
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("taken over after %s", took)
+			}
+			w.becomes(t, map[string]string{"product:7": `{"id":7,"name":"missed","supplier":"supplier 8"}`})
+			if got := len(records(t, w.client, "product")) > ran; got != reruns {
+				t.Errorf("the job was run again: %v, want %v", got, reruns)
+			}
+			d[1].stop(os.Interrupt)
 		})
-		if status := d.stop(syscall.SIGKILL); status == 0 {
-			t.Error("a killed daemon ended in order")
-		}
-		lock()
-		began := time.Now()
-		eventually(t, 15*time.Second, "the key is fresh", func() (bool, error) {
-			v, err := w.client.Get(t.Context(), "product:7").Result()
-			return v == fmt.Sprintf(`{"id":7,"name":"product 7","supplier":"S%d"}`, i), err
-		})
-		t.Logf("fresh %s after the kill", time.Since(began))
-		if i == 0 {
-			w.vars["LISTEN"] = freeAddress(t)
-			daemons[0] = start(t, w.vars, "run", "--config", specFile(t, changesSpec))
-			eventually(t, 10*time.Second, "a daemon is ready", func() (bool, error) { return strings.Contains(daemons[0].log.String(), "stoker is running"), nil })
+	}
+}
+
+// lock keeps readers from a table until it is given back.
+func (w *world) lock(t *testing.T, table string) (unlock func()) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), w.vars["PG"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE "+table); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := conn.Close(context.Background()); err != nil {
+			t.Error(err)
 		}
 	}
-	daemons[0].stop(os.Interrupt)
 }

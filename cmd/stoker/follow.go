@@ -27,8 +27,15 @@ func (d *daemon) startChanges() (stop func()) {
 	return func() { cancel(); wg.Wait() }
 }
 
-// openFeed opens the feed that the spec names.
+// openFeed opens the feed that the spec names. What the jobs' columns are is learnt
+// first, also where another process runs them: then a fence needs no lock on their
+// tables.
 func (d *daemon) openFeed(ctx context.Context) (changes.Feed, store.FeedStart, error) {
+	for _, job := range d.spec.Jobs {
+		if _, err := d.servers.source.Describe(ctx, job); err != nil && len(job.Watch) > 0 {
+			d.log.Warn("the columns of a job that watches tables could not be read; its first fence tries again", jobs.LogJob, job.Name, jobs.LogErr, err)
+		}
+	}
 	if d.spec.Changes.Source == jobs.SourceOutbox {
 		return opened(d.servers.source.OpenOutbox(ctx, d.spec, d.log))
 	}

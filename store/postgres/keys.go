@@ -33,16 +33,27 @@ func keyParams(job *jobs.Job, keys []jobs.Key) ([][]byte, error) {
 	return params, nil
 }
 
-// Keys hands fn a reading that has only Given, for a removal: no row of the job
-// is loaded. Errors are those of Refresh.
+// Keys hands fn a reading that has only Given, for a fence or a removal: no row of
+// the job is loaded. Where the job's columns are known it touches none of its
+// tables, so that one that is locked does not hold up a fence. Errors are those of
+// Refresh.
 func (s *Source) Keys(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn func(*store.Reading) error) error {
 	params, err := keyParams(job, keys)
 	if err != nil {
 		return err
 	}
 	return s.with(ctx, func(c *pgx.Conn) error {
-		p, err := s.enter(ctx, c.PgConn(), job, impatient)
+		p, err := s.refreshPlan(ctx, c.PgConn(), job)
 		if err != nil {
+			return err
+		}
+		known := c.PgConn().TxStatus() == 'I'
+		err = s.ask(ctx, c.PgConn(), params, reading{plan: p, asked: keys, fn: fn})
+		if _, misfit := errors.AsType[*store.KeyValueError](err); !misfit || !known {
+			return err
+		}
+		// The column may be of another type by now, that takes the value.
+		if p, err = s.enter(ctx, c.PgConn(), job, impatient); err != nil {
 			return err
 		}
 		return s.ask(ctx, c.PgConn(), params, reading{plan: p, asked: keys, fn: fn})
