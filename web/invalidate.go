@@ -33,6 +33,7 @@ type invalidated struct {
 	Keys    int      `json:"keys,omitempty"` // accepted
 	All     bool     `json:"all,omitempty"`
 	Remove  bool     `json:"remove,omitempty"`
+	Fenced  bool     `json:"fenced,omitempty"` // nothing that was read before this call is written to the keys any more
 	TaskIDs []string `json:"task_ids"`
 	Queue   string   `json:"queue"`
 }
@@ -46,6 +47,10 @@ type cutShort struct {
 // invalidateJob checks everything before it enqueues anything.
 func (s *Server) invalidateJob(w http.ResponseWriter, r *http.Request) {
 	job, ok := s.findJob(w, r)
+	if !ok {
+		return
+	}
+	wait, ok := s.wants(w, r)
 	if !ok {
 		return
 	}
@@ -69,10 +74,18 @@ func (s *Server) invalidateJob(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusBadRequest, err.Error())
 		return
 	}
-	if !s.fence(w, r, job, keys) {
+	done := invalidated{Keys: len(keys), All: body.All, Remove: body.Remove}
+	if done.Fenced, ok = s.fence(w, r, job, keys); !ok {
 		return
 	}
-	s.enqueueAll(w, r, job, tasks, invalidated{Keys: len(keys), All: body.All, Remove: body.Remove})
+	if !s.enqueueAll(w, r, job, tasks, &done) {
+		return
+	}
+	if wait {
+		s.await(w, r, done)
+		return
+	}
+	answerJSON(w, http.StatusAccepted, done)
 }
 
 // readInvalidate reads the body strictly: a misspelt field must not turn into
@@ -114,26 +127,26 @@ const fenceLimit = 5 * time.Second
 // job's query are wrong. When the databases cannot be asked, the keys are taken:
 // the worker finds out, and an invalidation must not be lost because a database
 // is away for a moment.
-func (s *Server) fence(w http.ResponseWriter, r *http.Request, job *jobs.Job, keys []jobs.Key) bool {
+func (s *Server) fence(w http.ResponseWriter, r *http.Request, job *jobs.Job, keys []jobs.Key) (fenced, ok bool) {
 	if s.cfg.Fencer == nil || len(keys) == 0 {
-		return true
+		return false, true
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), fenceLimit)
 	defer cancel()
 	err := s.cfg.Fencer.Fence(ctx, job, keys)
 	if err == nil {
-		return true
+		return true, true
 	}
 	if _, misfit := errors.AsType[*store.KeyValueError](err); misfit {
 		s.refuse(w, r, http.StatusBadRequest, err.Error()+": nothing was enqueued, correct the value and send it again")
-		return false
+		return false, false
 	}
 	s.log.Warn("keys were not fenced at once; the worker does it", "job", job.Name, "err", s.mask.text(err.Error()))
 	if store.Permanent(err) {
 		s.refuse(w, r, http.StatusServiceUnavailable, "the keys could not be fenced, so nothing was enqueued: "+err.Error())
-		return false
+		return false, false
 	}
-	return true
+	return false, true
 }
 
 // invalidations turns a body into the tasks that do it.
@@ -147,8 +160,9 @@ func invalidations(job *jobs.Job, body invalidateBody, keys []jobs.Key) ([]*asyn
 	return jobs.NewInvalidations(job.Name, keys, body.Remove)
 }
 
-// enqueueAll answers with done, completed by what the queue said.
-func (s *Server) enqueueAll(w http.ResponseWriter, r *http.Request, job *jobs.Job, tasks []*asynq.Task, done invalidated) {
+// enqueueAll completes done by what the queue says, or answers the request itself if
+// the queue failed in the middle.
+func (s *Server) enqueueAll(w http.ResponseWriter, r *http.Request, job *jobs.Job, tasks []*asynq.Task, done *invalidated) (ok bool) {
 	done.TaskIDs = []string{}
 	for _, task := range tasks {
 		info, err := s.enqueue(r, task, job.Name)
@@ -156,10 +170,10 @@ func (s *Server) enqueueAll(w http.ResponseWriter, r *http.Request, job *jobs.Jo
 			reason := fmt.Sprintf("%d of %d tasks were enqueued; doing one twice is harmless, so send it all again: %v",
 				len(done.TaskIDs), len(tasks), err)
 			answerJSON(w, http.StatusServiceUnavailable, cutShort{s.mask.text(reason), done.TaskIDs})
-			return
+			return false
 		}
 		done.TaskIDs = append(done.TaskIDs, info.ID)
 		done.Queue = info.Queue
 	}
-	answerJSON(w, http.StatusAccepted, done)
+	return true
 }

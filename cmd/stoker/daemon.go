@@ -151,7 +151,7 @@ func (d *daemon) startAdmin() (stop func(), err error) {
 		return func() {}, nil
 	}
 	server, err := web.New(web.Config{
-		Spec: d.spec, Ledger: d.servers.ledger, Sampler: d.servers.sampler(), Enqueuer: d.servers.client(), Fencer: d.worker,
+		Spec: d.spec, Ledger: d.servers.ledger, Sampler: d.servers.sampler(), Enqueuer: d.servers.client(), Fencer: d.worker, Tasks: d.servers.inspector(),
 		Queue: queueOption{d.spec.Redis.QueueURL}, Gatherer: d.metrics, Ready: d.isReady, Version: version(), Logger: d.log,
 	})
 	if err != nil {

@@ -1,0 +1,98 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/stokerhq/stoker/jobs"
+)
+
+// Tasks tells what became of a task; *asynq.Inspector does.
+type Tasks interface {
+	GetTaskInfo(queue, id string) (*asynq.TaskInfo, error)
+}
+
+const (
+	waitLook  = 5 * time.Millisecond // how often a task is looked at
+	waitLimit = 25 * time.Second     // less than requestLimit, so that there is an answer
+)
+
+// waited is the answer to ?wait=1.
+type waited struct {
+	invalidated
+	Fresh  bool     `json:"fresh"`            // every key is in Redis as the database has it, or gone where it has no row
+	Failed []string `json:"failed,omitempty"` // why tasks failed for good
+}
+
+// wants reports whether the caller waits, or answers the request if it says so in a
+// way that is not understood.
+func (s *Server) wants(w http.ResponseWriter, r *http.Request) (wait, ok bool) {
+	switch text := r.URL.Query().Get("wait"); {
+	case text == "" || text == "0":
+		return false, true
+	case text != "1":
+		s.refuse(w, r, http.StatusBadRequest, "wait="+text+": give 1 to wait until all is fresh, or leave it out")
+	case s.cfg.Tasks == nil:
+		s.refuse(w, r, http.StatusNotImplemented, "this process cannot look at tasks: leave wait out")
+	default:
+		return true, true
+	}
+	return false, false
+}
+
+// await answers when the tasks are done: 200 if all is well, 502 if some failed, 504
+// if they take too long.
+func (s *Server) await(w http.ResponseWriter, r *http.Request, done invalidated) {
+	ctx, cancel := context.WithTimeout(r.Context(), waitLimit)
+	defer cancel()
+	answer := waited{invalidated: done}
+	for _, id := range done.TaskIDs {
+		failure, err := s.awaitTask(ctx, done.Queue, id)
+		if errors.Is(err, context.DeadlineExceeded) {
+			s.refuse(w, r, http.StatusGatewayTimeout, "the keys are fenced and their tasks are queued, but not done yet: they will be; is a worker running?")
+			return
+		}
+		if err != nil {
+			s.refuse(w, r, http.StatusServiceUnavailable, fmt.Sprintf("the tasks were enqueued, and could not be looked at: %v", err))
+			return
+		}
+		if failure != "" {
+			answer.Failed = append(answer.Failed, s.mask.text(failure))
+		}
+	}
+	answer.Fresh = len(answer.Failed) == 0
+	code := http.StatusOK
+	if !answer.Fresh {
+		code = http.StatusBadGateway
+	}
+	answerJSON(w, code, answer)
+}
+
+// awaitTask waits until a task, or the twin that was made of it because its worker
+// was killed, has ended. It returns why it failed.
+func (s *Server) awaitTask(ctx context.Context, queue, id string) (failure string, err error) {
+	for {
+		for _, id := range []string{id, jobs.TwinID(id)} {
+			info, err := s.cfg.Tasks.GetTaskInfo(queue, id)
+			switch {
+			case errors.Is(err, asynq.ErrTaskNotFound): // no twin, or Redis has lost it
+			case err != nil:
+				return "", err
+			case info.State == asynq.TaskStateCompleted:
+				return "", nil
+			case info.State == asynq.TaskStateArchived:
+				return info.LastErr, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(waitLook):
+		}
+	}
+}
