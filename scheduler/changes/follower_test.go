@@ -1,0 +1,174 @@
+package changes
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+)
+
+// Broken by: a fence that does not wait for a snapshot that shows the commit, and by
+// one that lets others wait for it.
+func TestBarrier(t *testing.T) {
+	play(t, func(r *rig) {
+		r.start.Durable = true
+		r.show(50, "")
+		r.yield(commit(50, product, "early"), commit(49, product, "shown"))
+		r.want("fenced before it is shown", r.fences["product"], "[shown]")
+		r.show(53, "50")
+		r.yield(commit(51, product, "later"))
+		r.want("fenced past one that waits", r.fences["product"], "[shown later]")
+		r.show(53, "")
+		r.sleep(longestLook)
+		r.want("fenced when it is shown", r.fences["product"], "[shown later early]")
+	})
+}
+
+// Broken by: a position that is done while a commit before it waits, for a snapshot
+// or for its refresh.
+func TestDoneIsWhatIsRefreshed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.start.Durable = true
+		defer r.run(r.Follower)()
+		r.show(53, "51")
+		r.yield(commit(50, product, "a"), commit(51, product, "b"), commit(52, product, "c"))
+		r.want("before the refresh", r.told, "[]")
+		r.end("t1", asynq.TaskStateCompleted)
+		r.want("while 51 waits", r.told, "[50]")
+		r.show(53, "")
+		r.sleep(time.Second)
+		r.want("51 is fenced", r.told, "[50]")
+		r.end("t2", asynq.TaskStateCompleted)
+		r.want("all is done", r.told, "[50 52]")
+		r.want("what we have followed", r.position, 52)
+	})
+}
+
+// A table that is locked holds up its own job alone.
+func TestLanes(t *testing.T) {
+	play(t, func(r *rig) {
+		locked := true
+		r.refuse = func(job string, _ []jobs.Key) error {
+			if locked && job == "product" {
+				return errors.New("locked")
+			}
+			return nil
+		}
+		r.yield(commit(1, product, "1"), commit(2, other, "2"))
+		r.want("other", r.fences["other"], "[2]")
+		r.yield(commit(3, product, "3"))
+		r.mu.Lock()
+		locked = false
+		r.mu.Unlock()
+		r.sleep(laneLongest)
+		r.want("product", r.fences["product"], "[1 3]")
+	})
+}
+
+// A value that no row of the job can have must not keep the others from being
+// fenced; a job that cannot be fenced is run.
+func TestKeysThatCannotBe(t *testing.T) {
+	play(t, func(r *rig) {
+		r.refuse = func(job string, keys []jobs.Key) error {
+			for _, k := range keys {
+				if k["id"] == "x" {
+					return &store.KeyValueError{Job: job, Column: "id", Value: "x"}
+				}
+			}
+			if job == "other" {
+				return &store.ShapeError{Job: job, Message: "no column id"}
+			}
+			return nil
+		}
+		r.yield(commit(1, product, "1", "x", "2"), commit(2, other, "2"))
+		r.sleep(time.Second)
+		r.want("handed out", r.handed(), "[product[1 2] run]")
+	})
+}
+
+func TestGaps(t *testing.T) {
+	for name, test := range map[string]struct {
+		start    store.FeedStart
+		place    string
+		position uint64
+		gaps     int
+	}{
+		"a new slot":             {store.FeedStart{Place: "a", Fresh: true}, "a", 9, 1},
+		"never followed":         {store.FeedStart{Place: "a"}, "", 0, 1},
+		"another feed before":    {store.FeedStart{Place: "a"}, "b", 9, 1},
+		"somebody else has read": {store.FeedStart{Place: "a", Position: 10}, "a", 9, 1},
+		"where it was":           {store.FeedStart{Place: "a", Position: 9}, "a", 9, 0},
+		"told after a crash":     {store.FeedStart{Place: "a", Position: 5}, "a", 9, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.start, r.place, r.position = test.start, test.place, test.position
+				r.run(r.Follower)()
+				r.want("gaps", r.gaps, test.gaps)
+				if test.gaps > 0 {
+					r.want("followed", r.place, test.start.Place)
+				}
+			})
+		})
+	}
+}
+
+// A feed that breaks is opened again; so is one of another history.
+func TestBeginsAgain(t *testing.T) {
+	play(t, func(r *rig) {
+		r.broken <- errors.New("the walsender was terminated")
+		r.sleep(time.Second)
+		r.want("opened", r.opened, 2)
+		r.mu.Lock()
+		r.now.Origin = "another"
+		r.mu.Unlock()
+		r.yield(commit(1, product, "1"))
+		r.sleep(time.Second)
+		r.want("nothing is fenced by another history's snapshot", len(r.fences), 0)
+		if r.opened < 3 {
+			r.Errorf("opened %d times", r.opened)
+		}
+	})
+}
+
+// Broken by: two replicas that follow at once; a standby that takes long.
+func TestOneFollows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		stopFirst := r.run(r.Follower)
+		stopSecond := r.run(r.replica())
+		r.sleep(10 * time.Second)
+		r.want("opened", r.opened, 1)
+		r.mu.Lock()
+		r.holder = "" // as when its holder was killed: nobody renews it
+		r.mu.Unlock()
+		stopFirst()
+		r.sleep(standEvery + 10*time.Millisecond)
+		if r.opened < 2 {
+			t.Error("the standby has not taken over")
+		}
+		stopSecond()
+	})
+}
+
+// Who has lost the lease to another stops following.
+func TestLeaseLost(t *testing.T) {
+	play(t, func(r *rig) {
+		r.mu.Lock()
+		r.holder = "another"
+		r.mu.Unlock()
+		r.sleep(2 * leaseEvery)
+		select {
+		case r.feed <- nil:
+			r.Error("it still reads the feed")
+		default:
+		}
+	})
+}
