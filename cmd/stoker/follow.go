@@ -24,6 +24,9 @@ func (d *daemon) startChanges() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { f.Run(ctx) })
+	if d.spec.Changes.Source == jobs.SourceWAL && d.spec.Changes.Slot == jobs.SlotPermanent {
+		wg.Go(func() { d.watchSlot(ctx) })
+	}
 	return func() { cancel(); wg.Wait() }
 }
 

@@ -32,6 +32,7 @@ type WAL struct {
 	held    []held          // positions that Done was told, and Postgres not yet
 	told    uint64          // position that Postgres may be told
 	seen    pglogrepl.LSN   // how far Postgres has sent
+	hold    time.Duration   // how old a fence is when Postgres is told
 	keep    bool            // the slot is permanent: Postgres is told what is done, not what is seen
 	failed  error
 	arrived chan struct{} // holds one token when there is something for Next
@@ -51,7 +52,8 @@ func (s *Source) OpenWAL(ctx context.Context, spec *jobs.Spec, log *slog.Logger)
 	if err != nil {
 		return nil, start, err
 	}
-	w := &WAL{conn: conn, log: log, decoder: newDecoder(spec, tables), keep: spec.Changes.Slot == jobs.SlotPermanent, arrived: make(chan struct{}, 1)}
+	w := &WAL{conn: conn, log: log, decoder: newDecoder(spec, tables), hold: failover, arrived: make(chan struct{}, 1)}
+	w.keep = spec.Changes.Slot == jobs.SlotPermanent
 	if start, err = w.begin(ctx, s, spec.Changes); err != nil {
 		return nil, start, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 	}
@@ -192,7 +194,7 @@ func (w *WAL) acknowledged() pglogrepl.LSN {
 	if !w.keep {
 		return w.seen
 	}
-	for len(w.held) > 0 && time.Since(w.held[0].at) >= failover {
+	for len(w.held) > 0 && time.Since(w.held[0].at) >= w.hold {
 		w.told, w.held = max(w.told, w.held[0].position), w.held[1:]
 	}
 	return pglogrepl.LSN(w.told)

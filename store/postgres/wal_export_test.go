@@ -1,0 +1,10 @@
+package postgres
+
+import "time"
+
+// Hold changes how old a fence is when Postgres is told.
+func (w *WAL) Hold(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hold = d
+}
