@@ -54,7 +54,13 @@ var changesSQL = []string{
 func follow(t *testing.T, w *world, feed string, roles ...string) []*process {
 	t.Helper()
 	storetest.Exec(t, w.vars["PG"], changesSQL...)
+	w.vars["LISTEN"] = freeAddress(t)
 	spec := specFile(t, strings.Replace(changesSpec, "CHANGES", feed, 1))
+	if strings.Contains(feed, "outbox") {
+		if r := stoker(t, w.vars, "outbox", "install", "--apply", "--config", spec); r.status != 0 {
+			t.Fatalf("%+v", r)
+		}
+	}
 	var daemons []*process
 	for _, r := range roles {
 		daemons = append(daemons, start(t, w.vars, "run", "--config", spec, "--roles", r))
@@ -105,7 +111,7 @@ func (w *world) becomesWithin(t *testing.T, limit time.Duration, want map[string
 }
 
 func TestChangesReachTheCache(t *testing.T) {
-	for _, source := range []string{"wal"} {
+	for _, source := range []string{"wal", "outbox"} {
 		t.Run(source, func(t *testing.T) {
 			w := newServers(t)
 			d := follow(t, w, "source: "+source, "scheduler,worker,changes")[0]

@@ -98,6 +98,9 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		}
 		return err
 	}
+	if err := d.fitForChanges(ctx); err != nil {
+		return err
+	}
 	stopWorker, err := d.startWorker()
 	if err != nil {
 		return err

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"sync"
+	"time"
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/scheduler/changes"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/postgres"
 )
 
 // follows reports whether this process follows the change feed, or stands by to.
@@ -30,19 +33,50 @@ func (d *daemon) startChanges() (stop func()) {
 	return func() { cancel(); wg.Wait() }
 }
 
-// openFeed opens the feed that the spec names. What the jobs' columns are is learnt
-// first, also where another process runs them: then a fence needs no lock on their
-// tables.
+// checkLimit is how long the databases may take to be looked at.
+const checkLimit = 15 * time.Second
+
+// fitForChanges refuses to start where following changes would lose some, or make
+// the application's own statements fail. A database that does not answer is no
+// reason: it may be up in a moment.
+func (d *daemon) fitForChanges(ctx context.Context) error {
+	if !d.follows() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkLimit)
+	defer cancel()
+	problems, err := d.servers.source.CheckChanges(ctx, d.spec)
+	if err != nil {
+		d.log.Warn("what the change feed needs could not be checked yet", jobs.LogErr, err)
+		return nil
+	}
+	if err := postgres.ChangeErrors(problems); err != nil {
+		return fmt.Errorf("changes.source: %s is not possible as things are (`stoker check` tells all): %w", d.spec.Changes.Source, err)
+	}
+	return nil
+}
+
+// openFeed opens the feed that the spec names, if it does no harm. What the jobs'
+// columns are is learnt first, also where another process runs them: then a fence
+// needs no lock on their tables.
 func (d *daemon) openFeed(ctx context.Context) (changes.Feed, store.FeedStart, error) {
+	source := d.servers.source
 	for _, job := range d.spec.Jobs {
-		if _, err := d.servers.source.Describe(ctx, job); err != nil && len(job.Watch) > 0 {
+		if _, err := source.Describe(ctx, job); err != nil && len(job.Watch) > 0 {
 			d.log.Warn("the columns of a job that watches tables could not be read; its first fence tries again", jobs.LogJob, job.Name, jobs.LogErr, err)
 		}
 	}
-	if d.spec.Changes.Source == jobs.SourceOutbox {
-		return opened(d.servers.source.OpenOutbox(ctx, d.spec, d.log))
+	problems, err := source.CheckChanges(ctx, d.spec)
+	if err == nil {
+		err = postgres.ChangeErrors(problems)
 	}
-	return opened(d.servers.source.OpenWAL(ctx, d.spec, d.log))
+	if err != nil {
+		return nil, store.FeedStart{}, err
+	}
+	if d.spec.Changes.Source == jobs.SourceOutbox {
+		return opened(source.OpenOutbox(ctx, d.spec, d.log))
+	}
+	return opened(source.OpenWAL(ctx, d.spec, d.log))
 }
 
 // opened keeps a feed that was not opened from being one that is no nil.
