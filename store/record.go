@@ -63,4 +63,5 @@ type Tally struct {
 	LastRefresh   time.Time `json:"last_refresh,omitzero"`
 	RefreshError  string    `json:"refresh_error,omitempty"` // of the last failed refresh; cleared by the next good one
 	RefreshFailed time.Time `json:"refresh_failed,omitzero"`
+	Audit         Audit     `json:"audit,omitzero"`
 }

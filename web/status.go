@@ -48,6 +48,8 @@ type JobStatus struct {
 	Refreshed   int64     `json:"refreshed"`
 	LastRefresh time.Time `json:"last_refresh,omitzero"`
 
+	Audit *AuditStatus `json:"audit,omitempty"` // nil when nothing was audited
+
 	Failures []Failure `json:"failures,omitempty"`
 
 	unread bool // nothing of the job could be read
@@ -109,7 +111,7 @@ func collectJob(ctx context.Context, job *jobs.Job, l Ledger, s Sampler, now tim
 	readers := []func() error{
 		func() error { return st.readRuns(ctx, l, now) },
 		func() error { return st.readLive(ctx, l) },
-		func() error { return st.readTally(ctx, l) },
+		func() error { return st.readTally(ctx, l, now) },
 	}
 	if s != nil {
 		readers = append(readers, func() error { return st.readWarmth(ctx, s) })
@@ -171,13 +173,14 @@ func (st *JobStatus) readLive(ctx context.Context, l Ledger) error {
 	return nil
 }
 
-func (st *JobStatus) readTally(ctx context.Context, l Ledger) error {
+func (st *JobStatus) readTally(ctx context.Context, l Ledger, now time.Time) error {
 	t, err := l.Tally(ctx, st.Name)
 	if err != nil {
 		return fmt.Errorf("read the tally: %w", err)
 	}
 	st.Missed, st.Skipped = t.Missed, t.Skipped
 	st.Refreshes, st.Refreshed, st.LastRefresh = t.Refreshes, t.Refreshed, t.LastRefresh
+	st.Audit = auditStatus(t.Audit, now)
 	if t.RefreshError != "" {
 		st.Failures = append(st.Failures, Failure{Of: FailedRefresh, Message: t.RefreshError, At: t.RefreshFailed})
 	}

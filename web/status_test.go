@@ -44,8 +44,10 @@ func sample(now time.Time) (fakeLedger, fakeSampler) {
 			Rows: 8056, Keys: 8000, Bytes: 2 << 20, Expected: 20140,
 		}},
 		tally: map[string]store.Tally{
-			"product":     {Skipped: 1, Refreshes: 1204, Refreshed: 3010, LastRefresh: at(4 * time.Second)},
-			"top-sellers": {Missed: 2, RefreshError: "connection refused", RefreshFailed: at(90 * time.Second)},
+			"product": {Skipped: 1, Refreshes: 1204, Refreshed: 3010, LastRefresh: at(4 * time.Second),
+				Audit: store.Audit{Checked: 40_000, Since: at(2 * time.Hour), Confirm: at(9 * time.Minute)}},
+			"top-sellers": {Missed: 2, RefreshError: "connection refused", RefreshFailed: at(90 * time.Second),
+				Audit: store.Audit{Checked: 1000, Stale: 2, Missing: 1, Repaired: 3, Since: at(2 * time.Hour), LastFind: at(time.Hour)}},
 		},
 	}
 	return ledger, fakeSampler{warmth: map[string][2]int{"product": {100, 100}, "top-sellers": {17, 20}}}

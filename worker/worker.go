@@ -61,6 +61,7 @@ type Ledger interface {
 	Records
 	Leases
 	Refreshed(ctx context.Context, job string, keys int, failure error) error
+	Audited(ctx context.Context, job string, a store.Audit) error
 }
 
 // Records is the part of a Ledger that runs write.

@@ -79,9 +79,6 @@ func examine(ctx context.Context, spec *jobs.Spec, s *servers) *findings {
 	for _, w := range spec.Warnings {
 		f.add(warn, "spec", "%s", w)
 	}
-	if spec.Changes.Source != jobs.SourceNone {
-		f.add(fail, "spec", "changes.source is %s, which this version does not have yet: set it to none", spec.Changes.Source)
-	}
 	if n := len(spec.Admin.Token.Reveal()); n > 0 && n < shortToken {
 		f.add(warn, "admin", "the token has %d characters: with %d or more nobody guesses it", n, shortToken)
 	}
@@ -90,6 +87,7 @@ func examine(ctx context.Context, spec *jobs.Spec, s *servers) *findings {
 		for _, job := range spec.Jobs {
 			f.job(ctx, job, s)
 		}
+		f.changes(ctx, spec, s)
 	}
 	return f
 }

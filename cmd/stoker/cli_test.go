@@ -74,6 +74,7 @@ var masks = []struct {
 	{regexp.MustCompile(`[0-9.]+ seconds, [0-9]+ keys/s`), "N seconds, N keys/s"},
 	{regexp.MustCompile(`[0-9.]+ seconds`), "N seconds"},
 	{regexp.MustCompile(`removed, [0-9.]+(ms|s|µs)`), "removed, N"},
+	{regexp.MustCompile(`(?m)^([a-z]+( +[0-9]+){9} +)[0-9.]+(ms|s|µs)$`), "${1}N"},
 	{regexp.MustCompile(`ok in [0-9.]+(ms|s|µs)`), "ok in N"},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`), "ID"},
 	{regexp.MustCompile(`TTL [0-9a-z.]+`), "TTL N"},

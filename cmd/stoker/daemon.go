@@ -78,7 +78,7 @@ func (d *daemon) listen() error {
 // run is the daemon's life, until ctx ends.
 //
 // Start: the admin listener first, so that probes and metrics answer while we
-// wait for Redis; then the workers; then the scheduler and the change feed, which
+// wait for Redis; then the workers; then the change feed and the scheduler, which
 // have someone to do what they enqueue. Stop, in the opposite order: not ready; no
 // new ticks and changes; what is in hand ends or goes back to the queue; and the admin listener last, so
 // that metrics stay readable while the workers drain.
@@ -106,10 +106,10 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer stopWorker()
+	stopChanges := d.startChanges(ctx)
+	defer stopChanges()
 	stopScheduler := d.startScheduler()
 	defer stopScheduler()
-	stopChanges := d.startChanges()
-	defer stopChanges()
 	d.ready.Store(true)
 	d.log.Info("stoker is running", "jobs", len(d.spec.Jobs), "roles", d.roles, "admin", d.adminURL(), "version", version())
 	<-ctx.Done()
@@ -207,6 +207,9 @@ func (d *daemon) startWorker() (stop func(), err error) {
 	var loops sync.WaitGroup
 	loops.Go(func() { d.worker.Prune(ctx, d.servers.cache) })
 	loops.Go(func() { d.worker.Watch(ctx, d.servers.cache) })
+	if rate := d.spec.Audit.Rate; rate > 0 {
+		loops.Go(func() { d.worker.Audit(ctx, d.servers.cache, rate) })
+	}
 	return func() {
 		cancel()
 		server.Shutdown()

@@ -119,7 +119,7 @@ func (a *app) demoRuns(ctx context.Context, d *daemon, s *shop.Shop) error {
 	}
 	var wg sync.WaitGroup
 	var errs [3]error
-	for i, part := range []func(context.Context) error{d.run, report.run, func(ctx context.Context) error { return s.Write(ctx, report.invalidate) }} {
+	for i, part := range []func(context.Context) error{d.run, report.run, s.Write} {
 		wg.Go(func() {
 			if errs[i] = part(ctx); errs[i] != nil {
 				cancel(errs[i])

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/stokerhq/stoker/cmd/internal/shop"
@@ -14,15 +13,13 @@ import (
 	"github.com/stokerhq/stoker/web"
 )
 
-// reporter is what the demo shows beside the daemon: it tells the daemon which
-// products the shop changed, as an application would, and says in a line every
-// few seconds what is being kept warm.
+// reporter is what the demo shows beside the daemon: it says in a line every few
+// seconds what is being kept warm.
 type reporter struct {
 	*app
 	spec    *jobs.Spec
 	shop    *shop.Shop
 	servers *servers
-	said    atomic.Int64 // keys that were said to be out of date
 }
 
 func newReporter(a *app, spec *jobs.Spec, s *shop.Shop) (*reporter, error) {
@@ -34,23 +31,6 @@ func newReporter(a *app, spec *jobs.Spec, s *shop.Shop) (*reporter, error) {
 }
 
 func (r *reporter) close() error { return r.servers.close() }
-
-// invalidate says that products changed: their keys are loaded again at once.
-func (r *reporter) invalidate(ids []string) error {
-	keys := make([]jobs.Key, len(ids))
-	for i, id := range ids {
-		keys[i] = jobs.Key{"id": id}
-	}
-	task, err := jobs.NewInvalidation("product", keys...)
-	if err != nil {
-		return err
-	}
-	if _, err := r.servers.client().Enqueue(task); err != nil {
-		return err
-	}
-	r.said.Add(int64(len(keys)))
-	return nil
-}
 
 // reportEvery is how often the demo says what is going on.
 const reportEvery = 3 * time.Second
@@ -90,6 +70,6 @@ func (r *reporter) line(list []web.JobStatus) string {
 			parts[i] += " (" + f.Message + ")"
 		}
 	}
-	return fmt.Sprintf("%s  %d keys warm: %s | %d rows changed, %d keys out of date, %d loaded again",
-		time.Now().Format(time.TimeOnly), keys, strings.Join(parts, ", "), r.shop.Changes.Load(), r.said.Load(), refreshed)
+	return fmt.Sprintf("%s  %d keys warm: %s | %d rows changed, %d keys loaded again",
+		time.Now().Format(time.TimeOnly), keys, strings.Join(parts, ", "), r.shop.Changes.Load(), refreshed)
 }

@@ -55,7 +55,7 @@ func TestDemo(t *testing.T) {
 				}
 			}
 			eventually(t, 20*time.Second, "it says what is warm", func() (bool, error) {
-				return regexp.MustCompile(`\d+ keys warm: product 100% .*[1-9]\d* loaded again`).MatchString(d.log.String()), nil
+				return regexp.MustCompile(`\d+ keys warm: product 100% .*[1-9]\d* keys loaded again`).MatchString(d.log.String()), nil
 			})
 			children := childrenOf(t, d.cmd.Process.Pid)
 			if want := map[string]int{"server": 3, "embedded": 2}[kind]; len(children) < want {

@@ -17,8 +17,12 @@ func (d *daemon) follows() bool {
 	return d.has(roleChanges) && d.spec.Changes.Source != jobs.SourceNone
 }
 
-// startChanges begins to follow the change feed.
-func (d *daemon) startChanges() (stop func()) {
+// settleLimit is how long the start waits for the change feed.
+const settleLimit = 5 * time.Second
+
+// startChanges begins to follow the change feed, and waits until it is followed, but
+// not for long: an epoch may begin then, and runs of before would begin again.
+func (d *daemon) startChanges(starting context.Context) (stop func()) {
 	if !d.follows() {
 		return func() {}
 	}
@@ -29,6 +33,11 @@ func (d *daemon) startChanges() (stop func()) {
 	wg.Go(func() { f.Run(ctx) })
 	if d.spec.Changes.Source == jobs.SourceWAL && d.spec.Changes.Slot == jobs.SlotPermanent {
 		wg.Go(func() { d.watchSlot(ctx) })
+	}
+	select {
+	case <-f.Settled():
+	case <-starting.Done():
+	case <-time.After(settleLimit):
 	}
 	return func() { cancel(); wg.Wait() }
 }

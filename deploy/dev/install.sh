@@ -1,13 +1,15 @@
 #!/bin/sh
 # Installs the server programs that the demo and the tests start for themselves,
-# and with the argument "test" what else the tests need: the C compiler of the race
-# detector, and Python's msgpack, cbor2 and zstandard, which read what we encode.
+# and with the argument "test" what else the tests need: PgBouncer, the C compiler of
+# the race detector, and Python's msgpack, cbor2 and zstandard, which read what we encode.
 # Does nothing where they are there. On Debian and Ubuntu as root it uses apt-get;
 # elsewhere it says what to install. No server is started by this.
 set -eu
 
 have_postgres() { command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; }
 have_redis() { command -v redis-server >/dev/null 2>&1 || command -v valkey-server >/dev/null 2>&1; }
+
+have_pooler() { command -v pgbouncer >/dev/null 2>&1 || [ -x /usr/sbin/pgbouncer ]; }
 
 have_cc() { command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1; }
 
@@ -17,6 +19,7 @@ have_readers() { have_python python3 || have_python /usr/bin/python3; }
 missing=""
 have_postgres || missing="$missing postgresql"
 have_redis || missing="$missing redis-server"
+[ "${1:-}" != test ] || have_pooler || missing="$missing pgbouncer"
 [ "${1:-}" != test ] || have_cc || missing="$missing gcc libc6-dev"
 [ "${1:-}" != test ] || have_readers || missing="$missing python3 python3-msgpack python3-cbor2 python3-zstandard"
 [ -n "$missing" ] || exit 0
@@ -24,8 +27,8 @@ have_redis || missing="$missing redis-server"
 if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" != 0 ]; then
 	echo "Missing:$missing. Please install:" >&2
 	echo "  Debian, Ubuntu:  sudo apt-get install$missing" >&2
-	echo "  macOS:           brew install postgresql redis; xcode-select --install; pip3 install msgpack cbor2 zstandard" >&2
-	echo "  Fedora:          sudo dnf install postgresql-server redis gcc python3-msgpack python3-cbor2 python3-zstandard" >&2
+	echo "  macOS:           brew install postgresql redis pgbouncer; xcode-select --install; pip3 install msgpack cbor2 zstandard" >&2
+	echo "  Fedora:          sudo dnf install postgresql-server redis pgbouncer gcc python3-msgpack python3-cbor2 python3-zstandard" >&2
 	exit 1
 fi
 

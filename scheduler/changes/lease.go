@@ -20,9 +20,6 @@ const (
 
 var errLeaseLost = errors.New("another replica follows now")
 
-// stand reports whether ctx goes on. It is the pace of a replica that stands by.
-func (f *Follower) stand(ctx context.Context) bool { return ctx.Err() == nil }
-
 // hold waits for the lease, calls do while it is held, and gives it back.
 func (f *Follower) hold(ctx context.Context, do func(context.Context) error) error {
 	holder := rand.Text()
@@ -34,6 +31,7 @@ func (f *Follower) hold(ctx context.Context, do func(context.Context) error) err
 		if ok {
 			break
 		}
+		f.isSettled()
 		if !sleep(ctx, standEvery) {
 			return ctx.Err()
 		}

@@ -12,7 +12,7 @@ import (
 var (
 	ErrLost       = errors.New("redis lost the book since the cache was armed (a flush, a restart, an eviction or a failover)")
 	ErrLate       = errors.New("the deadline that the cache was armed with is over")
-	ErrNewEpoch   = errors.New("the history of postgres has changed (a crash, a failover, a restore, or another server)")
+	ErrNewEpoch   = errors.New("an epoch has begun: the history of postgres has changed (a crash, a failover, a restore, or another server), or changes may have been missed")
 	ErrSuperseded = errors.New("a newer run of the job has begun to write")
 )
 

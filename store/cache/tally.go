@@ -65,7 +65,7 @@ func (l *Ledger) Tally(ctx context.Context, job string) (store.Tally, error) {
 		return store.Tally{}, fmt.Errorf("read the tally of %s: %w", job, err)
 	}
 	t := store.Tally{RefreshError: h["refresh_error"]}
-	for field, to := range map[string]*int64{"missed": &t.Missed, "skipped": &t.Skipped, "refreshes": &t.Refreshes, "refreshed": &t.Refreshed} {
+	for field, to := range counted(&t) {
 		if h[field] == "" {
 			continue
 		}
@@ -73,7 +73,7 @@ func (l *Ledger) Tally(ctx context.Context, job string) (store.Tally, error) {
 			return t, fmt.Errorf("read the tally of %s: %w", job, err)
 		}
 	}
-	for field, to := range map[string]*time.Time{"last_refresh": &t.LastRefresh, "refresh_failed": &t.RefreshFailed} {
+	for field, to := range timed(&t) {
 		if h[field] == "" {
 			continue
 		}
@@ -82,4 +82,19 @@ func (l *Ledger) Tally(ctx context.Context, job string) (store.Tally, error) {
 		}
 	}
 	return t, nil
+}
+
+// counted and timed are where the fields of a tally go.
+func counted(t *store.Tally) map[string]*int64 {
+	return map[string]*int64{
+		"missed": &t.Missed, "skipped": &t.Skipped, "refreshes": &t.Refreshes, "refreshed": &t.Refreshed,
+		"audit_checked": &t.Audit.Checked, "audit_stale": &t.Audit.Stale, "audit_missing": &t.Audit.Missing, "audit_repaired": &t.Audit.Repaired,
+	}
+}
+
+func timed(t *store.Tally) map[string]*time.Time {
+	return map[string]*time.Time{
+		"last_refresh": &t.LastRefresh, "refresh_failed": &t.RefreshFailed,
+		"audit_since": &t.Audit.Since, "audit_confirm": &t.Audit.Confirm, "audit_last_find": &t.Audit.LastFind,
+	}
 }

@@ -22,6 +22,7 @@ type Ledger interface {
 	Missed(ctx context.Context, job string, last time.Time, n int64) error
 	Skipped(ctx context.Context, job string) error
 	Refreshed(ctx context.Context, job string, keys int, failure error) error
+	Audited(ctx context.Context, job string, a store.Audit) error
 	Tally(ctx context.Context, job string) (store.Tally, error)
 	Lease(ctx context.Context, job, holder string, ttl time.Duration) (bool, error)
 	Renew(ctx context.Context, job, holder string, ttl time.Duration) (bool, error)
@@ -189,6 +190,28 @@ func (l *FakeLedger) Refreshed(_ context.Context, job string, keys int, failure 
 	j.tally.Refreshes++
 	j.tally.Refreshed += int64(keys)
 	j.tally.LastRefresh = now
+	return nil
+}
+
+// Audited adds what an audit has counted.
+func (l *FakeLedger) Audited(_ context.Context, job string, a store.Audit) error {
+	j, now := l.lock(job)
+	defer l.mu.Unlock()
+	sum := &j.tally.Audit
+	sum.Checked += a.Checked
+	sum.Stale += a.Stale
+	sum.Missing += a.Missing
+	sum.Repaired += a.Repaired
+	now = now.UTC().Round(0)
+	if sum.Since.IsZero() {
+		sum.Since = now
+	}
+	if !a.Confirm.IsZero() {
+		sum.Confirm = a.Confirm.UTC().Round(0)
+	}
+	if a.Stale+a.Missing > 0 {
+		sum.LastFind = now
+	}
 	return nil
 }
 

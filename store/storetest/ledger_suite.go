@@ -43,6 +43,7 @@ var ledgerChecks = []ledgerCheck{
 	{"missed ticks", checkMissed},
 	{"skipped ticks", checkSkipped},
 	{"refreshes", checkRefreshes},
+	{"audit", checkAudit},
 	{"lease is exclusive", checkLease},
 	{"lease lapses", checkLeaseLapses},
 }

@@ -28,6 +28,7 @@ func TestBrokenLedgers(t *testing.T) {
 		"missed ticks":      func(l *FakeLedger) Ledger { return missedEachTime{l} },
 		"skipped ticks":     func(l *FakeLedger) Ledger { return skipless{l} },
 		"refreshes":         func(l *FakeLedger) Ledger { return unforgiving{l} },
+		"audit":             func(l *FakeLedger) Ledger { return lastAudit{l} },
 		"lease is exclusive": func(l *FakeLedger) Ledger {
 			return anyoneReleases{l}
 		},
@@ -117,6 +118,16 @@ func (l unforgiving) Refreshed(ctx context.Context, job string, keys int, failur
 		j.tally.RefreshError, j.tally.RefreshFailed = text, at
 	}
 	return err
+}
+
+// lastAudit keeps what was counted last.
+type lastAudit struct{ *FakeLedger }
+
+func (l lastAudit) Audited(_ context.Context, job string, a store.Audit) error {
+	j, _ := l.lock(job)
+	defer l.mu.Unlock()
+	j.tally.Audit = a
+	return nil
 }
 
 type anyoneReleases struct{ *FakeLedger }

@@ -16,6 +16,7 @@ CREATE TABLE product (
     updated_at  timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX ON product (category_id);
+ALTER TABLE product REPLICA IDENTITY FULL; -- its keys come from sku and category_id, too
 CREATE TABLE orders (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     product_id  bigint NOT NULL REFERENCES product,

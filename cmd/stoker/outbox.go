@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/postgres"
+)
+
+func (a *app) outboxCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "outbox",
+		Short: "The triggers and the table of changes.source: outbox",
+		Long: `Makes and removes what changes.source: outbox reads: one table, stoker_outbox, the
+triggers of the watched tables that write to it, and the function
+stoker_invalidate, which any program may call in its transaction.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.outboxInstallCmd(), a.outboxRemoveCmd())
+	return cmd
+}
+
+func (a *app) outboxInstallCmd() *cobra.Command {
+	var apply bool
+	cmd := &cobra.Command{
+		Use:   "install",
+		Short: "Print the SQL that makes the outbox for what the spec watches, or run it",
+		Long: `Prints the SQL that makes the outbox and its triggers for what the spec watches;
+with --apply runs it, in one transaction. Run it again when the watch lists have
+changed or a partition was added: what is as it should be is left alone, what is
+not watched any more is removed. The role must own the watched tables. Let the
+application's role call stoker_invalidate with:
+
+  GRANT EXECUTE ON FUNCTION stoker_invalidate(text, jsonb), stoker_invalidate(text) TO ...`,
+		Example: `  stoker outbox install                             look at it
+  stoker outbox install --apply
+  stoker outbox install | psql "$OWNER_URL"         where Stoker's role is not the owner`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.outbox(cmd.Context(), apply, func(s *postgres.Source, spec *jobs.Spec) (postgres.Script, error) {
+				if len(watchedTables(spec)) == 0 {
+					return nil, wrong("no job of %s has a watch list: there is nothing to install", spec.File)
+				}
+				return s.OutboxInstall(cmd.Context(), spec)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&apply, "apply", false, "run the SQL instead of printing it")
+	return cmd
+}
+
+func (a *app) outboxRemoveCmd() *cobra.Command {
+	var apply bool
+	cmd := &cobra.Command{
+		Use:   "remove",
+		Short: "Print the SQL that removes the outbox and its triggers, or run it",
+		Example: `  stoker outbox remove
+  stoker outbox remove --apply`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.outbox(cmd.Context(), apply, func(s *postgres.Source, _ *jobs.Spec) (postgres.Script, error) {
+				return s.OutboxRemove(cmd.Context())
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&apply, "apply", false, "run the SQL instead of printing it")
+	return cmd
+}
+
+// outbox prints or runs the script that make returns.
+func (a *app) outbox(ctx context.Context, apply bool, make func(*postgres.Source, *jobs.Spec) (postgres.Script, error)) error {
+	spec, err := a.spec()
+	if err != nil {
+		return err
+	}
+	source, err := postgres.Open(spec.Postgres)
+	if err != nil {
+		return usageError{err}
+	}
+	defer source.Close()
+	script, err := make(source, spec)
+	switch {
+	case err != nil:
+		return err
+	case script == nil:
+		_, err = fmt.Fprintln(a.stderr, "there is no outbox: nothing to remove")
+		return err
+	case !apply:
+		_, err = fmt.Fprint(a.stdout, script)
+		return err
+	}
+	if err := source.Apply(ctx, script); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "done: %s in one transaction\n", plural(len(script), "step"))
+	return err
+}

@@ -1,0 +1,100 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// publicationCheckSQL describes the publication $1; $2 are the relations of the
+// watched tables. Row filters and column lists came with Postgres 15: before, the
+// catalog has no columns for them.
+const publicationCheckSQL = `SELECT current_user, has_database_privilege(current_database(), 'CREATE'), p.oid IS NOT NULL, pg_has_role(p.pubowner, 'USAGE'),
+	p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.pubviaroot,
+	(SELECT string_agg(r.prrelid::regclass::text, ', ') FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = ANY (string_to_array($2, ',')::oid[])
+		AND (to_jsonb(r) ->> 'prqual' IS NOT NULL OR to_jsonb(r) ->> 'prattrs' IS NOT NULL))
+FROM (SELECT) AS one LEFT JOIN pg_publication p ON p.pubname = $1`
+
+// publication looks at the publication, or at what is needed to make it.
+func (c *checkup) publication(ctx context.Context, tables []Table) error {
+	if len(tables) == 0 {
+		return nil
+	}
+	name := c.spec.Changes.Name
+	var oids []string
+	for _, t := range tables {
+		oids = append(oids, fmt.Sprint(t.OID))
+		for _, p := range t.Parts {
+			oids = append(oids, fmt.Sprint(p.OID))
+		}
+	}
+	row, err := c.source.row(ctx, publicationCheckSQL, name, strings.Join(oids, ","))
+	if err != nil {
+		return err
+	}
+	published, err := c.source.published(ctx, name)
+	if err != nil {
+		return err
+	}
+	role, create, exists, ours := row[0], row[1] == "t", row[2] == "t", row[3] == "t"
+	var foreign []string
+	for _, t := range tables {
+		if !t.Owned && !slices.Contains(foreign, t.Name) {
+			foreign = append(foreign, t.Name)
+		}
+	}
+	sql := publicationSQL(name, tables, exists)
+	switch {
+	case exists:
+		c.published(name, row, tables)
+		if may := ours && len(foreign) == 0; !covers(published, tables) && !may {
+			c.fail("", "publication %s does not have every watched table, and role %s may not add them; have the owner of the tables run: %s", name, role, sql)
+		}
+	case len(foreign) > 0:
+		c.fail("", "there is no publication %s, and role %s, which does not own %s, may not create it; have the owner of the tables run: %s", name, role, strings.Join(foreign, ", "), sql)
+	case !create:
+		c.fail("", "there is no publication %s, and role %s has no right to CREATE in the database; grant it, or have somebody who may run: %s", name, role, sql)
+	}
+	return nil
+}
+
+// published holds a publication that is there against what the feed needs of it.
+func (c *checkup) published(name string, row []string, tables []Table) {
+	var lacks []string
+	for i, operation := range []string{"insert", "update", "delete", "truncate"} {
+		if row[4+i] != "t" {
+			lacks = append(lacks, operation)
+		}
+	}
+	if len(lacks) > 0 {
+		c.fail("", "publication %s does not publish %s: ALTER PUBLICATION %s SET (publish = 'insert, update, delete, truncate')", name, strings.Join(lacks, ", "), name)
+	}
+	if row[8] != "t" && slices.ContainsFunc(tables, func(t Table) bool { return t.Kind == "p" }) {
+		c.fail("", "publication %s names partitions, not the partitioned tables that are watched: ALTER PUBLICATION %s SET (publish_via_partition_root = true)", name, name)
+	}
+	if row[9] != "" {
+		c.fail("", "publication %s has a row filter or a column list for %s, so that changes would be missed: %s", name, row[9], publicationSQL(name, tables, true))
+	}
+}
+
+// row reads the one row of a small query as text; NULL is "".
+func (s *Source) row(ctx context.Context, sql string, params ...string) (row []string, err error) {
+	values := make([][]byte, len(params))
+	for i, p := range params {
+		values[i] = []byte(p)
+	}
+	err = s.with(ctx, func(c *pgx.Conn) error {
+		res := c.PgConn().ExecParams(ctx, sql, values, nil, nil, nil).Read()
+		if res.Err != nil {
+			return fmt.Errorf("ask postgres about its change feed: %w", res.Err)
+		}
+		for _, v := range res.Rows[0] {
+			row = append(row, string(v))
+		}
+		return nil
+	})
+	return row, err
+}

@@ -1,0 +1,133 @@
+package postgres_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/postgres"
+	"github.com/stokerhq/stoker/store/storetest"
+)
+
+// followingWAL watches product by its primary key.
+func followingWAL(t *testing.T, url string) *jobs.Spec {
+	t.Helper()
+	spec := watching(t, jobs.SourceWAL, byKey("product"))
+	spec.Changes.URL = jobs.NewSecret(url)
+	return spec
+}
+
+// A publication that is there must have it all; one that is not must be ours to
+// make.
+func TestCheckPublication(t *testing.T) {
+	url := storetest.Postgres(t)
+	storetest.Exec(t, url, outboxShop, "CREATE ROLE wal_checker LOGIN REPLICATION PASSWORD 'checker'")
+	t.Cleanup(func() { storetest.Exec(t, url, "DROP OWNED BY wal_checker", "DROP ROLE wal_checker") })
+	s, spec := open(t, url), followingWAL(t, url)
+	const create = "CREATE PUBLICATION stoker FOR TABLE public.product WITH (publish_via_partition_root = true)"
+	const alter = "ALTER PUBLICATION stoker SET TABLE public.product"
+	wantProblems(t, "none, and ours to make", checked(t, s, spec))
+	checker := open(t, asRole(t, url, "wal_checker", "checker"))
+	wantProblems(t, "not the owner", checked(t, checker, spec),
+		"fail: there is no publication stoker, and role wal_checker, which does not own public.product, may not create it; have the owner of the tables run: "+create)
+	storetest.Exec(t, url, "ALTER TABLE product OWNER TO wal_checker")
+	wantProblems(t, "no right in the database", checked(t, checker, spec),
+		"fail: there is no publication stoker, and role wal_checker has no right to CREATE in the database; grant it, or have somebody who may run: "+create)
+	storetest.Exec(t, url, "ALTER TABLE product OWNER TO stoker", create)
+	wantProblems(t, "made by the owner", checked(t, checker, spec))
+	for _, c := range []struct{ sql, want string }{
+		{"ALTER PUBLICATION stoker SET TABLE category", "fail: publication stoker does not have every watched table, and role wal_checker may not add them; have the owner of the tables run: " + alter},
+		{"ALTER PUBLICATION stoker SET TABLE product WHERE (id > 5)", "fail: publication stoker has a row filter or a column list for product, so that changes would be missed: " + alter},
+		{"ALTER PUBLICATION stoker SET TABLE product (id)", "fail: publication stoker has a row filter or a column list for product, so that changes would be missed: " + alter},
+		{"ALTER PUBLICATION stoker SET TABLE product; ALTER PUBLICATION stoker SET (publish = 'insert, update')",
+			"fail: publication stoker does not publish delete, truncate: ALTER PUBLICATION stoker SET (publish = 'insert, update, delete, truncate')"},
+	} {
+		storetest.Exec(t, url, c.sql)
+		wantProblems(t, c.sql, checked(t, checker, spec), c.want)
+	}
+	storetest.Exec(t, url, "CREATE TABLE sale (id int PRIMARY KEY) PARTITION BY RANGE (id)", "DROP PUBLICATION stoker", "CREATE PUBLICATION stoker FOR ALL TABLES")
+	wantProblems(t, "all tables", checked(t, checker, spec))
+	wantProblems(t, "of partitions", checked(t, s, func() *jobs.Spec { p := followingWAL(t, url); p.Jobs[0].Watch[0].Table = "sale"; return p }()),
+		"fail: publication stoker names partitions, not the partitioned tables that are watched: ALTER PUBLICATION stoker SET (publish_via_partition_root = true)")
+}
+
+// Settings and rights that replication needs.
+func TestCheckServer(t *testing.T) {
+	server := storetest.OwnPostgres(t, "wal_level = replica", "max_replication_slots = 0", "max_wal_senders = 0")
+	url := server.URL("postgres")
+	storetest.Exec(t, url, outboxShop, "CREATE ROLE plain LOGIN PASSWORD 'plain'", "CREATE ROLE rds_replication")
+	s := open(t, url)
+	spec := followingWAL(t, asRole(t, url, "plain", "plain"))
+	wantProblems(t, "nothing is set", checked(t, s, spec),
+		"fail: wal_level is replica: ALTER SYSTEM SET wal_level = logical and restart Postgres (RDS and Aurora: rds.logical_replication = 1 in the parameter group, and reboot; "+
+			"Cloud SQL: cloudsql.logical_decoding = on; Azure: wal_level in the server parameters), or use changes.source: outbox",
+		"fail: role plain may not replicate: GRANT rds_replication TO plain, or use changes.source: outbox",
+		"fail: max_replication_slots is 0 and 0 are in use: raise it and restart Postgres, or end who uses one",
+		"fail: max_wal_senders is 0 and 0 are in use: raise it and restart Postgres, or end who uses one")
+	storetest.Exec(t, url, "DROP ROLE rds_replication", "ALTER SYSTEM SET wal_level = logical", "ALTER SYSTEM SET max_replication_slots = 2", "ALTER SYSTEM SET max_wal_senders = 2")
+	server.Stop()
+	if err := server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, url) // the connections of the other one ended with the server
+	wantProblems(t, "no right", checked(t, s, spec), "fail: role plain may not replicate: ALTER ROLE plain REPLICATION, or use changes.source: outbox")
+	storetest.Exec(t, url, "ALTER ROLE plain REPLICATION", "SELECT pg_create_physical_replication_slot('x')")
+	wantProblems(t, "all is set", checked(t, s, spec))
+	storetest.Exec(t, url, "SELECT pg_create_physical_replication_slot('y')")
+	wantProblems(t, "all slots are taken", checked(t, s, spec), "fail: max_replication_slots is 2 and 2 are in use: raise it and restart Postgres, or end who uses one")
+}
+
+// changes.url must lead to the same database, and not through a pooler.
+func TestCheckWhereChangesURLLeads(t *testing.T) {
+	server, other := storetest.OwnPostgres(t), storetest.OwnPostgres(t)
+	url := server.URL("postgres")
+	storetest.Exec(t, url, outboxShop)
+	s := open(t, url)
+	wantProblems(t, "another server", checked(t, s, followingWAL(t, other.URL("postgres"))),
+		"fail: changes.url leads to another server than postgres.url: what it tells of is not what the queries read; let both name one server")
+	wantProblems(t, "another database", checked(t, s, followingWAL(t, server.URL("template1"))), "fail: changes.url leads to database template1, postgres.url to postgres: let both name one")
+	for _, spec := range []*jobs.Spec{followingWAL(t, pooled(t, server).URL("postgres")), followingWAL(t, pooled(t, server, "ignore_startup_parameters = replication, timezone, datestyle, intervalstyle, bytea_output, extra_float_digits").URL("postgres"))} {
+		got := checked(t, s, spec)
+		if len(got) != 1 || !strings.HasPrefix(got[0], "fail: changes.url takes no replication connections, as a pooler like PgBouncer does: set changes.url to a direct connection (") {
+			t.Errorf("through a pooler: %q", got)
+		}
+	}
+	got := checked(t, s, followingWAL(t, asRole(t, url, "stoker", "wrong-password")))
+	if len(got) != 1 || !strings.HasPrefix(got[0], "fail: changes.url postgres://") || strings.Contains(got[0], "wrong-password") {
+		t.Errorf("a wrong password: %q", got)
+	}
+}
+
+func TestCheckPermanentSlot(t *testing.T) {
+	server := storetest.OwnPostgres(t)
+	url := server.URL("postgres")
+	storetest.Exec(t, url, outboxShop)
+	s, spec := open(t, url), followingWAL(t, url)
+	spec.Changes.Slot = jobs.SlotPermanent
+	wantProblems(t, "no limit", checked(t, s, spec),
+		"fail: max_slot_wal_keep_size is not set on the server: a permanent slot would keep WAL without limit while Stoker is away, until the disk is full; "+
+			"set it (ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'), write changes.slot: temporary, or changes.unbounded_wal: true")
+	spec.Changes.UnboundedWAL = true
+	wantProblems(t, "no limit, as wished", checked(t, s, spec))
+	storetest.Exec(t, url, "ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'", "SELECT pg_reload_conf()", "SELECT pg_create_logical_replication_slot('stoker', 'test_decoding')")
+	spec.Changes.UnboundedWAL = false
+	wantProblems(t, "another's slot", checked(t, s, spec),
+		`fail: slot stoker is there already for another use (database "postgres", plugin "test_decoding"): write another changes.name, or drop it`)
+	storetest.Exec(t, url, "SELECT pg_drop_replication_slot('stoker')", "SELECT pg_create_logical_replication_slot('stoker', 'pgoutput')")
+	wantProblems(t, "a slot", checked(t, s, spec))
+	for range 3 {
+		storetest.Exec(t, url, "SELECT pg_logical_emit_message(false, 'x', repeat('x', 1000000)), pg_switch_wal()", "CHECKPOINT")
+	}
+	wantProblems(t, "a lost slot", checked(t, s, spec),
+		"warn: slot stoker is lost: it fell behind by more than max_slot_wal_keep_size; Stoker makes it anew and runs the watched jobs; raise that setting if it comes again")
+}
+
+func TestChangeErrors(t *testing.T) {
+	if err := postgres.ChangeErrors([]postgres.ChangeProblem{{Message: "a warning"}}); err != nil {
+		t.Errorf("warnings: %v", err)
+	}
+	err := postgres.ChangeErrors([]postgres.ChangeProblem{{Fatal: true, Job: "a", Message: "one"}, {Fatal: true, Message: "two"}})
+	if err == nil || err.Error() != "job a: one\ntwo" {
+		t.Errorf("two problems: %v", err)
+	}
+}

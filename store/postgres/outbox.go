@@ -1,0 +1,177 @@
+package postgres
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+)
+
+// Outbox is the change feed from the table that triggers fill. What it reads is
+// visible already, because it reads it in a snapshot. Rows stay in the table until
+// Done: who opens the feed next gets again what was not done. A goroutine polls;
+// each poll is one statement, and no state is kept in the session, so that a
+// pooler may be in between.
+type Outbox struct {
+	source  *Source
+	spec    *jobs.Spec
+	log     *slog.Logger
+	place   string
+	table   string // schema and name, quoted where needed
+	watches map[uint32][]watch
+	every   time.Duration // between polls
+	cancel  context.CancelFunc
+	polling sync.WaitGroup
+	refused atomic.Int64
+
+	mu      sync.Mutex
+	waiting *jobs.Commits // not yet taken by Next
+	polls   uint64        // how many found rows: the position
+	taken   []taken       // rows that are read and not done
+	failed  error
+	arrived chan struct{} // holds one token when there is something for Next
+
+	polled time.Time // by Postgres' clock: when the table was last read to its end
+}
+
+// taken is the rows of one poll.
+type taken struct {
+	position uint64
+	places   []string // ctid
+	ids      []string
+}
+
+// pollEvery is how often the outbox is read: the freshness that this feed has to
+// give, and one statement of an idle database.
+const pollEvery = 100 * time.Millisecond
+
+// OpenOutbox opens the feed of the tables that the spec's jobs watch. Triggers that
+// do not record what the spec watches are an error that says what to run.
+func (s *Source) OpenOutbox(ctx context.Context, spec *jobs.Spec, log *slog.Logger) (*Outbox, store.FeedStart, error) {
+	return s.openOutbox(ctx, spec, log, pollEvery)
+}
+
+func (s *Source) openOutbox(ctx context.Context, spec *jobs.Spec, log *slog.Logger, every time.Duration) (*Outbox, store.FeedStart, error) {
+	var start store.FeedStart
+	tables, err := s.watched(ctx, spec)
+	if err != nil {
+		return nil, start, err
+	}
+	state, err := s.outboxState(ctx, tables)
+	if err != nil {
+		return nil, start, err
+	}
+	needs := outboxNeeds(spec, tables)
+	if err := state.covers(needs); err != nil {
+		return nil, start, err
+	}
+	start = store.FeedStart{Place: state.place(needs), Durable: true, Origin: state.origin}
+	o := &Outbox{source: s, spec: spec, log: log, place: start.Place, table: state.Table, watches: make(map[uint32][]watch), every: every, arrived: make(chan struct{}, 1)}
+	for _, n := range needs {
+		o.watches[n.table.OID] = n.watches
+	}
+	polling, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	o.cancel = cancel
+	o.polling.Go(func() { o.poll(polling) })
+	return o, start, nil
+}
+
+// Next waits for commits and returns those since the last call. It is not an
+// error that ctx has ended: then there are none.
+func (o *Outbox) Next(ctx context.Context) ([]*jobs.Commits, error) {
+	for {
+		o.mu.Lock()
+		commits, failed := o.waiting, o.failed
+		o.waiting = nil
+		o.mu.Unlock()
+		if commits != nil {
+			return []*jobs.Commits{commits}, nil
+		}
+		if failed != nil {
+			return nil, failed
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-o.arrived:
+		}
+	}
+}
+
+// Done deletes the rows of all commits up to a position.
+func (o *Outbox) Done(ctx context.Context, position uint64) error {
+	for {
+		o.mu.Lock()
+		if len(o.taken) == 0 || o.taken[0].position > position {
+			o.mu.Unlock()
+			return nil
+		}
+		rows := o.taken[0]
+		o.mu.Unlock()
+		if err := o.remove(ctx, rows); err != nil {
+			return err
+		}
+		o.mu.Lock()
+		o.taken = o.taken[1:]
+		o.mu.Unlock()
+	}
+}
+
+// Refused is how many rows of stoker_invalidate were skipped: they name no job of
+// the spec, or no key of that job.
+func (o *Outbox) Refused() int64 { return o.refused.Load() }
+
+// Close ends the feed. What was not done stays in the table.
+func (o *Outbox) Close() error {
+	o.cancel()
+	o.polling.Wait()
+	return nil
+}
+
+// mostTaken bounds the rows that are read and not done: beyond, they wait in the
+// table.
+const mostTaken = 50_000
+
+// push hands the rows of a poll to Next.
+func (o *Outbox) push(rows taken, c *jobs.Commits) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.polls++
+	rows.position, c.Position = o.polls, o.polls
+	o.taken = append(o.taken, rows)
+	if o.waiting == nil {
+		o.waiting = c
+	} else {
+		o.waiting.Merge(c)
+	}
+	o.wake()
+}
+
+// fail ends the feed: Next returns err once it has returned what came before.
+func (o *Outbox) fail(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.failed = err
+	o.wake()
+}
+
+func (o *Outbox) wake() {
+	select {
+	case o.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// takenIDs lists the rows that are read and not done.
+func (o *Outbox) takenIDs() (ids []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, t := range o.taken {
+		ids = append(ids, t.ids...)
+	}
+	return ids
+}

@@ -1,0 +1,179 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stokerhq/stoker/jobs"
+)
+
+// mostRows is how many rows one poll reads. A poll that found as many is followed
+// by the next at once.
+const mostRows = 10_000
+
+// pollSQL reads rows that are not in $1. There is always one row, for the clock.
+// Rows are not read in the order of their ids, nor from an id on: a transaction
+// that commits late has lower ones. The text is converted to UTF-8 here, because
+// the encoding of a session is not ours to set.
+const pollSQL = `SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::bigint, o.ctid, o.id, o.note
+FROM (SELECT) AS one LEFT JOIN (
+	SELECT o.ctid, o.id, convert_to(json_build_object('At', (extract(epoch FROM o.at) * 1000000)::bigint, 'Table', o.tab::bigint, 'Columns', o.columns,
+		'Keys', o.keys, 'Rows', o.changed, 'Whole', o.whole, 'Job', o.job, 'All', o.key IS NULL, 'Key', o.key)::text, 'UTF8') AS note
+	FROM %s AS o WHERE NOT EXISTS (SELECT FROM unnest($1::bigint[]) AS taken(id) WHERE taken.id = o.id) LIMIT %d) AS o ON true`
+
+// note is a row of the outbox.
+type note struct {
+	At      int64       // microseconds
+	Table   uint32      // that changed; 0: the row is of stoker_invalidate
+	Columns []string    // what is recorded
+	Keys    [][]*string // their values, in changed rows, before and after
+	Rows    int64       // changed
+	Whole   string      // why no values are recorded
+	Job     string
+	All     bool // the whole job, not Key
+	Key     json.RawMessage
+}
+
+// poll reads the outbox until ctx ends or it fails.
+func (o *Outbox) poll(ctx context.Context) {
+	guarded := time.Now()
+	for ctx.Err() == nil {
+		began := time.Now()
+		full, err := o.read(ctx)
+		if err == nil && time.Since(guarded) > guardEvery {
+			guarded = time.Now()
+			err = o.guard(ctx)
+		}
+		if err != nil {
+			if ctx.Err() == nil {
+				o.fail(err)
+			}
+			return
+		}
+		if full {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Until(began.Add(o.every))):
+		}
+	}
+}
+
+// read reads what is in the outbox and not taken, and hands it to Next. It reports
+// whether there may be more.
+func (o *Outbox) read(ctx context.Context) (full bool, err error) {
+	ids := o.takenIDs()
+	if len(ids) >= mostTaken {
+		return false, nil
+	}
+	if o.source.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.source.timeout)
+		defer cancel()
+	}
+	b := batch{commits: &jobs.Commits{Effect: jobs.NewEffect(o.spec.Changes.RunAbove)}}
+	err = o.source.with(ctx, func(c *pgx.Conn) error {
+		return o.receive(c.PgConn().ExecParams(ctx, fmt.Sprintf(pollSQL, o.table, mostRows), [][]byte{arrayLiteral(ids)}, nil, nil, []int16{0, 0, 0, 1}), &b)
+	})
+	if err != nil {
+		return false, outboxError("read the outbox", err)
+	}
+	full = len(b.rows.ids) == mostRows
+	b.commits.Committed = o.committed(b.oldest, b.clock, full)
+	switch {
+	case len(b.rows.ids) == 0:
+		return false, nil
+	case b.commits.Effect.Empty():
+		return full, o.remove(ctx, b.rows) // nobody watches it any more
+	}
+	o.push(b.rows, b.commits)
+	return full, nil
+}
+
+// batch is what one poll has read.
+type batch struct {
+	rows    taken
+	commits *jobs.Commits
+	clock   time.Time // Postgres', when it was read
+	oldest  time.Time // when the first of the rows was written
+}
+
+// receive reads the rows of a poll, one at a time: what they mean is small.
+func (o *Outbox) receive(res *pgconn.ResultReader, b *batch) error {
+	var wrong error
+	for res.NextRow() {
+		if err := o.add(res.Values(), b); wrong == nil {
+			wrong = err
+		}
+	}
+	_, err := res.Close()
+	return errors.Join(wrong, err)
+}
+
+func (o *Outbox) add(row [][]byte, b *batch) error {
+	clock, err := strconv.ParseInt(string(row[0]), 10, 64)
+	if err != nil {
+		return fmt.Errorf("the clock: %w", err)
+	}
+	b.clock = time.UnixMicro(clock)
+	if row[2] == nil {
+		return nil // there are no rows
+	}
+	var n note
+	if err := json.Unmarshal(row[3], &n); err != nil {
+		return fmt.Errorf("row %s: %w", row[2], err)
+	}
+	b.rows.places, b.rows.ids = append(b.rows.places, string(row[1])), append(b.rows.ids, string(row[2]))
+	if at := time.UnixMicro(n.At); b.oldest.IsZero() || at.Before(b.oldest) {
+		b.oldest = at
+	}
+	o.fold(b.commits, n)
+	return nil
+}
+
+// committed is when the oldest of what was read was committed, or a little before.
+// A row knows when it was written, which may be long before; but the poll before
+// this one did not see it.
+func (o *Outbox) committed(written, now time.Time, full bool) time.Time {
+	if o.polled.After(written) {
+		written = o.polled
+	}
+	if !full {
+		o.polled = now
+	}
+	return written
+}
+
+// remove deletes rows by where they are, and by their ids in case they were moved:
+// then they are read again.
+func (o *Outbox) remove(ctx context.Context, rows taken) error {
+	err := o.source.with(ctx, func(c *pgx.Conn) error {
+		sql := "DELETE FROM " + o.table + " WHERE ctid = ANY ($1::tid[]) AND id = ANY ($2::bigint[])"
+		return c.PgConn().ExecParams(ctx, sql, [][]byte{arrayLiteral(rows.places), arrayLiteral(rows.ids)}, nil, nil, nil).Read().Err
+	})
+	if err != nil {
+		return outboxError("delete from the outbox what is done", err)
+	}
+	return nil
+}
+
+// outboxError says what to do about the errors that a wrong set-up leads to.
+func outboxError(doing string, err error) error {
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch pe.Code {
+		case "42P01":
+			return fmt.Errorf("%s: %w; run: stoker outbox install --apply", doing, err)
+		case "42501":
+			return fmt.Errorf("%s: %w; its owner must grant SELECT and DELETE on it to Stoker's role, as `stoker outbox install` does", doing, err)
+		}
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}

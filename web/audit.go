@@ -1,0 +1,72 @@
+package web
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/stokerhq/stoker/store"
+)
+
+// AuditStatus is what the continuous comparison of the cache with the database
+// says of a job.
+type AuditStatus struct {
+	Checked   int64     `json:"checked"`                            // keys that were compared
+	Stale     int64     `json:"stale"`                              // of these, with another value than the database
+	Missing   int64     `json:"missing"`                            // keys that were gone though they have a row
+	Repaired  int64     `json:"repaired"`                           // of stale and missing
+	Nines     float64   `json:"nines"`                              // how much was right: 3 is 99.9 %
+	AtLeast   bool      `json:"nines_at_least"`                     // nothing was stale: Nines is what so many checks can show
+	Confirmed *float64  `json:"oldest_confirmed_seconds,omitempty"` // every key has been looked at since; nil: not yet
+	Since     time.Time `json:"since,omitzero"`                     // when the first was checked
+	LastFind  time.Time `json:"last_find,omitzero"`                 // when something was wrong last
+}
+
+// auditStatus words a tally; nil where nothing was audited.
+func auditStatus(a store.Audit, now time.Time) *AuditStatus {
+	nines, atLeast, ok := a.Nines()
+	if !ok && a.Confirm.IsZero() && a.Missing == 0 {
+		return nil
+	}
+	st := &AuditStatus{Checked: a.Checked, Stale: a.Stale, Missing: a.Missing, Repaired: a.Repaired, Nines: nines, AtLeast: atLeast, Since: a.Since, LastFind: a.LastFind}
+	if !a.Confirm.IsZero() {
+		st.Confirmed = new(max(0, now.Sub(a.Confirm).Seconds()))
+	}
+	return st
+}
+
+// NinesText is how much was right, as a person reads it.
+func (a AuditStatus) NinesText() string {
+	switch {
+	case a.Checked == 0:
+		return "no value compared"
+	case a.AtLeast:
+		return fmt.Sprintf("> %.1f nines", down(a.Nines))
+	}
+	return fmt.Sprintf("%.1f nines", down(a.Nines))
+}
+
+// down rounds to one place, never to more than was shown.
+func down(nines float64) float64 { return math.Floor(nines*10+1e-9) / 10 }
+
+// ConfirmedText says since when every key has been looked at.
+func (a AuditStatus) ConfirmedText() string {
+	if a.Confirmed == nil {
+		return "not every key yet"
+	}
+	return "every key within " + roughly(time.Duration(*a.Confirmed*float64(time.Second)))
+}
+
+// Details is the whole of it, in one line.
+func (a AuditStatus) Details() string {
+	text := fmt.Sprintf("%s checked, %s stale, %s missing, %s repaired", quantity(a.Checked, "key", "keys"), count(a.Stale), count(a.Missing), count(a.Repaired))
+	if !a.Since.IsZero() {
+		text += ", since " + utc(a.Since)
+	}
+	return text
+}
+
+// AuditBad reports whether something was wrong lately, within a day.
+func (v jobView) AuditBad() bool {
+	return v.Audit != nil && !v.Audit.LastFind.IsZero() && v.Now.Sub(v.Audit.LastFind) < 24*time.Hour
+}

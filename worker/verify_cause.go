@@ -1,0 +1,162 @@
+package worker
+
+import (
+	"context"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/manifest"
+)
+
+// Cause says why a key is not as it should be, as far as that can be known.
+type Cause string
+
+// The causes.
+const (
+	CauseRefresh    Cause = "refresh"    // it was invalidated, and its refresh has not come: outstanding or lost
+	CauseUnreported Cause = "unreported" // a change that no feed and no invalidation has reported
+	CauseSchedule   Cause = "schedule"   // a change since the last run of a job that has no change feed
+	CauseOverwrite  Cause = "overwrite"  // the last run saw the value that is right, and Redis has another: somebody else wrote it
+	CauseGone       Cause = "gone"       // it was there, and has expired, was evicted or removed
+	CauseStray      Cause = "stray"      // no complete run has left it: a failed run, another spec or somebody else did
+)
+
+// Text says a cause to a person.
+func (c Cause) Text() string {
+	return map[Cause]string{
+		CauseRefresh:    "invalidated, and its refresh is outstanding or lost",
+		CauseUnreported: "a change that was not reported",
+		CauseSchedule:   "changed since the last run",
+		CauseOverwrite:  "overwritten by somebody else since the last run",
+		CauseGone:       "expired, evicted or removed",
+		CauseStray:      "not left by the last complete run",
+	}[c]
+}
+
+// remembered is what the last complete run knew of a key.
+type remembered struct {
+	digest uint64 // 0 with there: it is held
+	there  bool
+}
+
+// explain finds a wrong key's cause. m is of the last complete run.
+func (d *doubts) explain(s *suspect, m cache.Manifest, past remembered) Cause {
+	now := s.last.after
+	fenced := now.mark > m.Stamp.String() // since that run, or refreshed
+	change := CauseSchedule
+	if d.fed {
+		change = CauseUnreported
+	}
+	switch {
+	case fenced && (!now.face.there() || now.ttl > 0 && now.ttl <= d.job.StaleGrace):
+		return CauseRefresh
+	case s.kind == Missing && past.there:
+		return CauseGone
+	case s.kind == Orphan && !past.there && !fenced:
+		return CauseStray
+	case s.kind == Stale && past.there && past.digest == s.last.want.digest && !fenced:
+		return CauseOverwrite
+	}
+	return change
+}
+
+// explain gives every key that is wrong its cause, tells those apart that are
+// held, and drops those that are another job's.
+func (v *verifier) explain(ctx context.Context) error {
+	if len(v.wrong) == 0 {
+		return nil
+	}
+	if err := v.dropOthers(ctx); err != nil {
+		return err
+	}
+	m, past, err := v.past(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range v.wrong {
+		p := past[s.key]
+		if s.kind == Orphan && p.there && p.digest == manifest.Held {
+			s.kind = held
+			continue
+		}
+		s.cause = v.doubts.explain(s, m, p)
+	}
+	return nil
+}
+
+// past looks the wrong keys up in what the last complete run has left.
+func (v *verifier) past(ctx context.Context) (cache.Manifest, map[string]remembered, error) {
+	past := make(map[string]remembered)
+	m, ok, err := v.w.cache.Manifest(ctx, v.job.Name)
+	if err != nil || !ok || m.Key != v.job.Key.String() {
+		return m, past, err
+	}
+	names := make(map[string]struct{}, len(v.wrong))
+	for _, s := range v.wrong {
+		names[s.key] = struct{}{}
+	}
+	for e, err := range manifest.Read(v.w.cache.Chunks(ctx, v.job.Name, m)) {
+		if cache.NoManifest(err) {
+			break // a new run has taken its place: less is known
+		}
+		if err != nil {
+			return m, past, err
+		}
+		if _, is := names[string(e.Key)]; is {
+			past[string(e.Key)] = remembered{e.Digest, true}
+		}
+	}
+	return m, past, nil
+}
+
+// dropOthers drops orphans that another job has a row for, because its template
+// makes the same keys. Where that cannot be told they are unclear.
+func (v *verifier) dropOthers(ctx context.Context) error {
+	for _, job := range v.w.spec.Jobs {
+		if job == v.job {
+			continue
+		}
+		var theirs []*suspect
+		for _, s := range v.wrong {
+			if s.kind != Orphan {
+				continue
+			}
+			if _, fit := job.Key.Parse(s.key); fit != jobs.NoFit {
+				theirs = append(theirs, &suspect{key: s.key})
+			}
+		}
+		if err := v.dropOf(ctx, job, theirs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropOf drops the orphans that are keys of job.
+func (v *verifier) dropOf(ctx context.Context, job *jobs.Job, theirs []*suspect) error {
+	drop := make(map[string]bool)
+	for len(theirs) > 0 {
+		n := min(len(theirs), jobs.MaxKeys)
+		l, err := v.w.load(ctx, job, theirs[:n])
+		if err != nil {
+			return err
+		}
+		for _, s := range theirs[:n] {
+			_, has := l.want[s.key]
+			_, fit := job.Key.Parse(s.key)
+			if fit == jobs.ManyFits {
+				v.out.Unclear++
+			}
+			drop[s.key] = has || fit == jobs.ManyFits
+		}
+		theirs = theirs[n:]
+	}
+	kept := v.wrong[:0]
+	for _, s := range v.wrong {
+		if s.kind != Orphan || !drop[s.key] {
+			kept = append(kept, s)
+		}
+	}
+	v.wrong = kept
+	return nil
+}

@@ -1,0 +1,168 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+)
+
+// suspect is a key without a verdict.
+type suspect struct {
+	key    string
+	values jobs.Key // of its columns, where its text does not tell them
+	digest uint64   // in the last manifest; 0: unknown
+
+	due   time.Time // when it is looked at next
+	first time.Time // when it was looked at first
+	looks int       // without a run going on
+	last  *sighting // that held still
+	run   string    // which run was the last complete one, at that look
+
+	kind   Kind // once it is wrong
+	cause  Cause
+	moving bool // it was given up
+	mended bool
+}
+
+// doubts are the keys of a job that do not look right, on their way to a verdict.
+// What was read at two places at two times says nothing: each key is looked at in
+// Redis, in a fresh snapshot of Postgres and in Redis again, and once more after a
+// pause that whoever is to mend it would need at most (see judge). What a run that
+// is going on has yet to write is not wrong: keys wait for its end. One that never
+// holds still has no verdict: it is moving. It is used by one goroutine.
+type doubts struct {
+	w     *Worker
+	c     Inspector
+	job   *jobs.Job
+	faces faces
+	fed   bool          // a change feed reports changes of the job's rows
+	pause time.Duration // before a second look
+
+	// loose reports, of a snapshot, whether the job has not promised yet to show it:
+	// then only a key that is gone can be wrong. nil: it has.
+	loose func(store.Snapshot) bool
+	judge func(last *sighting, now sighting) verdict
+
+	list     []*suspect
+	names    map[string]struct{} // of list
+	rechecks int64
+	database time.Duration // that readings took, since spent was asked
+}
+
+// spent is how long the database has worked for it since it was asked last.
+func (d *doubts) spent() time.Duration {
+	spent := d.database
+	d.database = 0
+	return spent
+}
+
+// How long it may take until a change is in Redis. A watch that says no keys runs
+// the job, a while after the change; where there is no feed, there is only the
+// refresh of an invalidation, whose fence has been seen.
+const (
+	feedPause  = 2 * time.Second
+	rerunPause = 10 * time.Second
+	quickPause = 500 * time.Millisecond
+)
+
+// mostLooks is after how many looks a key is given up as moving; mostDoubts is how
+// many keys may be in doubt at once, some 50 MB.
+const (
+	mostLooks  = 12
+	mostDoubts = 1 << 17
+)
+
+var errTooMany = errors.New("more than 131072 keys did not look right: the rest was not looked at; run the job (stoker warm) and verify again")
+
+func newDoubts(w *Worker, c Inspector, job *jobs.Job) *doubts {
+	d := &doubts{w: w, c: c, job: job, faces: faces{job}, judge: judge, names: make(map[string]struct{}), pause: quickPause}
+	if d.fed = w.fed(job); d.fed {
+		d.pause = feedPause
+		for _, watch := range job.Watch {
+			if len(watch.Key) == 0 && watch.Keys == "" {
+				d.pause = rerunPause
+			}
+		}
+	}
+	return d
+}
+
+// fed reports whether a change feed reports changes of the job's rows.
+func (w *Worker) fed(job *jobs.Job) bool {
+	return len(job.Watch) > 0 && w.spec.Changes.Source != "" && w.spec.Changes.Source != jobs.SourceNone
+}
+
+// add puts a key in doubt; it is looked at next time.
+func (d *doubts) add(s *suspect) {
+	if _, there := d.names[s.key]; there {
+		return
+	}
+	d.names[s.key] = struct{}{}
+	d.list = append(d.list, s)
+}
+
+// forget drops every key.
+func (d *doubts) forget() {
+	d.list = nil
+	clear(d.names)
+}
+
+func (d *doubts) open() int { return len(d.list) }
+
+// wait is how long it is until a key is due.
+func (d *doubts) wait(now time.Time) time.Duration {
+	wait := d.pause
+	for _, s := range d.list {
+		wait = min(wait, s.due.Sub(now))
+	}
+	return max(0, wait)
+}
+
+// verdicts are what a look came to.
+type verdicts struct {
+	right, moving, unclear int64
+	compared               int64 // of right, those whose value could have been wrong
+	wrong                  []*suspect
+}
+
+func (v *verdicts) add(more verdicts) {
+	v.right += more.right
+	v.moving += more.moving
+	v.unclear += more.unclear
+	v.compared += more.compared
+	v.wrong = append(v.wrong, more.wrong...)
+}
+
+// look looks at the keys that are due.
+func (d *doubts) look(ctx context.Context, now time.Time) (out verdicts, err error) {
+	var due []*suspect
+	for _, s := range d.list {
+		if !s.due.After(now) {
+			due = append(due, s)
+		}
+	}
+	if len(due) == 0 {
+		return out, nil
+	}
+	busy, run, err := d.running(ctx)
+	if err != nil {
+		return out, err
+	}
+	done := make(map[*suspect]bool)
+	for part := range slices.Chunk(due, jobs.MaxKeys) {
+		if err = d.lookAt(ctx, part, busy, run, &out, done); err != nil {
+			break
+		}
+	}
+	d.list = slices.DeleteFunc(d.list, func(s *suspect) bool {
+		if done[s] {
+			delete(d.names, s.key)
+		}
+		return done[s]
+	})
+	return out, err
+}

@@ -1,0 +1,102 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"github.com/stokerhq/stoker/store/cache"
+)
+
+// running reports whether a run of the job is going on, and which was the last
+// one to complete.
+func (d *doubts) running(ctx context.Context) (busy bool, last string, err error) {
+	holder, _, err := d.w.ledger.Holder(ctx, d.job.Name)
+	if err != nil {
+		return false, "", err
+	}
+	m, _, err := d.w.cache.Manifest(ctx, d.job.Name)
+	return holder != "", m.ID, err
+}
+
+// lookAt looks at some keys and says what is to be said of each.
+func (d *doubts) lookAt(ctx context.Context, part []*suspect, busy bool, run string, out *verdicts, done map[*suspect]bool) error {
+	before, err := d.glance(ctx, part)
+	if err != nil {
+		return err
+	}
+	begun := time.Now()
+	l, err := d.w.load(ctx, d.job, part)
+	if d.database += time.Since(begun); err != nil {
+		return err
+	}
+	after, err := d.glance(ctx, part)
+	if err != nil {
+		return err
+	}
+	loose := d.loose != nil && d.loose(l.snapshot)
+	for i, s := range part {
+		if l.unclear[s.key] {
+			out.unclear++
+			done[s] = true
+			continue
+		}
+		now := sighting{before[i], after[i], l.want[s.key]}
+		free := loose && (now.after.face.there() || !now.want.face.there())
+		if free {
+			now.want.face = now.after.face
+		}
+		done[s] = d.decide(s, now, busy, run, free, out)
+	}
+	return nil
+}
+
+// decide counts a key that there is a verdict on, and has the others looked at
+// again.
+func (d *doubts) decide(s *suspect, now sighting, busy bool, run string, free bool, out *verdicts) (done bool) {
+	at := time.Now()
+	if s.looks == 0 && s.first.IsZero() {
+		s.first = at
+	} else {
+		d.rechecks++
+	}
+	last := s.last
+	if busy || s.run != run {
+		last = nil // a run may be about to write it, or has been at it
+	}
+	switch d.judge(last, now) {
+	case right:
+		if now.want.face.there() {
+			out.right++
+			if !free && !d.job.Volatile {
+				out.compared++
+			}
+		}
+		return true
+	case wrong:
+		s.kind, s.last = now.kind(), &now
+		out.wrong = append(out.wrong, s)
+		return true
+	}
+	if !busy {
+		s.looks++
+	}
+	if s.looks >= mostLooks || busy && at.Sub(s.first) > d.job.Timeout {
+		out.moving++
+		s.moving = true
+		return true
+	}
+	s.last, s.run, s.due = &now, run, at.Add(d.pause)
+	return false
+}
+
+// glance sees what Redis has of some keys.
+func (d *doubts) glance(ctx context.Context, part []*suspect) ([]glance, error) {
+	keys, out := make([]string, len(part)), make([]glance, len(part))
+	for i, s := range part {
+		keys[i] = s.key
+	}
+	err := d.c.See(ctx, d.job.Type, keys, func(i int, s cache.Seen) {
+		out[i] = glance{d.faces.found(s), s.Mark, s.TTL}
+	})
+	return out, err
+}

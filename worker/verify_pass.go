@@ -1,0 +1,184 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache"
+)
+
+// compareAll holds every key to the query, and then looks for keys that the query
+// does not have.
+func (v *verifier) compareAll(ctx context.Context) error {
+	var fits fitter
+	err := v.w.source.Run(ctx, v.job, func(r *store.Reading) error {
+		fits = newFitter(v.job, r)
+		return v.pour(ctx, r)
+	})
+	if err != nil {
+		return err
+	}
+	return v.strays(ctx, fits)
+}
+
+// pass is one reading on its way past the cache. Batches are compared beside it.
+type pass struct {
+	v     *verifier
+	faces faces
+	names *names
+
+	mu sync.Mutex // v, but for at
+}
+
+// pour compares every row of a reading. It is the way of a run, but for its end:
+// what would be written is held to what is there.
+func (v *verifier) pour(ctx context.Context, r *store.Reading) error {
+	last, ok, err := v.w.ledger.LastComplete(ctx, v.job.Name)
+	if err == nil && ok {
+		v.at.Expected = last.Rows // what is wrong with the ledger, a run will tell
+	}
+	p := &pass{v: v, faces: faces{v.job}}
+	pipe := newPipeline(ctx, p.compare)
+	s, err := newShaper(v.job, r, pipe.send)
+	if err != nil {
+		return pipe.wait(err)
+	}
+	s.small = nil // what Redis has is decompressed instead
+	p.names = newNames(s)
+	told := time.Now()
+	err = pipe.wait(s.pour(p.names.over(r.Rows), func(n int64) {
+		if v.at.Rows = n; n%1024 == 0 && time.Since(told) > tellEvery {
+			told = time.Now()
+			v.at.Keys, v.at.Bytes = pipe.progress()
+			v.watch()
+		}
+	}))
+	v.at.Keys, v.at.Bytes = pipe.progress()
+	v.out.Skipped = s.nullKeys + s.badKeys + s.oversized
+	return err
+}
+
+// compare holds a batch to what Redis has. It writes nothing: its signature is
+// that of what writes a run's batches.
+func (p *pass) compare(ctx context.Context, b *store.Batch) (cache.Outcome, error) {
+	keys := make([]string, b.Len())
+	for i := range keys {
+		keys[i] = string(b.Entry(i).Key)
+	}
+	same := make([]bool, len(keys))
+	var problem error
+	err := p.v.c.Values(ctx, p.v.job.Type, keys, func(i int, s cache.Seen) {
+		var err error
+		if same[i], err = p.same(b.Entry(i).Value, s); err != nil {
+			problem = err
+		}
+	})
+	if err == nil {
+		err = problem
+	}
+	if err != nil {
+		return cache.Outcome{}, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, key := range keys {
+		values := p.names.take(key)
+		p.v.seen.add(key)
+		if same[i] {
+			p.v.out.Right++
+			continue
+		}
+		if p.v.doubts.open() == mostDoubts {
+			return cache.Outcome{}, errTooMany
+		}
+		p.v.doubts.add(&suspect{key: key, values: values})
+	}
+	return cache.Outcome{}, nil
+}
+
+// same reports whether Redis has a value that was made. Bytes that are equal need
+// no closer look.
+func (p *pass) same(value []byte, s cache.Seen) (bool, error) {
+	if s.Text != nil && p.v.job.Type != jobs.TypeHash && bytes.Equal(s.Text, value) {
+		return true, nil
+	}
+	made, err := p.faces.made(value)
+	return made == p.faces.found(s), err
+}
+
+// names keeps the column values of keys whose text does not tell them, from their
+// row until they are compared. It is safe for concurrent use; nil keeps none.
+type names struct {
+	shaper shaper // of its own: it counts
+
+	mu   sync.Mutex
+	kept map[string]jobs.Key
+}
+
+// mostNames bounds what rows leave that never come to a comparison.
+const mostNames = 1 << 14
+
+func newNames(s *shaper) *names {
+	if len(s.keys) < 2 {
+		return nil // the text tells
+	}
+	n := &names{shaper: *s, kept: make(map[string]jobs.Key)}
+	n.shaper.bind()
+	return n
+}
+
+// over notes the keys of rows as they pass.
+func (n *names) over(rows store.Rows) store.Rows {
+	if n == nil {
+		return rows
+	}
+	return func(yield func(store.Row, error) bool) {
+		var buf []byte
+		for row, err := range rows {
+			if err == nil {
+				buf = n.note(buf, row)
+			}
+			if !yield(row, err) {
+				return
+			}
+		}
+	}
+}
+
+func (n *names) note(buf []byte, row store.Row) []byte {
+	key, ok, err := n.shaper.key(buf[:0], row)
+	if err != nil || !ok {
+		return buf // the run's own shaper says what it is
+	}
+	job := n.shaper.job
+	if _, fit := job.Key.Parse(string(key)); fit == jobs.OneFit {
+		return key
+	}
+	values := make(jobs.Key, len(n.shaper.keys))
+	for i, name := range job.Key.Columns() {
+		values[name] = string(n.shaper.text(nil, i))
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.kept) == mostNames {
+		clear(n.kept)
+	}
+	n.kept[string(key)] = values
+	return key
+}
+
+// take returns what is kept of a key, and forgets it.
+func (n *names) take(key string) jobs.Key {
+	if n == nil {
+		return nil
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	values := n.kept[key]
+	delete(n.kept, key)
+	return values
+}

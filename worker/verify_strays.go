@@ -1,0 +1,121 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"hash/maphash"
+	"slices"
+
+	"github.com/stokerhq/stoker/jobs"
+)
+
+// seenKeys remembers by their hash which keys the query has, as many as memory is
+// bounded to: it is not asked for them again. It is filled, sorted, and then asked.
+// A hash that two keys share hides an orphan once in some 10^13 of them.
+type seenKeys struct {
+	seed   maphash.Seed
+	hashes []uint64
+}
+
+// mostSeen takes 32 MB. Of a larger keyset the rest is asked for again.
+const mostSeen = 1 << 22
+
+func (k *seenKeys) add(key string) {
+	if k.hashes == nil {
+		k.seed = maphash.MakeSeed()
+	}
+	if len(k.hashes) < mostSeen {
+		k.hashes = append(k.hashes, maphash.String(k.seed, key))
+	}
+}
+
+func (k *seenKeys) sort() { slices.Sort(k.hashes) }
+
+func (k *seenKeys) has(key string) bool {
+	if k.hashes == nil {
+		return false
+	}
+	_, there := slices.BinarySearch(k.hashes, maphash.String(k.seed, key))
+	return there
+}
+
+// strays looks through the cache for keys that the job's template can have made
+// and its query does not have. Each is in doubt until it has been asked for.
+func (v *verifier) strays(ctx context.Context, fits fitter) error {
+	v.seen.sort()
+	var page []*suspect
+	look := func(keys []string) error {
+		for _, key := range keys {
+			if v.seen.has(key) || isReserved(key) || !v.fits(key, fits) {
+				continue
+			}
+			if page = append(page, &suspect{key: key}); len(page) == jobs.MaxKeys {
+				if err := v.suspect(ctx, page); err != nil {
+					return err
+				}
+				page = nil
+			}
+		}
+		return nil
+	}
+	var err error
+	if len(v.job.Key.Columns()) == 0 { // it has one key, which need not be looked for
+		err = look([]string{string(v.job.Key.Append(nil, nil))})
+	} else {
+		err = v.c.Scan(ctx, v.job.Key.Pattern(), look)
+	}
+	if err != nil {
+		return err
+	}
+	return v.suspect(ctx, page)
+}
+
+// fits reports whether the job can have made a key, and counts those of which
+// that cannot be told.
+func (v *verifier) fits(key string, fits fitter) bool {
+	values, fit := v.job.Key.Parse(key)
+	if fit == jobs.NoFit {
+		return false
+	}
+	_, askable := (&suspect{key: key}).ask(v.job)
+	if askable && fits.all(values) {
+		return true
+	}
+	v.out.Unclear++
+	return false
+}
+
+// suspect puts those of the keys in doubt that the query does not have. The
+// others were compared, or have come since.
+func (v *verifier) suspect(ctx context.Context, page []*suspect) error {
+	if len(page) == 0 {
+		return nil
+	}
+	l, err := v.w.load(ctx, v.job, page)
+	if err != nil {
+		return err
+	}
+	for _, s := range page {
+		_, has := l.want[s.key]
+		switch {
+		case l.unclear[s.key]:
+			v.out.Unclear++
+		case has:
+		case v.doubts.open() == mostDoubts:
+			return errTooMany
+		default:
+			v.doubts.add(s)
+		}
+	}
+	v.watch()
+	return nil
+}
+
+func isReserved(key string) bool {
+	for _, ours := range reserved {
+		if bytes.HasPrefix([]byte(key), ours) {
+			return true
+		}
+	}
+	return false
+}

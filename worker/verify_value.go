@@ -1,0 +1,118 @@
+package worker
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/encode"
+)
+
+// face stands for a value: two that are the same to a reader have one. The zero
+// face stands for no value.
+type face [16]byte
+
+func (f face) there() bool { return f != face{} }
+
+// Faces that no value has.
+var (
+	someValue  = face{1} // of a job whose values are not compared
+	otherValue = face{2} // of another Redis type
+)
+
+// faces makes them of the values of one job.
+type faces struct{ job *jobs.Job }
+
+// made is the face of a value as a run makes it, before it is compressed. A hash
+// without fields is no value.
+func (f faces) made(value []byte) (face, error) {
+	if f.job.Type != jobs.TypeHash {
+		return f.text(value), nil
+	}
+	var list []string
+	if err := msgpack.Unmarshal(value, &list); err != nil {
+		return face{}, fmt.Errorf("read a hash that was made: %w", err)
+	}
+	hash := make(map[string]string, len(list)/2)
+	for pair := range slices.Chunk(list, 2) {
+		hash[pair[0]] = pair[1]
+	}
+	return f.hash(hash), nil
+}
+
+// found is the face of what Redis has.
+func (f faces) found(s cache.Seen) face {
+	switch {
+	case !s.There():
+		return face{}
+	case s.Other:
+		return otherValue
+	case s.Hash != nil:
+		return f.hash(s.Hash)
+	}
+	return f.text(f.plain(s.Text))
+}
+
+// plain is a value that Redis has, decompressed. One that cannot be is itself: it
+// is not what it should be.
+func (f faces) plain(value []byte) []byte {
+	if f.job.Compress == jobs.CompressNone {
+		return value
+	}
+	plain, err := encode.Decompress(value, f.job.MaxValueBytes)
+	if err != nil {
+		return value
+	}
+	return plain
+}
+
+// text is the face of a string value. The order of the rows in a value is left
+// out of it: a query need not say in which order it gives those that it takes for
+// equal, and a refresh may be given another than a run.
+func (f faces) text(value []byte) face {
+	if f.job.Volatile {
+		return someValue
+	}
+	if f.job.Value != jobs.ValueRows {
+		return sum(value)
+	}
+	rows, err := encode.Format(f.job.Format).Elements(value)
+	if err != nil {
+		return sum(value) // another program's
+	}
+	slices.SortFunc(rows, bytes.Compare)
+	return sum(rows...)
+}
+
+func (f faces) hash(hash map[string]string) face {
+	if len(hash) == 0 {
+		return face{}
+	}
+	if f.job.Volatile {
+		return someValue
+	}
+	var parts [][]byte
+	for _, name := range slices.Sorted(maps.Keys(hash)) {
+		parts = append(parts, []byte(name), []byte(hash[name]))
+	}
+	return sum(parts...)
+}
+
+// sum is half of a SHA-256: the face of parts in their order.
+func sum(parts ...[]byte) (f face) {
+	h := sha256.New()
+	var size [8]byte
+	for _, p := range parts {
+		h.Write(binary.LittleEndian.AppendUint64(size[:0], uint64(len(p))))
+		h.Write(p)
+	}
+	copy(f[:], h.Sum(nil))
+	return f
+}
