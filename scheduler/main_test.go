@@ -172,7 +172,7 @@ type replica struct {
 }
 
 func newScheduler(list []*jobs.Job, q scheduler.Enqueuer, l scheduler.Ledger, r prometheus.Registerer) *scheduler.Scheduler {
-	return scheduler.New(list, q, noTasks{}, l, noEpoch{}, scheduler.NewMetrics(r), slog.New(slog.DiscardHandler))
+	return scheduler.New(list, q, nil, l, noEpoch{}, scheduler.NewMetrics(r), slog.New(slog.DiscardHandler))
 }
 
 func start(list []*jobs.Job, q scheduler.Enqueuer, l scheduler.Ledger) *replica {
@@ -243,10 +243,3 @@ func (l flaky) Missed(ctx context.Context, job string, last time.Time, n int64) 
 type noEpoch struct{}
 
 func (noEpoch) Epoch(context.Context) (now, history uint32, err error) { return 0, 0, nil }
-
-// noTasks is a queue without a worker.
-type noTasks struct{}
-
-func (noTasks) ListActiveTasks(string, ...asynq.ListOption) ([]*asynq.TaskInfo, error) {
-	return nil, asynq.ErrQueueNotFound
-}

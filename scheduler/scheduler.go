@@ -48,7 +48,8 @@ type Scheduler struct {
 	log     *slog.Logger
 }
 
-// New returns a scheduler of the given jobs.
+// New returns a scheduler of the given jobs. Without tasks (nil) it does not look
+// after those in hand.
 func New(list []*jobs.Job, q Enqueuer, t Tasks, l Ledger, e Epochs, m *Metrics, log *slog.Logger) *Scheduler {
 	m.begin(list)
 	return &Scheduler{jobs: list, queue: q, tasks: t, ledger: l, epochs: e, metrics: m, log: log}
@@ -62,7 +63,9 @@ func (s *Scheduler) Run(ctx context.Context) {
 		wg.Go(func() { s.follow(ctx, job) })
 	}
 	wg.Go(func() { s.watchEpoch(ctx) })
-	wg.Go(func() { s.twins(ctx) })
+	if s.tasks != nil {
+		wg.Go(func() { s.twins(ctx) })
+	}
 	wg.Wait()
 }
 
