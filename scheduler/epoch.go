@@ -22,7 +22,7 @@ func (s *Scheduler) watchEpoch(ctx context.Context) {
 	for sleep(ctx, epochEvery) {
 		epoch, history, err := s.epochs.Epoch(ctx)
 		if err == nil && epoch != done {
-			if err = s.rerun(ctx, epoch, history); err == nil {
+			if err = s.rerun(ctx, epoch, history, done > 0); err == nil {
 				done = epoch
 			}
 		}
@@ -33,14 +33,15 @@ func (s *Scheduler) watchEpoch(ctx context.Context) {
 }
 
 // rerun enqueues the jobs whose last complete run is of another epoch, or, if they
-// watch nothing, of another history. One that has never been run, the catch-up sees
-// to.
-func (s *Scheduler) rerun(ctx context.Context, epoch, history uint32) error {
+// watch nothing, of another history. One of which nothing is known has never been
+// run, and the catch-up sees to it; unless an epoch was seen before, for then Redis
+// has lost its records.
+func (s *Scheduler) rerun(ctx context.Context, epoch, history uint32, again bool) error {
 	var errs error
 	for _, job := range s.jobs {
 		last, ok, err := s.ledger.LastComplete(ctx, job.Name)
 		why := outdated(job, last.Epoch, epoch, history)
-		if err == nil && ok && why != "" {
+		if err == nil && why != "" && (ok || again) {
 			_, err = s.queue.EnqueueContext(ctx, jobs.NewEpochRun(job.Name, epoch))
 			if err == nil {
 				s.log.Info("run enqueued: "+why, jobs.LogJob, job.Name, "epoch", epoch)
@@ -59,7 +60,7 @@ func outdated(job *jobs.Job, ran, epoch, history uint32) string {
 	case ran == epoch:
 		return ""
 	case ran < history:
-		return "the history of postgres has changed"
+		return "the history of postgres has changed, or redis has lost what was cached"
 	case len(job.Watch) > 0:
 		return "changes may have been missed"
 	}

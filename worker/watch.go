@@ -35,7 +35,7 @@ func (w *Worker) Watch(ctx context.Context, c Renewer) {
 		switch {
 		case ctx.Err() != nil:
 		case cache.Again(err):
-			w.log.Warn("an epoch begins: every job is run again", jobs.LogErr, err)
+			w.log.Warn("an epoch begins: jobs are run again", jobs.LogErr, err)
 		case err != nil:
 			w.log.Debug("the databases do not answer a look at them", jobs.LogErr, err) // runs and refreshes say so louder
 		}

@@ -1,0 +1,82 @@
+package scheduler_test
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/scheduler"
+	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/storetest"
+)
+
+// epochs is in which epoch a cache is, and in which its history began.
+type epochs struct{ now, history uint32 }
+
+func (e *epochs) Epoch(context.Context) (now, history uint32, err error) {
+	return e.now, e.history, nil
+}
+
+// Broken by: an epoch after which nobody runs a job; one after which a job that
+// watches nothing is run because changes of other jobs' tables were missed; and
+// records that were lost together with the cache.
+func TestEpochs(t *testing.T) {
+	watching := &jobs.Job{Name: "watching", Watch: []jobs.Watch{{Table: "t"}}}
+	plain := &jobs.Job{Name: "plain"}
+	for name, test := range map[string]struct {
+		ran  uint32 // epoch of the last runs; 0: there are none
+		e    epochs
+		then epochs
+		want []string
+	}{
+		"the same epoch":              {5, epochs{5, 5}, epochs{5, 5}, nil},
+		"a gap":                       {5, epochs{5, 5}, epochs{6, 5}, []string{"watching"}},
+		"a gap while nobody looked":   {5, epochs{6, 5}, epochs{6, 5}, []string{"watching"}},
+		"another history":             {5, epochs{5, 5}, epochs{7, 7}, []string{"plain", "watching"}},
+		"another history, then a gap": {5, epochs{7, 6}, epochs{7, 6}, []string{"plain", "watching"}},
+		"never run":                   {0, epochs{5, 5}, epochs{5, 5}, nil},
+		"cache and records were lost": {0, epochs{5, 5}, epochs{6, 6}, []string{"plain", "watching"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l, q, e := storetest.NewLedger(), &queue{}, &past{}
+				e.Store(&test.e)
+				for _, job := range []*jobs.Job{watching, plain} {
+					if test.ran > 0 {
+						at := time.Now()
+						if err := l.Add(t.Context(), store.Record{Job: job.Name, State: store.StateOK, Start: at, End: at, Epoch: test.ran}); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				s := scheduler.New([]*jobs.Job{watching, plain}, q, nil, l, e, scheduler.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
+				ctx, cancel := context.WithCancel(t.Context())
+				go s.Run(ctx)
+				time.Sleep(5 * time.Second)
+				synctest.Wait()
+				e.Store(&test.then)
+				time.Sleep(5 * time.Second)
+				synctest.Wait()
+				cancel()
+				synctest.Wait()
+				var got []string
+				for _, task := range q.tasks {
+					if task.Cause == jobs.CauseEpoch {
+						got = append(got, task.Job)
+					}
+				}
+				slices.Sort(got)
+				if !slices.Equal(got, test.want) {
+					t.Errorf("run again: %q, want %q", got, test.want)
+				}
+			})
+		})
+	}
+}
