@@ -20,7 +20,11 @@ import (
 // epochs is in which epoch a cache is, and in which its history began.
 type epochs struct{ now, history uint32 }
 
-func (e *epochs) Epoch(context.Context) (now, history uint32, err error) {
+// past is a cache whose epoch changes.
+type past struct{ atomic.Pointer[epochs] }
+
+func (p *past) Epoch(context.Context) (now, history uint32, err error) {
+	e := p.Load()
 	return e.now, e.history, nil
 }
 
