@@ -16,14 +16,21 @@ const epochEvery = 2 * time.Second
 // watchEpoch runs jobs again when an epoch has begun. What was cached before may
 // show commits that Postgres has lost; or, where the change feed had a gap, miss
 // commits of watched tables. It compares with what has been run, not with what it
-// saw itself, so that an epoch that began while no scheduler lived is noticed too.
+// saw itself, so that an epoch that began while no scheduler lived is noticed too;
+// and it looks until every job has completed a run of the epoch, because a run that
+// was going when it began may be the one that misses something.
 func (s *Scheduler) watchEpoch(ctx context.Context) {
-	done := uint32(0)
+	var seen, settled uint32
+	lost := false // records may be gone
 	for sleep(ctx, epochEvery) {
 		epoch, history, err := s.epochs.Epoch(ctx)
-		if err == nil && epoch != done {
-			if err = s.rerun(ctx, epoch, history, done > 0); err == nil {
-				done = epoch
+		if err == nil && epoch != settled {
+			if epoch != seen {
+				seen, lost = epoch, seen > 0
+			}
+			all := false
+			if all, err = s.rerun(ctx, epoch, history, lost); all {
+				settled = epoch
 			}
 		}
 		if err != nil && ctx.Err() == nil {
@@ -33,15 +40,16 @@ func (s *Scheduler) watchEpoch(ctx context.Context) {
 }
 
 // rerun enqueues the jobs whose last complete run is of another epoch, or, if they
-// watch nothing, of another history. One of which nothing is known has never been
-// run, and the catch-up sees to it; unless an epoch was seen before, for then Redis
-// has lost its records.
-func (s *Scheduler) rerun(ctx context.Context, epoch, history uint32, again bool) error {
-	var errs error
+// watch nothing, of another history, and reports whether there was none. A job of
+// which nothing is known has never been run, and the catch-up sees to it, unless
+// records may be lost.
+func (s *Scheduler) rerun(ctx context.Context, epoch, history uint32, lost bool) (all bool, errs error) {
+	all = true
 	for _, job := range s.jobs {
 		last, ok, err := s.ledger.LastComplete(ctx, job.Name)
 		why := outdated(job, last.Epoch, epoch, history)
-		if err == nil && why != "" && (ok || again) {
+		all = all && err == nil && why == ""
+		if err == nil && why != "" && (ok || lost) {
 			_, err = s.queue.EnqueueContext(ctx, jobs.NewEpochRun(job.Name, epoch))
 			if err == nil {
 				s.log.Info("run enqueued: "+why, jobs.LogJob, job.Name, "epoch", epoch)
@@ -51,7 +59,7 @@ func (s *Scheduler) rerun(ctx context.Context, epoch, history uint32, again bool
 			errs = errors.Join(errs, err)
 		}
 	}
-	return errs
+	return all, errs
 }
 
 // outdated says why a run of an epoch is not enough; "" if it is.

@@ -36,29 +36,34 @@ func TestEpochs(t *testing.T) {
 	plain := &jobs.Job{Name: "plain"}
 	for name, test := range map[string]struct {
 		ran  uint32 // epoch of the last runs; 0: there are none
+		late uint32 // epoch of a first run that ends later
 		e    epochs
 		then epochs
 		want []string
 	}{
-		"the same epoch":              {5, epochs{5, 5}, epochs{5, 5}, nil},
-		"a gap":                       {5, epochs{5, 5}, epochs{6, 5}, []string{"watching"}},
-		"a gap while nobody looked":   {5, epochs{6, 5}, epochs{6, 5}, []string{"watching"}},
-		"another history":             {5, epochs{5, 5}, epochs{7, 7}, []string{"plain", "watching"}},
-		"another history, then a gap": {5, epochs{7, 6}, epochs{7, 6}, []string{"plain", "watching"}},
-		"never run":                   {0, epochs{5, 5}, epochs{5, 5}, nil},
-		"cache and records were lost": {0, epochs{5, 5}, epochs{6, 6}, []string{"plain", "watching"}},
+		"the same epoch":              {5, 0, epochs{5, 5}, epochs{5, 5}, nil},
+		"a gap":                       {5, 0, epochs{5, 5}, epochs{6, 5}, []string{"watching"}},
+		"a gap while nobody looked":   {5, 0, epochs{6, 5}, epochs{6, 5}, []string{"watching"}},
+		"another history":             {5, 0, epochs{5, 5}, epochs{7, 7}, []string{"plain", "watching"}},
+		"another history, then a gap": {5, 0, epochs{7, 6}, epochs{7, 6}, []string{"plain", "watching"}},
+		"never run":                   {0, 0, epochs{5, 5}, epochs{5, 5}, nil},
+		"a gap during the first run":  {0, 5, epochs{6, 5}, epochs{6, 5}, []string{"watching"}},
+		"cache and records were lost": {0, 0, epochs{5, 5}, epochs{6, 6}, []string{"plain", "watching"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l, q, e := storetest.NewLedger(), &queue{}, &past{}
 				e.Store(&test.e)
-				for _, job := range []*jobs.Job{watching, plain} {
-					if test.ran > 0 {
+				ran := func(epoch uint32) {
+					for _, job := range []*jobs.Job{watching, plain} {
 						at := time.Now()
-						if err := l.Add(t.Context(), store.Record{Job: job.Name, State: store.StateOK, Start: at, End: at, Epoch: test.ran}); err != nil {
+						if err := l.Add(t.Context(), store.Record{Job: job.Name, State: store.StateOK, Start: at, End: at, Epoch: epoch}); err != nil {
 							t.Fatal(err)
 						}
 					}
+				}
+				if test.ran > 0 {
+					ran(test.ran)
 				}
 				s := scheduler.New([]*jobs.Job{watching, plain}, q, nil, l, e, scheduler.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
 				ctx, cancel := context.WithCancel(t.Context())
@@ -66,6 +71,9 @@ func TestEpochs(t *testing.T) {
 				time.Sleep(5 * time.Second)
 				synctest.Wait()
 				e.Store(&test.then)
+				if test.late > 0 {
+					ran(test.late)
+				}
 				time.Sleep(5 * time.Second)
 				synctest.Wait()
 				cancel()
