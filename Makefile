@@ -7,7 +7,7 @@ COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 LDFLAGS = -s -w -X main.release=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench lint vuln fuzz go servers tools
+.PHONY: help build demo test bench soak lint vuln fuzz go servers tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,14 +21,18 @@ demo: build servers ## see it work: a shop on private throw-away servers, until 
 test: lint servers tools ## vet, staticcheck, and every test with the race detector, on private servers
 	$(GO) test -race -timeout 9m ./...
 
-bench: build servers ## our goals, measured (ROUNDS, SCALE, ONLY, JSON=file, MICRO=0); BENCH=pattern: Go benchmarks alone (OUT=file)
+bench: build servers ## our goals, measured (ROUNDS, SCALE, SECONDS, ONLY, JSON=file, MICRO=0); BENCH=pattern: Go benchmarks alone (OUT=file)
 ifdef BENCH
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./... $(if $(OUT),| tee $(OUT))
 else
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/bench ./cmd/bench
-	@exec bin/bench -stoker bin/stoker -go $(GO) $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(SCALE),-scale $(SCALE)) \
+	@exec bin/bench -stoker bin/stoker -go $(GO) $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(SCALE),-scale $(SCALE)) $(if $(SECONDS),-seconds $(SECONDS)) \
 		$(if $(ONLY),-only "$(ONLY)") $(if $(JSON),-json "$(JSON)") $(if $(filter 0,$(MICRO)),-micro=false)
 endif
+
+soak: go servers ## the consistency checker, long: mutants, then mixes of faults (DURATION=10m, SEED=1, MUTANTS=all|none|names)
+	$(GO) build -trimpath -o bin/soak ./cmd/soak
+	@exec bin/soak -duration $(or $(DURATION),10m) -seed $(or $(SEED),1) $(if $(MUTANTS),-mutants "$(MUTANTS)")
 
 lint: go ## gofmt, vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi

@@ -51,6 +51,7 @@ type Invalidation struct {
 	Job    string `json:"job"`
 	Keys   []Key  `json:"keys"`
 	Remove bool   `json:"remove,omitempty"` // drop without loading
+	Fenced bool   `json:"fenced,omitempty"` // who enqueued it has fenced the keys: the worker need not
 }
 
 // UnmarshalJSON reads an object of strings. A null is an error, where Go would

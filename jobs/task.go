@@ -79,10 +79,10 @@ func NewInvalidation(job string, keys ...Key) (*asynq.Task, error) {
 	return newRefresh(Invalidation{Job: job, Keys: keys})
 }
 
-// NewChange returns a task that re-loads keys of job that changed rows have named: 1
-// to MaxKeys, of the columns of its template.
+// NewChange returns a task that re-loads keys of job that changed rows have named and
+// that are fenced: 1 to MaxKeys, of the columns of its template.
 func NewChange(job string, keys []Key) *asynq.Task {
-	return newTask(TypeRefresh, marshal(Invalidation{Job: job, Keys: keys}), asynq.Queue(QueueRefresh),
+	return newTask(TypeRefresh, marshal(Invalidation{Job: job, Keys: keys, Fenced: true}), asynq.Queue(QueueRefresh),
 		asynq.Timeout(refreshLimit), asynq.Retention(changeRetention), asynq.MaxRetry(refreshRetries))
 }
 

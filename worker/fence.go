@@ -10,8 +10,8 @@ import (
 
 // Fence says that keys of a job are out of date from now on: it fences them with
 // a snapshot taken in this call, so that a caller who has committed first is
-// safe, whenever the task is done that loads or removes them. A value that its column's type cannot take is a
-// store.KeyValueError, and nothing is fenced.
+// safe, whenever the task is done that loads or removes them. A value that its
+// column's type cannot take is a store.KeyValueError, and nothing is fenced.
 func (w *Worker) Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
 	for n := 1; ; n++ {
 		armed, err := w.cache.Arm(ctx)
@@ -24,8 +24,11 @@ func (w *Worker) Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) erro
 				return err
 			}
 			f := refresh{w: w, job: job, reading: r, out: &Refreshed{}, armed: armed, stamp: stamp}
-			_, _, err = f.fence(ctx, false)
-			return err
+			_, asked, err := f.name(ctx)
+			if err != nil {
+				return err
+			}
+			return f.fence(ctx, asked, false)
 		})
 		if !cache.Again(err) || n == attempts {
 			return err
@@ -34,22 +37,24 @@ func (w *Worker) Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) erro
 	}
 }
 
+// name returns a shaper for the reading, and the asked keys.
+func (f *refresh) name(ctx context.Context) (s *shaper, asked [][]byte, err error) {
+	if s, err = newShaper(f.job, f.reading, func(b *store.Batch) (*store.Batch, error) { return f.put(ctx, b) }); err != nil {
+		return nil, nil, err
+	}
+	asked, err = f.asked(s)
+	return s, asked, err
+}
+
 // fence fences the asked keys with the stamp of the reading, which may take a
-// while yet: nothing older is written from here on. It returns the keys.
-func (f *refresh) fence(ctx context.Context, remove bool) (s *shaper, asked [][]byte, err error) {
-	s, err = newShaper(f.job, f.reading, func(b *store.Batch) (*store.Batch, error) { return f.put(ctx, b) })
-	if err != nil {
-		return nil, nil, err
-	}
-	if asked, err = f.asked(s); err != nil {
-		return nil, nil, err
-	}
+// while yet: nothing older is written from here on.
+func (f *refresh) fence(ctx context.Context, asked [][]byte, remove bool) (err error) {
 	grace := f.job.StaleGrace
 	if remove {
 		grace = cache.Drop
 	}
 	f.removed, err = f.w.cache.Fence(ctx, f.armed, f.stamp, asked, grace)
-	return s, asked, err
+	return err
 }
 
 // asked names the asked keys, from the values as Postgres reads them: 007 asks

@@ -75,7 +75,7 @@ func (w *Worker) refresh(ctx context.Context, job *jobs.Job, inv jobs.Invalidati
 	}
 }
 
-// refreshOnce is the recipe: arm, read, fence, encode, put.
+// refreshOnce is the recipe: arm, read, fence unless that is done, encode, put.
 func (w *Worker) refreshOnce(ctx context.Context, job *jobs.Job, inv jobs.Invalidation) (out Refreshed, err error) {
 	armed, err := w.cache.Arm(ctx)
 	if err != nil {
@@ -92,7 +92,7 @@ func (w *Worker) refreshOnce(ctx context.Context, job *jobs.Job, inv jobs.Invali
 		}
 		f := refresh{w: w, job: job, reading: r, out: &out, armed: armed, stamp: stamp, claim: w.cache.ClaimRefresh(armed, job, stamp)}
 		out.Snapshot = r.Snapshot.Text
-		return f.do(ctx, inv.Remove)
+		return f.do(ctx, inv)
 	})
 	if cache.Again(err) {
 		w.cache.Disarm(armed)
@@ -114,9 +114,12 @@ type refresh struct {
 	written map[string]bool // :: key -> its value was put
 }
 
-func (f *refresh) do(ctx context.Context, remove bool) error {
+func (f *refresh) do(ctx context.Context, inv jobs.Invalidation) error {
 	f.written = make(map[string]bool)
-	s, asked, err := f.fence(ctx, remove)
+	s, asked, err := f.name(ctx)
+	if err == nil && !inv.Fenced {
+		err = f.fence(ctx, asked, inv.Remove)
+	}
 	if err != nil {
 		return err
 	}
@@ -127,7 +130,7 @@ func (f *refresh) do(ctx context.Context, remove bool) error {
 		}
 	}
 	f.out.Oversized, f.out.Warning = s.oversized, s.warning
-	if !remove {
+	if !inv.Remove {
 		if err := f.drop(ctx, asked); err != nil {
 			return err
 		}

@@ -53,6 +53,9 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, left(closeFolder())) }()
 	err = b.measureAll(ctx)
+	if err == nil && o.wants(partChanges) {
+		err = b.changes(ctx)
+	}
 	b.report.Took = report.In(time.Since(begun))
 	if err == nil && o.wants(partMicro) {
 		err = b.micro(ctx)
@@ -86,13 +89,13 @@ func (b *bench) folder() (remove func() error, err error) {
 	}, nil
 }
 
-// part is one chapter of the report that needs servers.
+// part is one chapter of the report that needs those servers.
 type part struct {
 	name string
 	do   func(context.Context) error
 }
 
-// measureAll does the parts that need servers.
+// measureAll does the parts that share servers.
 func (b *bench) measureAll(ctx context.Context) (err error) {
 	parts := slices.DeleteFunc([]part{
 		{partProducts, func(ctx context.Context) error { return b.throughput(ctx, b.products()) }},

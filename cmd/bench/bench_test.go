@@ -80,7 +80,7 @@ func wantReport(t *testing.T, r report.Report) {
 
 // Ctrl-C in the middle of a contender: everything goes, in good time.
 func TestInterrupt(t *testing.T) {
-	for part, line := range map[string]string{"products": "data: ", "accounts": "(a)", "reader": "reader, round 1 of 3: idle"} {
+	for part, line := range map[string]string{"products": "data: ", "accounts": "(a)", "reader": "reader, round 1 of 3: idle", "changes": "changes: 200 a second"} {
 		t.Run(part, func(t *testing.T) {
 			binary := stoker(t)
 			ownTemp(t)
@@ -106,6 +106,7 @@ func TestWrongCommandLines(t *testing.T) {
 	}
 	for want, args := range map[string][]string{
 		"-rounds is 0":         {"-stoker", self, "-rounds", "0"},
+		"-seconds is 0":        {"-stoker", self, "-seconds", "0"},
 		"-scale is 11":         {"-stoker", self, "-scale", "11"},
 		"-scale is NaN":        {"-stoker", self, "-scale", "NaN"},
 		"no part \"prodcts\"":  {"-stoker", self, "-only", "prodcts"},

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/stokerhq/stoker/cmd/internal/proc"
@@ -27,40 +26,28 @@ type daemon struct {
 	http http.Client
 }
 
-// specText is the spec of a measured job: what a user would write, with limits
-// that a slow machine does not reach.
-const specText = `postgres: {url: "${BENCH_POSTGRES}", statement_timeout: 30m}
-redis: {url: "${BENCH_REDIS}"}
-admin: {listen: "${BENCH_LISTEN}"}
-jobs:
-  - name: %s
-    query: %q
-    key: "%s{%s}"
-    value: row
-    ttl: %s
-    timeout: 30m
-    volatile: %t
-`
-
-func specOf(name string, job rival.Job) string {
-	return fmt.Sprintf(specText, name, job.Query, job.Prefix, job.Column, rival.TTL, strings.Contains(job.Query, "now()"))
-}
-
-// specEnv is the environment that specText asks for.
-func (b *bench) specEnv(server *redisServer, listen string) []string {
-	return append(os.Environ(), "BENCH_POSTGRES="+b.postgres.URL("postgres"), "BENCH_REDIS="+server.URL(0), "BENCH_LISTEN="+listen)
-}
-
 // startDaemon starts a daemon and waits until it has run the job once, as it
 // does by itself with a job that has never been run.
 func (b *bench) startDaemon(ctx context.Context, name string, job rival.Job, server *redisServer) (*daemon, error) {
+	d, err := b.launchDaemon(name, specOf(name, job), server)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := d.record(ctx, func(runRecord) bool { return true }); err != nil {
+		return nil, errors.Join(err, d.stop())
+	}
+	return d, server.settle(ctx)
+}
+
+// launchDaemon starts a daemon with a spec of one job of that name.
+func (b *bench) launchDaemon(name, text string, server *redisServer) (*daemon, error) {
 	listen, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	spec := filepath.Join(b.dir, name+".yaml")
-	if err := os.WriteFile(spec, []byte(specOf(name, job)), 0o600); err != nil {
-		return nil, fmt.Errorf("write the daemon's spec: %w", err)
+	spec, err := b.specFile(name, text)
+	if err != nil {
+		return nil, err
 	}
 	d := &daemon{job: name, base: "http://" + listen, log: filepath.Join(b.dir, name+".log"), http: http.Client{Transport: &http.Transport{}, Timeout: patience}}
 	out, err := os.Create(d.log)
@@ -71,13 +58,8 @@ func (b *bench) startDaemon(ctx context.Context, name string, job rival.Job, ser
 	cmd := exec.Command(b.stoker, "run", "--config", spec)
 	cmd.Env = b.specEnv(server, listen)
 	cmd.Stdout, cmd.Stderr = out, out
-	if d.process, err = launch(cmd); err != nil {
-		return nil, err
-	}
-	if _, err := d.record(ctx, func(runRecord) bool { return true }); err != nil {
-		return nil, errors.Join(err, d.stop())
-	}
-	return d, server.settle(ctx)
+	d.process, err = launch(cmd)
+	return d, err
 }
 
 // stop ends the daemon in order.
@@ -127,6 +109,7 @@ type runRecord struct {
 	State string    `json:"state"`
 	End   time.Time `json:"end"`
 	Rows  int64     `json:"rows"`
+	Epoch uint64    `json:"epoch"`
 	Error string    `json:"error"`
 }
 

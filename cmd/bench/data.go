@@ -56,21 +56,21 @@ func (b *bench) accounts() dataset {
 
 // startPostgres starts a server that keeps all tables in memory and does nothing
 // on its own while something is measured. Every contender reads with one backend.
-func (b *bench) startPostgres(ctx context.Context) (*private.Postgres, error) {
+// Settings are added to these.
+func (b *bench) startPostgres(ctx context.Context, settings ...string) (*private.Postgres, error) {
 	// A table over a quarter of this would be read around it.
 	const fullSize, least = 1024, 128
 	buffers := max(int(math.Ceil(fullSize*b.scale)), least)
-	return private.StartPostgres(ctx, fmt.Sprintf("shared_buffers = %dMB", buffers),
+	return private.StartPostgres(ctx, append([]string{fmt.Sprintf("shared_buffers = %dMB", buffers),
 		"autovacuum = off", "max_parallel_workers_per_gather = 0", "jit = off",
-		"max_wal_size = 16GB", "checkpoint_timeout = 1h", "wal_level = replica")
+		"max_wal_size = 16GB", "checkpoint_timeout = 1h", "wal_level = replica"}, settings...)...)
 }
 
 // fill makes the tables and leaves them as a database at rest has them.
 func (b *bench) fill(ctx context.Context) error {
 	products, accounts := b.products(), b.accounts()
-	b.say("data: %d products", products.rows)
-	if _, err := b.sql.Exec(strings.ReplaceAll(productSQL, ":rows", strconv.FormatInt(products.rows, 10))); err != nil {
-		return fmt.Errorf("make the products: %w", err)
+	if err := b.fillProducts(products); err != nil {
+		return err
 	}
 	b.say("data: %d accounts", accounts.rows)
 	program, err := b.postgres.Program("pgbench")
@@ -86,11 +86,6 @@ func (b *bench) fill(ctx context.Context) error {
 			return fmt.Errorf("put the data to rest: %w", err)
 		}
 	}
-	lines, err := b.sql.Exec("SHOW server_version")
-	if err != nil {
-		return fmt.Errorf("ask Postgres for its version: %w", err)
-	}
-	b.report.Postgres = strings.Join(lines, "")
 	for _, d := range []dataset{products, accounts} {
 		if err := b.describe(d); err != nil {
 			return err
@@ -99,8 +94,22 @@ func (b *bench) fill(ctx context.Context) error {
 	return nil
 }
 
-// describe says what a table's keys and values look like.
+func (b *bench) fillProducts(d dataset) error {
+	b.say("data: %d products", d.rows)
+	if _, err := b.sql.Exec(strings.ReplaceAll(productSQL, ":rows", strconv.FormatInt(d.rows, 10))); err != nil {
+		return fmt.Errorf("make the products: %w", err)
+	}
+	return nil
+}
+
+// describe says what a table's keys and values look like, and what Postgres it is
+// in.
 func (b *bench) describe(d dataset) error {
+	version, err := b.sql.Exec("SHOW server_version")
+	if err != nil {
+		return fmt.Errorf("ask Postgres for its version: %w", err)
+	}
+	b.report.Postgres = strings.Join(version, "")
 	lines, err := b.sql.Exec(fmt.Sprintf("SELECT count(*), avg(octet_length(row_to_json(q)::text)) FROM (%s) q", d.job.Query))
 	if err != nil {
 		return fmt.Errorf("look at the %s: %w", d.part, err)

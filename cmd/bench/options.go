@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 )
 
 // options are what the command line says.
@@ -16,12 +17,13 @@ type options struct {
 	scale  float64
 	only   []string // parts; empty: all
 	json   string
+	lasts  time.Duration // how long the writer of the changes writes
 	micro  bool
 	goTool string
 }
 
 // partNames in the order they are done.
-var partNames = []string{partProducts, partAccounts, partReader, partReruns, partMemory, partMicro}
+var partNames = []string{partProducts, partAccounts, partReader, partReruns, partMemory, partChanges, partMicro}
 
 const (
 	partProducts = "products"
@@ -29,12 +31,14 @@ const (
 	partReader   = "reader"
 	partReruns   = "reruns"
 	partMemory   = "memory"
+	partChanges  = "changes"
 	partMicro    = "micro"
 )
 
 func parse(args []string, out io.Writer) (options, error) {
 	var o options
 	var only string
+	var seconds int
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(out)
 	f.StringVar(&o.stoker, "stoker", "bin/stoker", "the `binary` to measure")
@@ -42,11 +46,13 @@ func parse(args []string, out io.Writer) (options, error) {
 	f.Float64Var(&o.scale, "scale", 1, "shrinks all sizes, for trying the program: 0.01 is a hundredth")
 	f.StringVar(&only, "only", "", "`parts` to do, with commas between: "+strings.Join(partNames, ", "))
 	f.StringVar(&o.json, "json", "", "`file` that every single measurement is written to; - is standard output, without the table")
+	f.IntVar(&seconds, "seconds", 60, "how long changes are followed while a writer makes 10,000 a second; its turns at full speed take a sixth of that")
 	f.BoolVar(&o.micro, "micro", true, "compare Go benchmarks of this tree with main's, or with the commit before")
 	f.StringVar(&o.goTool, "go", "go", "the go `command` that builds and compares benchmarks")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
+	o.lasts = time.Duration(seconds) * time.Second
 	for name := range strings.SplitSeq(only, ",") {
 		if name = strings.TrimSpace(name); name != "" {
 			o.only = append(o.only, name)
@@ -63,6 +69,9 @@ func (o options) check(rest []string) error {
 		return fmt.Errorf("-rounds is %d: give 1 or more", o.rounds)
 	case !(o.scale > 0 && o.scale <= 10):
 		return fmt.Errorf("-scale is %g: give more than 0, 10 at most", o.scale)
+	}
+	if o.lasts < time.Second {
+		return fmt.Errorf("-seconds is %d: give 1 or more", int(o.lasts.Seconds()))
 	}
 	for _, name := range o.only {
 		if !slices.Contains(partNames, name) {

@@ -91,10 +91,14 @@ func (p *process) cpu() report.Seconds {
 // command runs a program in a folder and returns what it printed. Its temporary
 // files are in our folder, and go with it if it is killed.
 func (b *bench) command(ctx context.Context, dir, name string, args ...string) (string, error) {
+	return b.commandWith(ctx, append(os.Environ(), "TMPDIR="+b.dir), dir, name, args...)
+}
+
+// commandWith does so in an environment of its own.
+func (b *bench) commandWith(ctx context.Context, env []string, dir, name string, args ...string) (string, error) {
 	var out, said bytes.Buffer
 	cmd := exec.Command(name, args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "TMPDIR="+b.dir)
+	cmd.Dir, cmd.Env = dir, env
 	cmd.Stdout, cmd.Stderr = &out, &said
 	what := filepath.Base(name) + " " + args[0]
 	p, err := launch(cmd)

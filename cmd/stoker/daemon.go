@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"slices"
@@ -142,11 +143,11 @@ func (d *daemon) awaitRedis(ctx context.Context) error {
 	}
 }
 
-// passes reports whether err is of the kind that passes by itself: nobody
-// listens yet, or Redis is still loading its data.
+// passes reports whether err is of the kind that passes by itself: nobody listens
+// yet, the connection broke off, or Redis is still loading its data.
 func passes(err error) bool {
 	_, network := errors.AsType[net.Error](err)
-	return network || redis.HasErrorPrefix(err, "LOADING") || redis.HasErrorPrefix(err, "CLUSTERDOWN")
+	return network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || redis.HasErrorPrefix(err, "LOADING") || redis.HasErrorPrefix(err, "CLUSTERDOWN")
 }
 
 func (d *daemon) startAdmin() (stop func(), err error) {

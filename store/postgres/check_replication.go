@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strconv"
 	"strings"
 
@@ -30,12 +32,18 @@ const automaticWAL = 190000
 func (c *checkup) replication(ctx context.Context) error {
 	url := c.spec.Changes.URL
 	row, err := plainRow(ctx, url.Reveal(), replicationSQL, c.spec.Changes.Name)
+	if brokenOff(err) {
+		return fmt.Errorf("changes.url %s: %w", url.Redacted(), err)
+	}
 	if err != nil {
 		c.fail("", "changes.url %s: %v", url.Redacted(), err)
 		return nil
 	}
 	ready := c.server(row)
 	system, database, err := c.identify(ctx)
+	if brokenOff(err) {
+		return fmt.Errorf("changes.url %s, as a replication connection: %w", url.Redacted(), err)
+	}
 	if err != nil && ready {
 		c.refused(err)
 	}
@@ -104,6 +112,16 @@ func (c *checkup) refused(err error) {
 		return
 	}
 	c.fail("", "changes.url refuses a replication connection: %v; allow it, in pg_hba.conf for example, or use changes.source: outbox", err)
+}
+
+// brokenOff reports whether a connection ended without a word of the server's, or was
+// refused because it starts or stops: that says nothing of how it is set up.
+func brokenOff(err error) bool {
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return strings.HasPrefix(pe.Code, "57P")
+	}
+	_, network := errors.AsType[net.Error](err)
+	return network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // plainRow reads the one row of a query on a connection of its own.

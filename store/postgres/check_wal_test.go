@@ -1,7 +1,9 @@
 package postgres_test
 
 import (
+	"net"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stokerhq/stoker/jobs"
@@ -129,5 +131,35 @@ func TestChangeErrors(t *testing.T) {
 	err := postgres.ChangeErrors([]postgres.ChangeProblem{{Fatal: true, Job: "a", Message: "one"}, {Fatal: true, Message: "two"}})
 	if err == nil || err.Error() != "job a: one\ntwo" {
 		t.Errorf("two problems: %v", err)
+	}
+}
+
+// A connection that breaks off says nothing of how it is set up: a daemon that
+// starts in that moment must not take it for a reason to end.
+func TestCheckPassesBrokenConnections(t *testing.T) {
+	url := storetest.Postgres(t)
+	storetest.Exec(t, url, walSQL...)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	})
+	defer wg.Wait()
+	defer l.Close()
+	spec := walSpec(t, url)
+	for name, broken := range map[string]string{"closed": l.Addr().String(), "refused": "127.0.0.1:1"} {
+		spec.Changes.URL = jobs.NewSecret("postgres://stoker@" + broken + "/postgres?sslmode=disable")
+		if problems, err := open(t, url).CheckChanges(t.Context(), spec); err == nil {
+			t.Errorf("%s: %+v, and no error", name, problems)
+		}
 	}
 }

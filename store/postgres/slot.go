@@ -54,7 +54,8 @@ func (s *Source) Slot(ctx context.Context, name string) (slot Slot, err error) {
 func (w *WAL) makeSlot(ctx context.Context, s *Source, c jobs.Changes) (store.FeedStart, error) {
 	if c.Slot == jobs.SlotTemporary {
 		w.slot = c.Name + "_" + strings.ToLower(rand.Text()[:8])
-		return store.FeedStart{Place: "wal " + w.slot, Fresh: true}, w.create(ctx, true)
+		_, err := w.create(ctx, true)
+		return store.FeedStart{Place: "wal " + w.slot, Fresh: true}, err
 	}
 	w.slot = c.Name
 	start := store.FeedStart{Place: "wal slot " + w.slot, Durable: true}
@@ -69,7 +70,8 @@ func (w *WAL) makeSlot(ctx context.Context, s *Source, c jobs.Changes) (store.Fe
 			}
 		}
 		start.Fresh = true
-		return start, w.create(ctx, false)
+		start.Position, err = w.create(ctx, false)
+		return start, err
 	}
 	if slot.Status == "lost" {
 		w.log.Warn("the slot was lost: it fell behind by more than max_slot_wal_keep_size; it is made anew and the watched jobs are run", "slot", w.slot)
@@ -77,7 +79,8 @@ func (w *WAL) makeSlot(ctx context.Context, s *Source, c jobs.Changes) (store.Fe
 		if err := pglogrepl.DropReplicationSlot(ctx, w.conn, w.slot, pglogrepl.DropReplicationSlotOptions{}); err != nil {
 			return start, fmt.Errorf("drop the lost slot %s: %w", w.slot, err)
 		}
-		return start, w.create(ctx, false)
+		start.Position, err = w.create(ctx, false)
+		return start, err
 	}
 	start.Position = slot.Position
 	return start, nil
@@ -87,16 +90,21 @@ func (w *WAL) makeSlot(ctx context.Context, s *Source, c jobs.Changes) (store.Fe
 // for every transaction that has written and is still open.
 const slowSlot = 3 * time.Second
 
-func (w *WAL) create(ctx context.Context, temporary bool) error {
+// create makes the slot and returns from where on it tells of commits.
+func (w *WAL) create(ctx context.Context, temporary bool) (position uint64, err error) {
 	slow := time.AfterFunc(slowSlot, func() {
 		w.log.Warn("postgres makes the slot only when every transaction has ended that has written and is still open; until then changes are not followed", "slot", w.slot)
 	})
 	defer slow.Stop()
-	_, err := pglogrepl.CreateReplicationSlot(ctx, w.conn, w.slot, "pgoutput", pglogrepl.CreateReplicationSlotOptions{Temporary: temporary, SnapshotAction: "NOEXPORT_SNAPSHOT"})
+	made, err := pglogrepl.CreateReplicationSlot(ctx, w.conn, w.slot, "pgoutput", pglogrepl.CreateReplicationSlotOptions{Temporary: temporary, SnapshotAction: "NOEXPORT_SNAPSHOT"})
 	if err != nil {
-		return fmt.Errorf("make slot %s: %w", w.slot, err)
+		return 0, fmt.Errorf("make slot %s: %w", w.slot, err)
 	}
-	return nil
+	from, err := pglogrepl.ParseLSN(made.ConsistentPoint)
+	if err != nil {
+		return 0, fmt.Errorf("make slot %s: %w", w.slot, err)
+	}
+	return uint64(from), nil
 }
 
 // boundedWAL refuses a server on which a permanent slot that nobody reads fills the

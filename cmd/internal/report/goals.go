@@ -6,7 +6,7 @@ import "math"
 type Goal struct {
 	What    string  `json:"what"`
 	Value   float64 `json:"value"`
-	Unit    string  `json:"unit,omitempty"`   // MiB, %; none for a ratio
+	Unit    string  `json:"unit,omitempty"`   // MiB, %, ms; none for a ratio
 	Limit   string  `json:"limit,omitempty"`  // at most, at least; none: the figure is only shown
 	Target  float64 `json:"target,omitempty"` // what must be reached
 	Aim     float64 `json:"aim,omitempty"`    // what would be better still
@@ -35,6 +35,7 @@ const (
 const (
 	Products = "products"
 	Accounts = "accounts"
+	Changes  = "changes"
 )
 
 const mebibyte = 1 << 20
@@ -59,6 +60,7 @@ func (r *Report) Conclude() {
 	r.latency()
 	r.reruns()
 	r.memory()
+	r.changes()
 }
 
 // disturbance is the share of the machine that others had while contenders ran.

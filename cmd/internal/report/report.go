@@ -28,6 +28,9 @@ type Report struct {
 	Latency []Latency `json:"latency"`
 	Reruns  []Rerun   `json:"reruns"`
 	Memory  []Memory  `json:"memory"`
+	Lags    []Lag     `json:"lags"`
+	Load    *Load     `json:"load,omitempty"`
+	Writers []Writer  `json:"writers"`
 	Goals   []Goal    `json:"goals"`
 	Micro   *Micro    `json:"micro,omitempty"`
 }
@@ -120,7 +123,7 @@ type Micro struct {
 
 // Empty reports whether nothing at all was measured.
 func (r *Report) Empty() bool {
-	return len(r.Samples)+len(r.Latency)+len(r.Reruns)+len(r.Memory) == 0 && r.Micro == nil
+	return len(r.Samples)+len(r.Latency)+len(r.Reruns)+len(r.Memory)+len(r.Lags)+len(r.Writers) == 0 && r.Load == nil && r.Micro == nil
 }
 
 // of returns the samples of one contender in one part.

@@ -31,7 +31,15 @@ func sampleReport() *Report {
 			{StateRun, 2, 90_000, 0.000010, 0.000100, 0.002, 0.003, 0.1},
 		},
 		Memory: []Memory{{MemoryRerun, 500_000, 50 << 20}, {MemorySmall, 100_000, 50 << 20}, {MemoryLarge, 5_000_000, 60 << 20}},
-		Micro:  &Micro{Base: "main (abc)", Tree: "HEAD (def)", Benchstat: "a table\nof benchstat"},
+		Lags: []Lag{
+			NewLag(WhileAlone, ByWAL, 0, []time.Duration{8 * time.Millisecond, 12 * time.Millisecond, 70 * time.Millisecond}),
+			NewLag(WhileAlone, ByRecv, 0, []time.Duration{-time.Millisecond, 3 * time.Millisecond, 4 * time.Millisecond}),
+			NewLag(WhilePaced, ByWAL, 1, []time.Duration{20 * time.Millisecond, 30 * time.Second}),
+		},
+		Load: &Load{Wanted: 10_000, Made: 9500, For: 60, First: 0.02, Last: 0.03, Unsent: 100, Unacked: 20_000, Keys: 100_000, Right: 0.5,
+			Changed: 600_000, Fenced: 590_000, Refreshed: 450_000, Runs: 1, CPU: 20},
+		Writers: []Writer{{1, BesideNothing, 40_000}, {1, BesideWAL, 30_000}, {2, BesideNothing, 42_000}, {2, BesideWAL, 31_500}},
+		Micro:   &Micro{Base: "main (abc)", Tree: "HEAD (def)", Benchstat: "a table\nof benchstat"},
 	}
 	add := func(part string, c Contender, keys int64, backend, redis, client Seconds, walls ...Seconds) {
 		for i, w := range walls {
@@ -86,17 +94,25 @@ func TestGoals(t *testing.T) {
 		value   float64
 		reached bool
 	}{
-		"products: wall a / b":                          {1.4, false},
-		"products: wall c / a":                          {2.1, true},
-		"products: wall d / a":                          {30, true},
-		"products: backend CPU a / f":                   {1.1, true},
-		"products: Redis CPU per key a / e":             {1.2, false}, // no target: never reached
-		"accounts: wall a / b":                          {1.25, false},
-		"reader: p99 in a run / idle":                   {2.5, true},
-		"re-run, 1 % changed: wall / cold":              {1.25 / 2.25, true},
-		"re-run, 1 % changed: replication bytes / cold": {4, true},
-		"peak memory: large result":                     {60, true},
-		"peak memory: small and large result apart":     {20, false},
+		"products: wall a / b":                                             {1.4, false},
+		"products: wall c / a":                                             {2.1, true},
+		"products: wall d / a":                                             {30, true},
+		"products: backend CPU a / f":                                      {1.1, true},
+		"products: Redis CPU per key a / e":                                {1.2, false}, // no target: never reached
+		"accounts: wall a / b":                                             {1.25, false},
+		"reader: p99 in a run / idle":                                      {2.5, true},
+		"re-run, 1 % changed: wall / cold":                                 {1.25 / 2.25, true},
+		"re-run, 1 % changed: replication bytes / cold":                    {4, true},
+		"peak memory: large result":                                        {60, true},
+		"peak memory: small and large result apart":                        {20, false},
+		"changes: one at a time, GET, source: wal, p50":                    {12, true},
+		"changes: one at a time, GET, source: wal, p99":                    {70, false},
+		"changes: one at a time, GET, source: wal, p50 / pg_recvlogical's": {4, false}, // no target
+		"changes: 200 a second, GET, source: wal, p99":                     {30_000, false},
+		"changes: lag in its last sixth / in its first":                    {1.5, false}, // no target
+		"changes: wrong after that":                                        {0, true},
+		"changes: keys refreshed / rows changed":                           {0.75, false}, // no target
+		"changes: writer beside a daemon, source: wal / alone":             {0.75, false}, // no target
 	} {
 		g, ok := got[what]
 		if !ok || g.Value < want.value-1e-9 || g.Value > want.value+1e-9 || g.Reached != want.reached {
@@ -106,7 +122,7 @@ func TestGoals(t *testing.T) {
 	if g := got["accounts: wall a / b"]; g.Limit != "" {
 		t.Errorf("the accounts have a target: %+v", g)
 	}
-	for _, what := range []string{"accounts: wall d / a", "accounts: backend CPU a / f", "reader: p99 in an unchanged run / idle"} {
+	for _, what := range []string{"changes: one at a time, GET, source: outbox, p50", "changes: writer beside a daemon, source: outbox / alone", "accounts: wall d / a", "accounts: backend CPU a / f", "reader: p99 in an unchanged run / idle"} {
 		if g, ok := got[what]; ok {
 			t.Errorf("what was not measured has a figure: %+v", g)
 		}

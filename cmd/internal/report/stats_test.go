@@ -68,6 +68,18 @@ func TestNewLatency(t *testing.T) {
 	}
 }
 
+// What showed before its commit was acknowledged took no time; what never showed
+// is counted.
+func TestNewLag(t *testing.T) {
+	want := Lag{While: "w", By: "b", Commits: 3, Lost: 1, P50: 1, P90: 30, P99: 30, Max: 30}
+	if got := NewLag("w", "b", 1, []time.Duration{30 * time.Second, -time.Second, time.Second}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got := NewLag("w", "b", 0, []time.Duration{-time.Second}); got.P50 != 0 || got.Max != 0 {
+		t.Errorf("shown too soon: %+v", got)
+	}
+}
+
 func TestOver(t *testing.T) {
 	if got := over(Seconds(3), Seconds(2)); got != 1.5 {
 		t.Errorf("got %v", got)

@@ -48,6 +48,9 @@ func (r *Report) Print(w io.Writer) error {
 	r.printLatency(&b)
 	r.printReruns(&b)
 	r.printMemory(&b)
+	r.printLags(&b)
+	r.printLoad(&b)
+	r.printWriters(&b)
 	r.printGoals(&b)
 	if r.Micro != nil {
 		fmt.Fprintf(&b, "\nMICRO-BENCHMARKS: %s against %s\n%s\n", r.Micro.Tree, r.Micro.Base, r.Micro.Benchstat)

@@ -26,13 +26,11 @@ type Get struct {
 // measured as Redis' slowness.
 func get(ctx context.Context, t Task) (Result, error) {
 	r := Result{Begin: time.Now()}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", t.Redis)
+	c, err := call(ctx, t.Redis)
 	if err != nil {
 		return r, err
 	}
-	defer conn.Close()
-	c := caller{conn: conn, in: bufio.NewReaderSize(conn, 64<<10)}
+	defer c.conn.Close()
 	var log samples
 	for ctx.Err() == nil {
 		c.key = strconv.AppendInt(append(c.key[:0], t.Job.Prefix...), 1+rand.Int64N(t.Keys), 10)
@@ -51,16 +49,36 @@ func get(ctx context.Context, t Task) (Result, error) {
 
 // caller is a connection that GETs, in memory that is used again and again.
 type caller struct {
-	conn net.Conn
-	in   *bufio.Reader
-	key  []byte
-	out  []byte
+	conn  net.Conn
+	in    *bufio.Reader
+	key   []byte
+	out   []byte
+	value []byte
+}
+
+func call(ctx context.Context, redis string) (*caller, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", redis)
+	if err != nil {
+		return nil, err
+	}
+	return &caller{conn: conn, in: bufio.NewReaderSize(conn, 64<<10)}, nil
 }
 
 var errMissing = errors.New("the key is not there")
 
-// get fetches c.key and returns the size of its value.
+// get fetches c.key and returns the size of its value, which it throws away.
 func (c *caller) get() (int, error) {
+	n, err := c.ask()
+	if err != nil {
+		return 0, err
+	}
+	_, err = c.in.Discard(n + len("\r\n"))
+	return n, err
+}
+
+// ask asks for c.key and returns the size of the value that follows.
+func (c *caller) ask() (int, error) {
 	c.out = append(c.out[:0], "*2\r\n$3\r\nGET\r\n$"...)
 	c.out = strconv.AppendInt(c.out, int64(len(c.key)), 10)
 	c.out = append(append(append(c.out, "\r\n"...), c.key...), "\r\n"...)
@@ -79,10 +97,6 @@ func (c *caller) get() (int, error) {
 	if err == nil && n < 0 {
 		err = errMissing
 	}
-	if err != nil {
-		return 0, err
-	}
-	_, err = c.in.Discard(n + len("\r\n"))
 	return n, err
 }
 

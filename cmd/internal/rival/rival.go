@@ -1,7 +1,8 @@
 // Package rival is what the benchmark holds Stoker against: other ways to bring
 // the rows of a query into Redis, and the reader that feels it. Each is written
-// as a sensible person would write it, not to lose. They run in processes of
-// their own, so that nobody else's work is counted as theirs.
+// as a sensible person would write it, not to lose. The probe changes rows and
+// tells when their keys show it. They run in processes of their own, so that
+// nobody else's work is counted as theirs.
 package rival
 
 import (
@@ -27,12 +28,14 @@ type Job struct {
 
 // Task is what a process is asked to do.
 type Task struct {
-	Do       string `json:"do"` // plain, pipelined, read, get
-	Postgres string `json:"postgres,omitempty"`
-	Redis    string `json:"redis,omitempty"` // host:port
-	Job      Job    `json:"job,omitzero"`
-	Keys     int64  `json:"keys,omitempty"` // for get: ids are 1 to Keys
-	File     string `json:"file,omitempty"` // for get: where its samples go
+	Do       string  `json:"do"` // plain, pipelined, read, get, probe
+	Postgres string  `json:"postgres,omitempty"`
+	Redis    string  `json:"redis,omitempty"` // host:port
+	Job      Job     `json:"job,omitzero"`
+	Keys     int64   `json:"keys,omitempty"`    // for get and probe: ids are 1 to Keys
+	File     string  `json:"file,omitempty"`    // for get: where its samples go
+	Commits  int     `json:"commits,omitempty"` // for probe; 0: as many as it can until it is told to end
+	Rate     float64 `json:"rate,omitempty"`    // for probe: commits a second; 0: one at a time, each after the last has shown
 }
 
 // Result is what it did.
@@ -42,6 +45,7 @@ type Result struct {
 	Keys    int64         `json:"keys"`
 	Bytes   int64         `json:"bytes"`      // of values, as far as it made any
 	Backend time.Duration `json:"backend_ns"` // CPU of the Postgres backend that served it
+	Probes  []Probe       `json:"probes,omitempty"`
 }
 
 // Wall is how long it took.
@@ -52,11 +56,12 @@ var tasks = map[string]func(context.Context, Task) (Result, error){
 	"pipelined": func(ctx context.Context, t Task) (Result, error) { return write(ctx, t, pipeline) },
 	"read":      read,
 	"get":       get,
+	"probe":     probe,
 }
 
 // Main does the task in args, as Args made them, and writes its result. It ends
-// early when in does: then whoever started this process is gone, or wants get's
-// samples.
+// early when in does: then whoever started this process is gone, or wants
+// what get and probe have seen.
 func Main(args []string, in io.Reader, out io.Writer) error {
 	if len(args) != 1 {
 		return fmt.Errorf("a rival takes one argument, got %d", len(args))

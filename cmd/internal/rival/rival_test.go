@@ -82,6 +82,7 @@ func TestRivals(t *testing.T) {
 		t.Errorf("read: %+v, %v", r, err)
 	}
 	testGet(t, u.Host)
+	testProbe(t, Task{Do: "probe", Postgres: pg, Redis: u.Host, Job: products, Keys: 2500})
 }
 
 func wantProduct(t *testing.T, text string) {

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stokerhq/stoker/cmd/internal/report"
+	"github.com/stokerhq/stoker/cmd/internal/rival"
+)
+
+// The part of the changes at its smallest: every figure is there, and every key is
+// right in the end.
+func TestChanges(t *testing.T) {
+	binary := stoker(t)
+	file := filepath.Join(t.TempDir(), "bench.json")
+	ownTemp(t)
+	var out bytes.Buffer
+	var said lines
+	status := execute(t.Context(), []string{
+		"-stoker", binary, "-scale", "0.01", "-rounds", "1", "-seconds", "1", "-json", file, "-only", "changes",
+	}, &out, &said)
+	if status != exitOK {
+		t.Fatalf("status %d\n%s", status, said.String())
+	}
+	for _, want := range []string{"CHANGES: from COMMIT", "pg_recvlogical", "A WRITER for 1s", "THE SAME WRITER at full speed", "changes: wrong after that"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in the table:\n%s", want, out.String())
+		}
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r report.Report
+	if err := json.Unmarshal(b, &r); err != nil {
+		t.Fatal(err)
+	}
+	wantChanges(t, r)
+}
+
+func wantChanges(t *testing.T, r report.Report) {
+	t.Helper()
+	if len(r.Lags) != 6 || len(r.Writers) != len(report.Besides) {
+		t.Errorf("%d lags, %d turns of the writer", len(r.Lags), len(r.Writers))
+	}
+	for _, l := range r.Lags {
+		if l.Commits < 5 || l.Lost > 0 || l.Max <= 0 || l.P99 > l.Max {
+			t.Errorf("%+v", l)
+		}
+	}
+	for _, w := range r.Writers {
+		if w.Rows < writerRows {
+			t.Errorf("%+v", w)
+		}
+	}
+	if l := r.Load; l == nil || l.Wrong > 0 || l.Keys != 1000 || l.Changed < writerRows || l.Refreshed+l.Runs == 0 || l.Made <= 0 {
+		t.Errorf("%+v", l)
+	}
+}
+
+// What pg_recvlogical writes comes in pieces, with lines that are no change of a
+// row that was asked for.
+func TestRecvLines(t *testing.T) {
+	r := &recv{process: &process{}, seen: map[version]time.Time{}}
+	const text = "BEGIN\n" +
+		"table public.product: UPDATE: id[bigint]:7 sku[text]:'S' name[text]:'a stock[integer]:1 b' price[numeric]:1.50 stock[integer]:42 tags[text[]]:'{}'\n" +
+		"table public.other: UPDATE: id[bigint]:8 sku[text]:'S' stock[integer]:9 tags[text[]]:'{}'\nCOMMIT\n"
+	for piece := range strings.SplitAfterSeq(text, "4") {
+		if n, err := r.Write([]byte(piece)); err != nil || n != len(piece) {
+			t.Fatal(n, err)
+		}
+	}
+	if len(r.seen) != 1 || r.seen[version{7, 42}].IsZero() {
+		t.Fatalf("seen: %v", r.seen)
+	}
+	took, lost := r.lags(t.Context(), []rival.Probe{{ID: 7, Version: 42, Commit: time.Now().Add(-time.Minute)}})
+	if lost != 0 || len(took) != 1 || took[0] < 50*time.Second {
+		t.Errorf("%v, %d lost", took, lost)
+	}
+}
+
+func TestShows(t *testing.T) {
+	for value, want := range map[any]bool{`{"id":7,"stock":42,"tags":[]}`: true, `{"id":7,"stock":41,"tags":[]}`: false, `{}`: false, nil: false} {
+		if got := shows(value, "7|42"); got != want {
+			t.Errorf("%v shows 7|42: %v", value, got)
+		}
+	}
+}

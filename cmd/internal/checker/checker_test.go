@@ -1,0 +1,107 @@
+package checker
+
+import (
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stokerhq/stoker/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+// seed of the short form; `make soak` tries others.
+const seed = 1
+
+var built struct {
+	sync.Once
+	Binaries
+	err error
+}
+
+// binaries are built once: the sound one with the race detector, as this test is.
+func binaries(t *testing.T) Binaries {
+	t.Helper()
+	built.Do(func() {
+		var dir string
+		if dir, built.err = os.MkdirTemp("", "stoker-checker-build-"); built.err != nil {
+			return
+		}
+		storetest.AtEnd(func() error { return os.RemoveAll(dir) })
+		built.Binaries, built.err = BuildBoth(t.Context(), dir, raceFlag()...)
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return built.Binaries
+}
+
+// Broken by: anything that keeps a value stale for good, shows what was not
+// committed, or lets a value get older.
+func TestMix(t *testing.T) {
+	t.Parallel()
+	b := binaries(t)
+	r, err := Mix(t.Context(), Options{Binary: b.Sound, Seed: seed, Source: "wal", Grace: time.Second, Log: t.Output()}, []time.Duration{4 * time.Second, 7 * time.Second, 9 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report(t, r)
+	for _, what := range []string{"reads", "faults", "invalidations", "forced runs", "epochs seen", "transactions: commit", "transactions: rollback",
+		"transactions: savepoint", "transactions: commit prepared", "transactions: rollback prepared", "stoker_refreshes_total", "stoker_runs_total",
+		"stoker_refresh_refusals_total", "stoker_run_restarts_total", "stoker_changes_barrier_waits_total", "stoker_changes_gaps_total", "times that a daemon began to follow"} {
+		if r.Counts[what] == 0 {
+			t.Errorf("I9: the test is blind: no %s", what)
+		}
+	}
+}
+
+// The same where replication is not to be had.
+func TestMixOutbox(t *testing.T) {
+	t.Parallel()
+	b := binaries(t)
+	r, err := Mix(t.Context(), Options{Binary: b.Sound, Seed: seed, Source: "outbox", OwnQueue: true, Log: t.Output()}, []time.Duration{2 * time.Second, 6 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report(t, r)
+}
+
+func report(t *testing.T, r Result) {
+	t.Helper()
+	for _, f := range r.Findings {
+		t.Errorf("%s after %s: %s", f.Invariant, f.After, f.Text)
+	}
+	if t.Failed() {
+		t.Log(r.Logs)
+	}
+	t.Logf("\n%s", r)
+}
+
+// Broken by: a checker that would let a broken protocol pass.
+func TestMutants(t *testing.T) {
+	t.Parallel()
+	rows := Score(t.Context(), binaries(t), Mutants, 4, Options{Seed: seed})
+	t.Logf("\n%s", Table(rows))
+	for _, c := range rows {
+		if c.Err != nil {
+			t.Errorf("%s: %v", c.Mutant, c.Err)
+		} else if !c.OK() {
+			t.Errorf("%s: sound: %v, broken: %v\n%s", c.Mutant, c.Sound.Findings, c.Broken.Findings, c.Sound.Logs)
+		}
+	}
+}
+
+// Broken by: an overlay that takes the first of several places, or none at all.
+func TestMutantsThatFitNoMoreAreTold(t *testing.T) {
+	t.Parallel()
+	root, err := moduleRoot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, old := range []string{"no such text", "err"} {
+		if err := (Edit{"store/cache/arm.go", old, ""}).apply(root, "bad", map[string]string{}); err == nil {
+			t.Errorf("%q is replaced", old)
+		}
+	}
+}

@@ -1,0 +1,9 @@
+//go:build unix && !linux
+
+package checker
+
+import "syscall"
+
+// attributes put a process into a group of its own, so that a Ctrl-C on the
+// terminal is ours to act on.
+func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

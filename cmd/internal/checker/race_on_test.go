@@ -1,0 +1,5 @@
+//go:build race
+
+package checker
+
+func raceFlag() []string { return []string{"-race"} }

@@ -1,0 +1,94 @@
+package checker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// barrierScenario: a commit that waits for a standby comes through the log before
+// any snapshot shows it. Whoever fences and loads its keys then loads the old
+// value, and nobody does it again.
+var barrierScenario = Scenario{
+	Name:    "a commit that waits for a standby",
+	Options: Options{Roles: one, Source: "wal"},
+	do: func(ctx context.Context, w *World) error {
+		end, err := holdCommits(ctx, w)
+		if err != nil {
+			return err
+		}
+		done := make(chan error, 1)
+		go func() {
+			_, err := w.set(ctx, 7)
+			done <- err
+		}()
+		err = w.waiting(ctx)
+		w.misled(ctx)
+		end()
+		return errors.Join(err, <-done)
+	},
+	wait:  3 * time.Second,
+	proof: "stoker_changes_barrier_waits_total",
+}
+
+// misled waits until the keys were fenced and loaded again, as they should not be
+// yet; or long enough for who would do so.
+func (w *World) misled(ctx context.Context) {
+	for deadline := time.Now().Add(2500 * time.Millisecond); time.Now().Before(deadline) && rest(ctx, 10*time.Millisecond); {
+		fenced := w.cache.HExists(ctx, "stoker:{cache}:book", "tag:7").Val() && w.cache.HExists(ctx, "stoker:{cache}:book", "item:7").Val()
+		if fenced && min(w.cache.TTL(ctx, "tag:7").Val(), w.cache.TTL(ctx, "item:7").Val()) > w.o.Grace {
+			return
+		}
+	}
+}
+
+// waiting waits until a commit waits for a standby.
+func (w *World) waiting(ctx context.Context) error {
+	conn, err := w.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	return w.until(ctx, "a commit waits for a standby", func() (waits bool, err error) {
+		err = conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep')").Scan(&waits)
+		return waits, err
+	})
+}
+
+// acknowledgeScenario: the daemon is killed between receiving a change and fencing
+// it. Its slot remembers where it was.
+var acknowledgeScenario = Scenario{
+	Name:    "kill -9 between a change and its fence",
+	Options: Options{Roles: one, Source: "wal", Slot: "permanent"},
+	do: func(ctx context.Context, w *World) error {
+		d := w.daemons[0]
+		first, err := w.set(ctx, 6)
+		if err != nil {
+			return err
+		}
+		if err := w.readable(ctx, first); err != nil {
+			return err
+		}
+		err = w.until(ctx, "it is noted how far changes were followed", func() (bool, error) {
+			position, err := w.cache.HGet(ctx, epochKey, "position").Uint64()
+			return position > 0, err
+		})
+		if err != nil {
+			return err
+		}
+		d.toPostgres.set(traffic{hold: true}) // it receives, and cannot fence
+		if _, err := w.set(ctx, 7); err != nil {
+			return err
+		}
+		rest(ctx, 2500*time.Millisecond) // it tells Postgres each second how far it is
+		d.kill()
+		d.toPostgres.set(traffic{})
+		if text := w.cache.Get(ctx, "item:7").Val(); text == "" {
+			return errBlind{fmt.Sprintf("item:7 is %q: it was fenced", text)}
+		}
+		return d.start()
+	},
+	wait:  6 * time.Second,
+	proof: "stoker_changes_keys_total",
+}
