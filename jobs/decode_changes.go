@@ -34,13 +34,13 @@ func (d *decoder) audit(n *yaml.Node, a *Audit) {
 
 func parseSlot(s string) (Slot, error) { return oneOf(s, SlotTemporary, SlotPermanent) }
 
-// feedName is what Postgres takes as the name of a slot, and needs no quotes as
-// the name of a publication.
-var feedName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
+// feedName is what Postgres takes as the name of a slot, with room for what is added
+// to that of a temporary one.
+var feedName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,53}$`)
 
 func parseFeedName(s string) (string, error) {
 	if !feedName.MatchString(s) {
-		return "", wrong("is no name for a slot", "write 1 to 63 of a-z, 0-9 and _, not a digit first")
+		return "", wrong("is no name for a slot", "write 1 to 54 of a-z, 0-9 and _, not a digit first")
 	}
 	return s, nil
 }

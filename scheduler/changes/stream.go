@@ -143,10 +143,11 @@ func (s *stream) done(ctx context.Context) error {
 	if len(s.marks) == 0 {
 		return nil
 	}
-	oldest := s.desk.oldest() // before the lanes: what leaves a lane is on the desk already
+	oldest := uint64(noRound)
 	for _, l := range s.lanes {
 		oldest = min(oldest, l.oldest())
 	}
+	oldest = min(oldest, s.desk.oldest()) // after the lanes: what leaves a lane is on the desk by then
 	n := 0
 	for n < len(s.marks) && s.marks[n].round < oldest {
 		n++

@@ -46,7 +46,7 @@ func (c *checkup) publication(ctx context.Context, tables []Table) error {
 			foreign = append(foreign, t.Name)
 		}
 	}
-	sql := publicationSQL(name, tables, exists)
+	sql := publicationSQL(name, tables, published)
 	switch {
 	case exists:
 		c.published(name, row, tables)
@@ -70,13 +70,13 @@ func (c *checkup) published(name string, row []string, tables []Table) {
 		}
 	}
 	if len(lacks) > 0 {
-		c.fail("", "publication %s does not publish %s: ALTER PUBLICATION %s SET (publish = 'insert, update, delete, truncate')", name, strings.Join(lacks, ", "), name)
+		c.fail("", "publication %s does not publish %s: ALTER PUBLICATION %s SET (publish = 'insert, update, delete, truncate')", name, strings.Join(lacks, ", "), quoted(name))
 	}
 	if row[8] != "t" && slices.ContainsFunc(tables, func(t Table) bool { return t.Kind == "p" }) {
-		c.fail("", "publication %s names partitions, not the partitioned tables that are watched: ALTER PUBLICATION %s SET (publish_via_partition_root = true)", name, name)
+		c.fail("", "publication %s names partitions, not the partitioned tables that are watched: ALTER PUBLICATION %s SET (publish_via_partition_root = true)", name, quoted(name))
 	}
 	if row[9] != "" {
-		c.fail("", "publication %s has a row filter or a column list for %s, so that changes would be missed: %s", name, row[9], publicationSQL(name, tables, true))
+		c.fail("", "publication %s has a row filter or a column list for %s, so that changes would be missed: ALTER PUBLICATION %s SET TABLE %s", name, row[9], quoted(name), tableList(tables))
 	}
 }
 

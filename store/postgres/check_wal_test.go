@@ -26,8 +26,9 @@ func TestCheckPublication(t *testing.T) {
 	storetest.Exec(t, url, outboxShop, "CREATE ROLE wal_checker LOGIN REPLICATION PASSWORD 'checker'")
 	t.Cleanup(func() { storetest.Exec(t, url, "DROP OWNED BY wal_checker", "DROP ROLE wal_checker") })
 	s, spec := open(t, url), followingWAL(t, url)
-	const create = "CREATE PUBLICATION stoker FOR TABLE public.product WITH (publish_via_partition_root = true)"
-	const alter = "ALTER PUBLICATION stoker SET TABLE public.product"
+	const create = `CREATE PUBLICATION "stoker" FOR TABLE public.product WITH (publish_via_partition_root = true)`
+	const add = `ALTER PUBLICATION "stoker" ADD TABLE public.product`
+	const set = `ALTER PUBLICATION "stoker" SET TABLE public.product`
 	wantProblems(t, "none, and ours to make", checked(t, s, spec))
 	checker := open(t, asRole(t, url, "wal_checker", "checker"))
 	wantProblems(t, "not the owner", checked(t, checker, spec),
@@ -38,11 +39,11 @@ func TestCheckPublication(t *testing.T) {
 	storetest.Exec(t, url, "ALTER TABLE product OWNER TO stoker", create)
 	wantProblems(t, "made by the owner", checked(t, checker, spec))
 	for _, c := range []struct{ sql, want string }{
-		{"ALTER PUBLICATION stoker SET TABLE category", "fail: publication stoker does not have every watched table, and role wal_checker may not add them; have the owner of the tables run: " + alter},
-		{"ALTER PUBLICATION stoker SET TABLE product WHERE (id > 5)", "fail: publication stoker has a row filter or a column list for product, so that changes would be missed: " + alter},
-		{"ALTER PUBLICATION stoker SET TABLE product (id)", "fail: publication stoker has a row filter or a column list for product, so that changes would be missed: " + alter},
+		{"ALTER PUBLICATION stoker SET TABLE category", "fail: publication stoker does not have every watched table, and role wal_checker may not add them; have the owner of the tables run: " + add},
+		{"ALTER PUBLICATION stoker SET TABLE product WHERE (id > 5)", "fail: publication stoker has a row filter or a column list for product, so that changes would be missed: " + set},
+		{"ALTER PUBLICATION stoker SET TABLE product (id)", "fail: publication stoker has a row filter or a column list for product, so that changes would be missed: " + set},
 		{"ALTER PUBLICATION stoker SET TABLE product; ALTER PUBLICATION stoker SET (publish = 'insert, update')",
-			"fail: publication stoker does not publish delete, truncate: ALTER PUBLICATION stoker SET (publish = 'insert, update, delete, truncate')"},
+			`fail: publication stoker does not publish delete, truncate: ALTER PUBLICATION "stoker" SET (publish = 'insert, update, delete, truncate')`},
 	} {
 		storetest.Exec(t, url, c.sql)
 		wantProblems(t, c.sql, checked(t, checker, spec), c.want)
@@ -50,7 +51,7 @@ func TestCheckPublication(t *testing.T) {
 	storetest.Exec(t, url, "CREATE TABLE sale (id int PRIMARY KEY) PARTITION BY RANGE (id)", "DROP PUBLICATION stoker", "CREATE PUBLICATION stoker FOR ALL TABLES")
 	wantProblems(t, "all tables", checked(t, checker, spec))
 	wantProblems(t, "of partitions", checked(t, s, func() *jobs.Spec { p := followingWAL(t, url); p.Jobs[0].Watch[0].Table = "sale"; return p }()),
-		"fail: publication stoker names partitions, not the partitioned tables that are watched: ALTER PUBLICATION stoker SET (publish_via_partition_root = true)")
+		`fail: publication stoker names partitions, not the partitioned tables that are watched: ALTER PUBLICATION "stoker" SET (publish_via_partition_root = true)`)
 }
 
 // Settings and rights that replication needs.

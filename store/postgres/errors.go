@@ -16,6 +16,7 @@ import (
 const (
 	stateFeatureNotSupported = "0A000" // also: cached plan must not change result type
 	stateQueryCanceled       = "57014"
+	stateUndefinedFunction   = "42883"
 )
 
 // queryError turns Postgres' answer into a store.QueryError; offset is where the
@@ -67,7 +68,8 @@ func stalePlan(err error) bool {
 	if !ok {
 		return false
 	}
-	return pe.Code == stateFeatureNotSupported && strings.Contains(pe.Message, "cached plan")
+	// A condition on a key whose column has got another type fits no operator.
+	return pe.Code == stateUndefinedFunction || pe.Code == stateFeatureNotSupported && strings.Contains(pe.Message, "cached plan")
 }
 
 // errShapeChanged: between planning and reading, the query began to return other

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"strings"
 
@@ -33,25 +34,38 @@ func (s *Source) watched(ctx context.Context, spec *jobs.Spec) ([]Table, error) 
 	return tables, nil
 }
 
-// publish sees to it that the publication has the watched tables, and returns
-// these.
-func (s *Source) publish(ctx context.Context, spec *jobs.Spec) ([]Table, error) {
-	tables, err := s.watched(ctx, spec)
+// publish sees to it that the publication has the watched tables. It returns these,
+// and what changes when something is watched or published otherwise than before:
+// what was committed meanwhile is not in a slot that is older.
+func (s *Source) publish(ctx context.Context, spec *jobs.Spec) (tables []Table, identity string, err error) {
+	if tables, err = s.watched(ctx, spec); err != nil {
+		return nil, "", err
+	}
+	name := spec.Changes.Name
+	published, err := s.published(ctx, name)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	published, err := s.published(ctx, spec.Changes.Name)
-	if err != nil || covers(published, tables) {
-		return tables, err
+	if !covers(published, tables) {
+		sql := publicationSQL(name, tables, published)
+		err = s.with(ctx, func(c *pgx.Conn) error {
+			return c.PgConn().ExecParams(ctx, sql, nil, nil, nil, nil).Read().Err
+		})
+		if err != nil {
+			return nil, "", fmt.Errorf("publish the watched tables (have their owner run: %s): %w", sql, err)
+		}
 	}
-	sql := publicationSQL(spec.Changes.Name, tables, published != nil)
-	err = s.with(ctx, func(c *pgx.Conn) error {
-		return c.PgConn().ExecParams(ctx, sql, nil, nil, nil, nil).Read().Err
-	})
+	made, err := s.row(ctx, `SELECT concat_ws(' ', p.oid, (SELECT string_agg(r.oid::text, ' ' ORDER BY r.oid) FROM pg_publication_rel r WHERE r.prpubid = p.oid))
+		FROM pg_publication p WHERE pubname = $1`, name)
 	if err != nil {
-		return nil, fmt.Errorf("publish the watched tables (have their owner run: %s): %w", sql, err)
+		return nil, "", fmt.Errorf("look at publication %s: %w", name, err)
 	}
-	return tables, nil
+	h := fnv.New64a()
+	fmt.Fprint(h, made[0], tables)
+	for _, job := range spec.Jobs {
+		fmt.Fprint(h, job.Name, job.Watch)
+	}
+	return tables, fmt.Sprintf("%016x", h.Sum64()), nil
 }
 
 // published returns the tables of a publication; nil when there is no such
@@ -85,17 +99,25 @@ func covers(published map[string]bool, tables []Table) bool {
 	})
 }
 
-// publicationSQL creates a publication of exactly these tables, or alters it.
-func publicationSQL(name string, tables []Table, exists bool) string {
+// publicationSQL creates a publication of these tables, or adds those that it lacks:
+// another Stoker, or somebody else, may want the others.
+func publicationSQL(name string, tables []Table, published map[string]bool) string {
+	if published == nil {
+		return fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (publish_via_partition_root = true)", quoted(name), tableList(tables))
+	}
+	lacks := slices.DeleteFunc(slices.Clone(tables), func(t Table) bool { return covers(published, []Table{t}) })
+	return fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s", quoted(name), tableList(lacks))
+}
+
+// tableList names each table once.
+func tableList(tables []Table) string {
 	var names []string
 	for _, t := range tables {
 		if !slices.Contains(names, t.Name) {
 			names = append(names, t.Name)
 		}
 	}
-	list := strings.Join(names, ", ")
-	if exists {
-		return fmt.Sprintf("ALTER PUBLICATION %s SET TABLE %s", name, list)
-	}
-	return fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (publish_via_partition_root = true)", name, list)
+	return strings.Join(names, ", ")
 }
+
+func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }

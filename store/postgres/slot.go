@@ -51,15 +51,15 @@ func (s *Source) Slot(ctx context.Context, name string) (slot Slot, err error) {
 }
 
 // makeSlot makes a temporary slot, or finds or makes the permanent one.
-func (w *WAL) makeSlot(ctx context.Context, s *Source, c jobs.Changes) (store.FeedStart, error) {
+func (w *WAL) makeSlot(ctx context.Context, s *Source, c jobs.Changes, identity string) (store.FeedStart, error) {
 	if c.Slot == jobs.SlotTemporary {
 		w.slot = c.Name + "_" + strings.ToLower(rand.Text()[:8])
 		_, err := w.create(ctx, true)
 		return store.FeedStart{Place: "wal " + w.slot, Fresh: true}, err
 	}
 	w.slot = c.Name
-	start := store.FeedStart{Place: "wal slot " + w.slot, Durable: true}
-	slot, err := s.free(ctx, w.slot)
+	start := store.FeedStart{Place: "wal slot " + w.slot + " " + identity, Durable: true}
+	slot, err := w.free(ctx, s, w.slot)
 	if err != nil {
 		return start, err
 	}
@@ -123,16 +123,14 @@ func (s *Source) boundedWAL(ctx context.Context) error {
 }
 
 // free ends who else reads from a slot: a replica that was killed, whose connection
-// Postgres has not yet found out to be dead.
-func (s *Source) free(ctx context.Context, name string) (slot Slot, err error) {
+// Postgres has not yet found out to be dead. It asks as the role that replicates,
+// because that may end its own.
+func (w *WAL) free(ctx context.Context, s *Source, name string) (slot Slot, err error) {
 	for range 50 {
 		if slot, err = s.Slot(ctx, name); err != nil || slot.Active == 0 {
 			return slot, err
 		}
-		err = s.with(ctx, func(c *pgx.Conn) error {
-			return c.PgConn().ExecParams(ctx, "SELECT pg_terminate_backend($1::int)", [][]byte{strconv.AppendInt(nil, int64(slot.Active), 10)}, nil, nil, nil).Read().Err
-		})
-		if err != nil {
+		if _, err := w.conn.Exec(ctx, fmt.Sprintf("SELECT pg_terminate_backend(%d)", slot.Active)).ReadAll(); err != nil {
 			return slot, fmt.Errorf("take slot %s over from process %d: %w", name, slot.Active, err)
 		}
 		select {

@@ -22,6 +22,7 @@ type WAL struct {
 	conn    *pgconn.PgConn
 	slot    string
 	decoder *decoder
+	origin  string // of what is streamed
 	log     *slog.Logger
 	cancel  context.CancelFunc
 	reading sync.WaitGroup
@@ -32,6 +33,7 @@ type WAL struct {
 	held    []held          // positions that Done was told, and Postgres not yet
 	told    uint64          // position that Postgres may be told
 	seen    pglogrepl.LSN   // how far Postgres has sent
+	telling time.Duration   // how often Postgres is told how far we are
 	hold    time.Duration   // how old a fence is when Postgres is told
 	keep    bool            // the slot is permanent: Postgres is told what is done, not what is seen
 	failed  error
@@ -44,7 +46,7 @@ type WAL struct {
 // from is taken over: the caller says that it alone follows.
 func (s *Source) OpenWAL(ctx context.Context, spec *jobs.Spec, log *slog.Logger) (*WAL, store.FeedStart, error) {
 	var start store.FeedStart
-	tables, err := s.publish(ctx, spec)
+	tables, identity, err := s.publish(ctx, spec)
 	if err != nil {
 		return nil, start, err
 	}
@@ -52,9 +54,9 @@ func (s *Source) OpenWAL(ctx context.Context, spec *jobs.Spec, log *slog.Logger)
 	if err != nil {
 		return nil, start, err
 	}
-	w := &WAL{conn: conn, log: log, decoder: newDecoder(spec, tables), hold: failover, arrived: make(chan struct{}, 1)}
+	w := &WAL{conn: conn, log: log, decoder: newDecoder(spec, tables), telling: tellEvery, hold: failover, arrived: make(chan struct{}, 1)}
 	w.keep = spec.Changes.Slot == jobs.SlotPermanent
-	if start, err = w.begin(ctx, s, spec.Changes); err != nil {
+	if start, err = w.begin(ctx, s, spec.Changes, identity); err != nil {
 		return nil, start, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 	}
 	reading, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -72,6 +74,9 @@ func replicate(ctx context.Context, url jobs.Secret) (*pgconn.PgConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("changes.url: %w", err)
 	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = 10 * time.Second
+	}
 	for name, value := range map[string]string{
 		"replication": "database", "application_name": "stoker changes", "timezone": "UTC", "datestyle": "ISO", "intervalstyle": "postgres",
 		"bytea_output": "hex", "extra_float_digits": "1", "client_encoding": "UTF8",
@@ -86,8 +91,8 @@ func replicate(ctx context.Context, url jobs.Secret) (*pgconn.PgConn, error) {
 }
 
 // begin finds or makes the slot, and starts to stream from it.
-func (w *WAL) begin(ctx context.Context, s *Source, c jobs.Changes) (store.FeedStart, error) {
-	start, err := w.makeSlot(ctx, s, c)
+func (w *WAL) begin(ctx context.Context, s *Source, c jobs.Changes, identity string) (store.FeedStart, error) {
+	start, err := w.makeSlot(ctx, s, c, identity)
 	if err != nil {
 		return start, err
 	}
@@ -99,7 +104,7 @@ func (w *WAL) begin(ctx context.Context, s *Source, c jobs.Changes) (store.FeedS
 	if err != nil {
 		return start, err
 	}
-	start.Origin = now.Origin
+	start.Origin, w.origin = now.Origin, now.Origin
 	w.told = start.Position
 	args := []string{"proto_version '1'", "publication_names '" + c.Name + "'"}
 	if err := pglogrepl.StartReplication(ctx, w.conn, w.slot, 0, pglogrepl.StartReplicationOptions{PluginArgs: args}); err != nil {

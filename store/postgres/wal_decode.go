@@ -56,6 +56,9 @@ func newDecoder(spec *jobs.Spec, tables []Table) *decoder {
 func (d *decoder) add(msg pglogrepl.Message) (*jobs.Commits, pglogrepl.LSN, error) {
 	switch m := msg.(type) {
 	case *pglogrepl.BeginMessage:
+		if d.now != nil {
+			return nil, 0, fmt.Errorf("transaction %d begins before the end of %d", m.Xid, d.now.XIDs[0])
+		}
 		d.now = &jobs.Commits{Effect: jobs.NewEffect(d.limit), XIDs: []uint32{m.Xid}, Committed: m.CommitTime}
 		return nil, 0, nil
 	case *pglogrepl.RelationMessage:

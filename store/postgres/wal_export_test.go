@@ -8,3 +8,10 @@ func (w *WAL) Hold(d time.Duration) {
 	defer w.mu.Unlock()
 	w.hold = d
 }
+
+// Telling changes how often Postgres is told how far we are.
+func (w *WAL) Telling(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.telling = d
+}

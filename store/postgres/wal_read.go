@@ -21,8 +21,10 @@ const (
 )
 
 // silence is how long Postgres may say nothing, not even answer, before the
-// connection is taken for dead: it answers each time it is told how far we are.
-const silence = 30 * time.Second
+// connection is taken for dead: it answers when it is told how far we are.
+// One that decodes a large transaction answers after half of wal_sender_timeout only,
+// which is a minute unless it was changed.
+const silence = 3 * time.Minute
 
 // read receives until ctx ends or the connection fails.
 func (w *WAL) read(ctx context.Context) {
@@ -49,22 +51,29 @@ func (w *WAL) read(ctx context.Context) {
 
 // receive handles what comes until Postgres is to be told again, or asks.
 func (w *WAL) receive(ctx context.Context) (got bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, tellEvery)
+	ctx, cancel := context.WithTimeout(ctx, w.tellEvery())
 	defer cancel()
 	for {
 		msg, err := w.conn.ReceiveMessage(ctx)
-		if pgconn.Timeout(err) || ctx.Err() != nil {
+		if err != nil && (pgconn.Timeout(err) || ctx.Err() != nil) {
 			return got, nil
 		}
 		if err != nil {
 			return got, err
 		}
+		// A message counts even if the time is over by now: nobody sends it again.
 		got = true
 		asked, err := w.handle(msg)
 		if err != nil || asked {
 			return got, err
 		}
 	}
+}
+
+func (w *WAL) tellEvery() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.telling
 }
 
 // handle handles one message. It reports whether Postgres asks for an answer.
@@ -143,7 +152,13 @@ func (w *WAL) guard(ctx context.Context, s *Source, spec *jobs.Spec, opened []Ta
 			continue // who reads and writes says that the database is away
 		}
 		published, err := s.published(ctx, spec.Changes.Name)
+		if err != nil {
+			continue
+		}
+		now, err := s.Now(ctx)
 		switch {
+		case errors.Is(err, ErrStandby) || err == nil && now.Origin != w.origin:
+			w.fail(errors.New("postgres.url leads to another history than the change feed (a failover, a restart, or another server)"))
 		case err != nil:
 		case !slices.EqualFunc(opened, tables, func(a, b Table) bool { return a.OID == b.OID && slices.EqualFunc(a.Parts, b.Parts, samePart) }):
 			w.fail(errors.New("a watched table was made anew, or its partitions or its replica identity have changed"))

@@ -298,3 +298,34 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		}
 	}
 }
+
+// Broken by: a message that comes as the time to tell Postgres is over, and is thrown
+// away. With a millisecond of it, one in some twenty changes would be lost.
+func TestWALLosesNoMessage(t *testing.T) {
+	url := storetest.Postgres(t)
+	storetest.Exec(t, url, walSQL...)
+	w, _ := openWAL(t, open(t, url), walSpec(t, url))
+	w.Telling(time.Millisecond)
+	storetest.Exec(t, url, "SELECT 1")
+	time.Sleep(time.Second) // the last long wait is over
+	const statements, each = 20, 1000
+	for range statements {
+		storetest.Exec(t, url, fmt.Sprintf("INSERT INTO plain SELECT i, 1 FROM generate_series(1, %d) i ON CONFLICT (id) DO UPDATE SET supplier = 1", each))
+	}
+	rows, transactions := int64(0), 0
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for transactions < statements && ctx.Err() == nil {
+		list, err := w.Next(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range list {
+			rows += c.Rows
+			transactions += len(c.XIDs)
+		}
+	}
+	if rows != statements*each || transactions != statements {
+		t.Errorf("%d rows in %d transactions, want %d in %d", rows, transactions, statements*each, statements)
+	}
+}
