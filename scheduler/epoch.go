@@ -24,7 +24,7 @@ func (s *Scheduler) watchEpoch(ctx context.Context) {
 	lost := false // records may be gone
 	for sleep(ctx, epochEvery) {
 		epoch, history, err := s.epochs.Epoch(ctx)
-		if err == nil && epoch != settled {
+		if err == nil && epoch != settled && epoch > 0 { // 0: the record is lost, and not made anew yet
 			if epoch != seen {
 				seen, lost = epoch, seen > 0
 			}
@@ -67,7 +67,7 @@ func outdated(job *jobs.Job, ran, epoch, history uint32) string {
 	switch {
 	case ran == epoch:
 		return ""
-	case ran < history:
+	case ran < history || ran > epoch: // or the epochs began again
 		return "the history of postgres has changed, or redis has lost what was cached"
 	case len(job.Watch) > 0:
 		return "changes may have been missed"

@@ -47,6 +47,8 @@ func TestEpochs(t *testing.T) {
 		"another history":             {5, 0, epochs{5, 5}, epochs{7, 7}, []string{"plain", "watching"}},
 		"another history, then a gap": {5, 0, epochs{7, 6}, epochs{7, 6}, []string{"plain", "watching"}},
 		"never run":                   {0, 0, epochs{5, 5}, epochs{5, 5}, nil},
+		"the record was lost, too":    {0, 0, epochs{5, 5}, epochs{}, nil},
+		"the epochs began again":      {9, 0, epochs{5, 5}, epochs{5, 5}, []string{"plain", "watching"}},
 		"a gap during the first run":  {0, 5, epochs{6, 5}, epochs{6, 5}, []string{"watching"}},
 		"cache and records were lost": {0, 0, epochs{5, 5}, epochs{6, 6}, []string{"plain", "watching"}},
 	} {

@@ -52,6 +52,7 @@ type KeyValueError struct {
 	Type    string // of the column, as SQL names it
 	Value   string
 	Message string // Postgres' own words
+	Cut     bool   // the type takes the value, but not as it is
 }
 
 func (e *KeyValueError) Error() string {

@@ -40,12 +40,12 @@ func outcome(err error) error {
 	return err
 }
 
-// tickOutcome drops a tick that has failed for good, where other tasks are
-// archived: the archive would keep the tick's name taken for months, and a
-// daemon that starts again, the mistake mended, could not make the tick up. The
-// reason is in the run's record.
+// tickOutcome drops a tick, or the run of an epoch, that has failed for good, where
+// other tasks are archived: the archive would keep its name taken for months, and a
+// daemon that starts again, the mistake mended, could not make it up. The reason is
+// in the run's record.
 func tickOutcome(ctx context.Context, t jobs.Run, err error) error {
-	tick := t.Cause == jobs.CauseTick || t.Cause == jobs.CauseCatchUp
+	tick := t.Cause == jobs.CauseTick || t.Cause == jobs.CauseCatchUp || t.Cause == jobs.CauseEpoch
 	if tick && isFailure(err) && (errors.Is(err, asynq.SkipRetry) || lastTry(ctx)) {
 		return fmt.Errorf("%w: %w", err, asynq.RevokeTask)
 	}

@@ -3,6 +3,8 @@ package changes
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,26 +30,27 @@ type Tasks interface {
 type desk struct {
 	queue   Queue
 	tasks   Tasks
+	limit   int // keys of a job that wait, before it is run instead
 	metrics *Metrics
 	log     *slog.Logger
 	wake    chan struct{}
 
-	mu      sync.Mutex
+	mu      sync.Mutex         // never held while Redis is asked: who fences must not wait for the queue
 	ledgers map[string]*ledger // :: job name
 }
 
-func newDesk(q Queue, t Tasks, m *Metrics, log *slog.Logger) *desk {
-	return &desk{queue: q, tasks: t, metrics: m, log: log, wake: make(chan struct{}, 1), ledgers: make(map[string]*ledger)}
+func newDesk(limit int, q Queue, t Tasks, m *Metrics, log *slog.Logger) *desk {
+	return &desk{limit: limit, queue: q, tasks: t, metrics: m, log: log, wake: make(chan struct{}, 1), ledgers: make(map[string]*ledger)}
 }
 
 // How a desk spends time.
 const (
-	busyLook  = 10 * time.Millisecond  // how soon it is noticed that a task is done, while keys wait for that
-	calmLook  = 500 * time.Millisecond // the same, while nothing waits
+	busyLook  = 10 * time.Millisecond  // how soon it is noticed that a refresh is done, while keys wait for that
+	calmLook  = 500 * time.Millisecond // the same, while none does; and of runs
 	failPause = 200 * time.Millisecond // after the queue has refused
 )
 
-// add puts the keys of a part on the desk.
+// add puts the keys of a part on the desk. They are fenced.
 func (d *desk) add(part *jobs.Part, round uint64) {
 	if len(part.Keys) == 0 {
 		return
@@ -56,6 +59,9 @@ func (d *desk) add(part *jobs.Part, round uint64) {
 	l := d.ledger(part.Job)
 	for text, key := range part.Keys {
 		l.await(text, key, round)
+	}
+	if len(l.wait) > d.limit {
+		l.runInstead()
 	}
 	d.mu.Unlock()
 	d.poke()
@@ -117,59 +123,61 @@ func (d *desk) run(ctx context.Context) {
 // do so again; 0: when something is put on the desk.
 func (d *desk) turn(ctx context.Context) (look time.Duration) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, l := range d.ledgers {
-		now := time.Now()
-		if l.busy() || now.Sub(l.looked) >= calmLook {
-			l.looked = now
-			d.look(l, now)
+	ledgers := slices.Collect(maps.Values(d.ledgers))
+	d.mu.Unlock()
+	for _, l := range ledgers {
+		d.look(l, time.Now())
+		failed := d.hand(ctx, l)
+		d.mu.Lock()
+		next := l.pace()
+		d.mu.Unlock()
+		if failed {
+			next = failPause
 		}
-		failed := d.hand(ctx, l, now)
-		switch {
-		case failed:
-			look = shorter(look, failPause)
-		case l.busy():
-			look = shorter(look, busyLook)
-		case l.outstanding():
-			look = shorter(look, calmLook)
+		if look == 0 || next > 0 && next < look {
+			look = next
 		}
 	}
 	return look
 }
 
-func shorter(a, b time.Duration) time.Duration {
-	if a == 0 {
-		return b
-	}
-	return min(a, b)
-}
-
-// look asks what became of the tasks of a job.
+// look asks what became of the tasks of a job, if it is time to.
 func (d *desk) look(l *ledger, now time.Time) {
-	for _, b := range l.batches() {
-		if !b.done {
-			d.ask(l, b)
+	d.mu.Lock()
+	due := l.due(now)
+	d.mu.Unlock()
+	for _, b := range due {
+		fate := d.ask(b)
+		d.mu.Lock()
+		if fate == lost || fate == failed {
+			d.log.Warn("a task is handed out anew: "+string(fate), jobs.LogJob, l.job.Name, jobs.LogTask, b.id)
+			d.metrics.lost.Inc()
 		}
-		if b.done && now.Sub(b.at) >= hotPause {
-			l.forget(b)
-		}
+		l.settle(b, fate, now)
+		d.mu.Unlock()
 	}
 }
 
 // hand hands out what waits. It reports whether the queue has refused.
-func (d *desk) hand(ctx context.Context, l *ledger, now time.Time) (failed bool) {
+func (d *desk) hand(ctx context.Context, l *ledger) (refused bool) {
 	for {
-		b, task := l.next(now)
+		d.mu.Lock()
+		b, task := l.next(time.Now())
+		d.mu.Unlock()
 		if b == nil {
 			return false
 		}
 		info, err := d.queue.EnqueueContext(ctx, task)
 		if err != nil {
+			d.mu.Lock()
 			l.takeBack(b)
-			d.log.Warn("what is out of date could not be handed out; trying again", jobs.LogJob, l.job.Name, jobs.LogErr, err)
+			d.mu.Unlock()
+			if ctx.Err() == nil {
+				d.log.Warn("what is out of date could not be handed out; trying again", jobs.LogJob, l.job.Name, jobs.LogErr, err)
+			}
 			return true
 		}
-		b.id, b.queue = info.ID, info.Queue
+		b.id, b.queue = info.ID, info.Queue // of this goroutine alone
 		d.metrics.handedOut(l.job.Name, b)
 		d.log.Debug("handed out", jobs.LogJob, l.job.Name, jobs.LogTask, b.id, "keys", len(b.keys), jobs.LogCause, b.why)
 	}

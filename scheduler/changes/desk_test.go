@@ -82,8 +82,10 @@ func TestTwinEndsATask(t *testing.T) {
 		r.yield(commit(2, product, "1"))
 		r.sleep(time.Second)
 		r.want("the key is in hand", len(r.handed()), 1)
-		r.end("t1~", asynq.TaskStateCompleted)
-		r.want("its twin is done", r.handed()[1:], "[product[1]]")
+		r.end("t1~", asynq.TaskStateActive) // its worker was killed, too
+		r.want("the key is in the second hand", len(r.handed()), 1)
+		r.end("t1~~", asynq.TaskStateCompleted)
+		r.want("the twin's twin is done", r.handed()[1:], "[product[1]]")
 	})
 }
 
@@ -117,6 +119,58 @@ func TestRunsAreSpaced(t *testing.T) {
 		}
 		if time.Since(began) < runPause-50*time.Millisecond {
 			t.Errorf("run again after %s", time.Since(began))
+		}
+	})
+}
+
+// A run that has failed for good, or that another one has superseded, has not seen to
+// the change. Broken by: a change that is forgotten then; by a feed that must keep
+// everything because a query is broken.
+func TestRunThatFailsIsTriedAgain(t *testing.T) {
+	for name, end := range map[string]*asynq.TaskInfo{
+		"archived":   {State: asynq.TaskStateArchived},
+		"superseded": {State: asynq.TaskStateCompleted, Result: []byte(`{"record": {"state": "superseded"}}`)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(r *rig) {
+				c := commit(1, product)
+				c.Effect.Whole(product, "a change")
+				r.yield(c)
+				r.mu.Lock()
+				r.tasks["t1"] = end
+				r.mu.Unlock()
+				r.sleep(5 * time.Second)
+				r.want("handed out", r.handed()[1:], "[run]")
+				r.want("what keeps the feed waiting", r.desk.oldest() == noRound, true)
+				r.mu.Lock()
+				r.tasks["t2"] = &asynq.TaskInfo{State: asynq.TaskStateCompleted, Result: []byte(`{"record": {"state": "ok"}}`)}
+				r.mu.Unlock()
+				r.sleep(time.Minute)
+				r.want("afterwards", len(r.handed()), 2)
+			})
+		})
+	}
+}
+
+// Without a worker, keys do not pile up for ever.
+func TestDeskIsBounded(t *testing.T) {
+	play(t, func(r *rig) {
+		r.show(1000, "")
+		for n := range 400 {
+			var keys []string
+			for k := range 10 {
+				keys = append(keys, fmt.Sprint(n, "-", k))
+			}
+			r.yield(commit(uint32(n), product, keys...))
+		}
+		r.desk.mu.Lock()
+		waiting := len(r.desk.ledgers["product"].wait)
+		r.desk.mu.Unlock()
+		if waiting > 1000 {
+			t.Errorf("%d keys wait", waiting)
+		}
+		if got := r.handed(); got[len(got)-1] != "run" {
+			t.Errorf("handed out last: %s", got[len(got)-1])
 		}
 	})
 }

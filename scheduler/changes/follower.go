@@ -61,7 +61,7 @@ type Follower struct {
 func New(spec *jobs.Spec, open Open, s Source, f Fencer, e Epochs, l Leases, q Queue, t Tasks, m *Metrics, log *slog.Logger) *Follower {
 	m.begin(spec.Jobs)
 	return &Follower{open: open, source: s, fencer: f, epochs: e, leases: l, jobs: spec.Jobs, limit: spec.Changes.RunAbove,
-		settled: make(chan struct{}), desk: newDesk(q, t, m, log), metrics: m, log: log}
+		settled: make(chan struct{}), desk: newDesk(spec.Changes.RunAbove, q, t, m, log), metrics: m, log: log}
 }
 
 // Settled is closed once it is clear how changes are followed: they are, or another

@@ -1,7 +1,9 @@
 package changes
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -88,7 +90,9 @@ func TestKeysThatCannotBe(t *testing.T) {
 		}
 		r.yield(commit(1, product, "1", "x", "2"), commit(2, other, "2"))
 		r.sleep(time.Second)
-		r.want("handed out", r.handed(), "[product[1 2] run]")
+		handed := r.handed()
+		slices.Sort(handed)
+		r.want("handed out", handed, "[product[1 2] run]")
 	})
 }
 
@@ -171,4 +175,19 @@ func TestLeaseLost(t *testing.T) {
 		default:
 		}
 	})
+}
+
+// Broken by: a key that the query has in another form and that nobody loads; and by a
+// lookup that never comes to an end and is tried for ever.
+func TestWhatCannotBeFencedIsRun(t *testing.T) {
+	for name, err := range map[string]error{"cut": &store.KeyValueError{Job: "product", Column: "id", Value: "1.5", Cut: true}, "late": context.DeadlineExceeded} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(r *rig) {
+				r.refuse = func(string, []jobs.Key) error { return err }
+				r.yield(commit(1, product, "1.5"))
+				r.sleep(10 * time.Second)
+				r.want("handed out", r.handed(), "[run]")
+			})
+		})
+	}
 }

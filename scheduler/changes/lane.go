@@ -65,16 +65,19 @@ const (
 
 // run sees to what it is given until ctx ends.
 func (l *lane) run(ctx context.Context) {
-	pause := laneFirst
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-l.wake:
 		}
-		for err := l.see(ctx); err != nil; err = l.see(ctx) {
+		pause, late := laneFirst, 0
+		for err := l.see(ctx, late); err != nil; err = l.see(ctx, late) {
 			if ctx.Err() != nil {
 				return
+			}
+			if errors.Is(err, context.DeadlineExceeded) {
+				late++
 			}
 			l.log.Warn("keys were not fenced; trying again", jobs.LogJob, l.job.Name, jobs.LogErr, err, "pause", pause)
 			if !sleep(ctx, pause) {
@@ -82,17 +85,23 @@ func (l *lane) run(ctx context.Context) {
 			}
 			pause = min(2*pause, laneLongest)
 		}
-		pause = laneFirst
 	}
 }
 
+// mostLate is how often a part may take longer than laneLimit before its job is run
+// instead: a keys query that takes that long never comes to an end.
+const mostLate = 2
+
 // see takes what is there, fences it and puts it on the desk. What failed stays.
-func (l *lane) see(ctx context.Context) error {
+func (l *lane) see(ctx context.Context, late int) error {
 	ctx, cancel := context.WithTimeout(ctx, laneLimit)
 	defer cancel()
 	effect, round, since := l.take()
 	defer l.settle()
 	for part := range effect.Parts() {
+		if late >= mostLate {
+			effect.Whole(l.job, "its keys could not be found and fenced in time")
+		}
 		if err := l.fence(ctx, part, effect); err != nil {
 			l.give(part, round, since)
 			return err
@@ -122,19 +131,29 @@ func (l *lane) settle() {
 	l.busy = noRound
 }
 
-// fence finds the keys that lookups reach, and fences all. A value that a key column
-// cannot take is in no row of the job's: such keys are left out.
+// fence fences the keys that changed rows have named, and then those that lookups
+// reach: a table that a lookup has to wait for does not hold up the others.
 func (l *lane) fence(ctx context.Context, part *jobs.Part, effect *jobs.Effect) error {
+	if err := l.fenceKeys(ctx, part, effect); err != nil || len(part.Lookups) == 0 {
+		return err
+	}
 	if err := l.source.Resolve(ctx, part, effect); err != nil {
 		return err
 	}
+	return l.fenceKeys(ctx, part, effect)
+}
+
+// fenceKeys fences the keys of a part. A value that a key column cannot take is in no
+// row of the job's: such keys are left out. One that it would round or cut may be
+// there, as the query has it: then the job is run.
+func (l *lane) fenceKeys(ctx context.Context, part *jobs.Part, effect *jobs.Effect) error {
 	for len(part.Keys) > 0 {
 		err := l.fencer.Fence(ctx, l.job, slices.Collect(maps.Values(part.Keys)))
 		misfit, is := errors.AsType[*store.KeyValueError](err)
 		switch {
 		case err == nil:
 			return nil
-		case is:
+		case is && !misfit.Cut:
 			l.log.Warn("a changed row names a key that the job cannot have; it is left out", jobs.LogJob, l.job.Name, jobs.LogErr, err)
 			before := len(part.Keys)
 			maps.DeleteFunc(part.Keys, func(_ string, k jobs.Key) bool { return k[misfit.Column] == misfit.Value })

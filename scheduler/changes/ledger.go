@@ -1,7 +1,6 @@
 package changes
 
 import (
-	"errors"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -17,8 +16,9 @@ const (
 	hotPause = 50 * time.Millisecond
 
 	// runPause is how soon a job is run again, at the soonest, because a table that
-	// it watches as a whole has changed.
-	runPause = time.Second
+	// it watches as a whole has changed. It doubles while runs fail.
+	runPause   = time.Second
+	mostPauses = 5
 )
 
 // ledger is what a desk knows of one job.
@@ -30,7 +30,8 @@ type ledger struct {
 	run    *batch             // nil: none is handed out
 	whole  *batch             // a run that waits; nil: none
 	ran    time.Time          // when the last run was handed out
-	looked time.Time
+	fails  int                // of runs, one after the other
+	looked time.Time          // at refreshes
 }
 
 // waiting is a key that waits to be handed out.
@@ -44,8 +45,9 @@ type batch struct {
 	id, queue string
 	why       string // of a run
 	at        time.Time
-	round     uint64 // of the oldest change that it sees to
-	keys      map[string]waiting
+	looked    time.Time
+	round     uint64             // of the oldest change that it sees to
+	keys      map[string]waiting // nil: it is a run
 	done      bool
 }
 
@@ -63,12 +65,19 @@ func (l *ledger) awaitRun(why string, round uint64) {
 	if l.whole == nil {
 		l.whole = &batch{why: why, round: round}
 	}
+	l.whole.round = min(l.whole.round, round)
 }
 
-// busy reports whether something waits, and so wants to know when a task is done.
-func (l *ledger) busy() bool { return len(l.wait) > 0 || l.whole != nil }
-
-func (l *ledger) outstanding() bool { return len(l.tasks) > 0 || l.run != nil }
+// runInstead gives up keys that wait, because they have become too many to keep: no
+// worker takes tasks.
+func (l *ledger) runInstead() {
+	round := uint64(noRound)
+	for _, w := range l.wait {
+		round = min(round, w.round)
+	}
+	clear(l.wait)
+	l.awaitRun("too many keys wait for a worker", round)
+}
 
 // oldest is the round of the oldest change that is not done.
 func (l *ledger) oldest() uint64 {
@@ -76,31 +85,56 @@ func (l *ledger) oldest() uint64 {
 	for _, w := range l.wait {
 		oldest = min(oldest, w.round)
 	}
-	for _, b := range append(l.batches(), l.whole) {
-		if b != nil && !b.done {
+	for b := range l.tasks {
+		if !b.done {
+			oldest = min(oldest, b.round)
+		}
+	}
+	for _, b := range []*batch{l.run, l.whole} {
+		if b != nil {
 			oldest = min(oldest, b.round)
 		}
 	}
 	return oldest
 }
 
-// batches are the tasks that are handed out.
-func (l *ledger) batches() []*batch {
-	list := make([]*batch, 0, len(l.tasks)+1)
-	for b := range l.tasks {
-		list = append(list, b)
+// pace is when to look at the job again; 0: when something is put on the desk.
+func (l *ledger) pace() time.Duration {
+	switch {
+	case len(l.wait) > 0:
+		return busyLook
+	case l.whole != nil || l.run != nil || len(l.tasks) > 0:
+		return calmLook
 	}
-	if l.run != nil {
+	return 0
+}
+
+// due are the tasks of which it is time to ask what became.
+func (l *ledger) due(now time.Time) (list []*batch) {
+	if l.run != nil && now.Sub(l.run.looked) >= calmLook {
+		l.run.looked = now
 		list = append(list, l.run)
+	}
+	if len(l.wait) == 0 && now.Sub(l.looked) < calmLook {
+		return list
+	}
+	l.looked = now
+	for b := range l.tasks {
+		switch {
+		case !b.done:
+			list = append(list, b)
+		case now.Sub(b.at) >= hotPause:
+			l.forget(b)
+		}
 	}
 	return list
 }
 
 // next takes what can be handed out now: a run, or up to a task's worth of keys.
 func (l *ledger) next(now time.Time) (*batch, *asynq.Task) {
-	if l.whole != nil && l.run == nil && now.Sub(l.ran) >= runPause {
+	if l.whole != nil && l.run == nil && now.Sub(l.ran) >= runPause<<l.fails {
 		l.run, l.whole = l.whole, nil
-		l.run.at, l.ran = now, now
+		l.run.at, l.run.looked, l.ran = now, now, now
 		return l.run, jobs.NewChangeRun(l.job.Name)
 	}
 	if len(l.wait) == 0 || l.active() >= slots {
@@ -137,11 +171,39 @@ func (l *ledger) active() (n int) {
 	return n
 }
 
-// forget drops a task that is done.
-func (l *ledger) forget(b *batch) {
-	if l.run == b {
-		l.run = nil
+// settle acts upon what became of a task.
+func (l *ledger) settle(b *batch, f fate, now time.Time) {
+	switch {
+	case f == lost:
+		l.takeBack(b)
+	case b == l.run:
+		l.settleRun(b, f)
+	case f == done || f == failed: // its keys are fenced: nobody reads the old values, and the next run loads them
+		if b.done = true; now.Sub(b.at) >= hotPause {
+			l.forget(b)
+		}
 	}
+}
+
+// settleRun: what a run was to see to is not fenced. So one that failed is tried
+// again and again; but it does not keep the feed from being told that what came
+// with it is seen to, or a query that is broken would have Postgres keep WAL for it.
+func (l *ledger) settleRun(b *batch, f fate) {
+	switch f {
+	case done:
+		l.run, l.fails = nil, 0
+	case failed:
+		l.run, l.fails = nil, min(l.fails+1, mostPauses)
+		l.awaitRun(b.why, noRound)
+	case waits:
+		if l.whole != nil { // it will see what has changed since
+			b.round, l.whole = min(b.round, l.whole.round), nil
+		}
+	}
+}
+
+// forget drops a refresh that is done.
+func (l *ledger) forget(b *batch) {
 	for text := range b.keys {
 		delete(l.out, text)
 	}
@@ -150,37 +212,13 @@ func (l *ledger) forget(b *batch) {
 
 // takeBack has what a task was to see to wait again.
 func (l *ledger) takeBack(b *batch) {
-	l.forget(b)
-	if b.keys == nil {
-		l.whole = &batch{why: b.why, round: b.round} // older than what was asked for since
-		l.ran = time.Time{}
+	if b == l.run {
+		l.run, l.ran = nil, time.Time{}
+		l.awaitRun(b.why, b.round)
+		return
 	}
+	l.forget(b)
 	for text, w := range b.keys {
 		l.wait[text] = w // its round is older than that of a change since
 	}
-}
-
-// ask looks what became of a task. One that has failed for good is done: its
-// record says so, and the fence has seen to it that nobody reads the old values.
-func (d *desk) ask(l *ledger, b *batch) {
-	info, err := d.tasks.GetTaskInfo(b.queue, b.id)
-	switch {
-	case errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound):
-		d.log.Warn("redis has lost a task; handing it out anew", jobs.LogJob, l.job.Name, jobs.LogTask, b.id)
-		d.metrics.lost.Inc()
-		l.takeBack(b)
-	case err != nil: // the queue is away: the next look tells
-	case ended(info):
-		b.done = true
-	case info.State == asynq.TaskStateActive:
-		// Its worker may have been killed: then the scheduler has made a twin of it.
-		twin, err := d.tasks.GetTaskInfo(b.queue, jobs.TwinID(b.id))
-		b.done = err == nil && ended(twin)
-	case b == l.run && l.whole != nil && info.State == asynq.TaskStatePending:
-		b.round, l.whole = min(b.round, l.whole.round), nil // it has not begun: it will see what has changed since
-	}
-}
-
-func ended(info *asynq.TaskInfo) bool {
-	return info.State == asynq.TaskStateCompleted || info.State == asynq.TaskStateArchived
 }

@@ -34,6 +34,10 @@ const (
 	idleLook    = time.Second
 )
 
+// askLimit is how long the databases may take to answer. A connection that is dead
+// and does not know it must not hold up a follower that another could replace.
+const askLimit = 10 * time.Second
+
 // round takes what the feed has, waits until a snapshot shows it, and gives each
 // job's part to its lane.
 func (s *stream) round(ctx context.Context) error {
@@ -75,7 +79,9 @@ func (s *stream) visible(ctx context.Context) (*jobs.Commits, error) {
 	if !slices.ContainsFunc(s.waiting, func(c *jobs.Commits) bool { return len(c.XIDs) > 0 }) {
 		return s.take(func(*jobs.Commits) (bool, error) { return true, nil })
 	}
-	now, err := s.source.Now(ctx)
+	asking, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	now, err := s.source.Now(asking)
 	if err != nil {
 		return nil, err
 	}
@@ -157,8 +163,10 @@ func (s *stream) done(ctx context.Context) error {
 	}
 	position := s.marks[n-1].position
 	s.marks = s.marks[n:]
-	if err := s.epochs.Follow(ctx, s.start.Place, position); err != nil {
+	asking, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	if err := s.epochs.Follow(asking, s.start.Place, position); err != nil {
 		return err
 	}
-	return s.feed.Done(ctx, position)
+	return s.feed.Done(asking, position)
 }

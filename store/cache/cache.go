@@ -17,6 +17,7 @@ type Cache struct {
 	books    books
 	life     time.Duration // how long the fields of a book are kept; half of it is the deadline of an arm
 	flagless atomic.Bool   // this Redis knows no flags of scripts
+	seen     atomic.Uint32 // the highest epoch that this process has seen
 
 	mu    sync.Mutex
 	armed *Armed // for refreshes; nil: none

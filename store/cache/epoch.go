@@ -38,6 +38,7 @@ func (c *Cache) readEpoch(ctx context.Context) (*Armed, error) {
 				return nil, fmt.Errorf("%s: %w", epochKey, err)
 			}
 			a.epoch = uint32(epoch)
+			c.seen.Store(max(c.seen.Load(), a.epoch))
 			a.origin, _ = record[1].(string)
 			a.clock, _ = record[2].(string)
 			if record[3] == server {
@@ -107,7 +108,7 @@ func (c *Cache) Gap(ctx context.Context) error {
 // openEpoch opens the epoch after that of a, or says where the snapshots of this
 // one come from if it has seen none, unless another process has.
 func (c *Cache) openEpoch(ctx context.Context, a *Armed, origin string, gap bool) (opened bool, err error) {
-	cmds, err := c.run(ctx, epochScript, call{[]string{epochKey}, []any{a.epoch, a.origin, origin, a.server, gap}})
+	cmds, err := c.run(ctx, epochScript, call{[]string{epochKey}, []any{a.epoch, a.origin, origin, a.server, gap, c.seen.Load()}})
 	if err != nil {
 		return false, err
 	}

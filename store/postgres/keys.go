@@ -85,8 +85,15 @@ func blame(ctx context.Context, c *pgconn.PgConn, p *plan, keys []jobs.Key, caus
 	return cause
 }
 
+// cut blames a value that its column has in another form only.
+func (p *plan) cut(i int, key jobs.Key) error {
+	err := p.misfit(i, key, "the type would cut or round it")
+	err.Cut = true
+	return err
+}
+
 // misfit blames the value that a key has for the i-th column of its template.
-func (p *plan) misfit(i int, key jobs.Key, why string) error {
+func (p *plan) misfit(i int, key jobs.Key, why string) *store.KeyValueError {
 	name := p.job.Key.Columns()[i]
 	return &store.KeyValueError{Job: p.job.Name, Column: name, Type: p.casts[i], Value: key[name], Message: why}
 }

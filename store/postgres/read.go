@@ -203,7 +203,7 @@ func (r reading) given(mrr *pgconn.MultiResultReader) ([]store.Row, error) {
 	for i, row := range rows {
 		for k, fits := range row[n:] {
 			if len(fits) != 1 || fits[0] == 0 {
-				return nil, r.plan.misfit(k, r.asked[i], "the type would cut or round it")
+				return nil, r.plan.cut(k, r.asked[i])
 			}
 		}
 		rows[i] = row[:n]
