@@ -1,5 +1,7 @@
 package store
 
+import "context"
+
 // FeedStart is where a change feed begins to read.
 type FeedStart struct {
 	// Place names the feed and how it was set up. What is known of one place says
@@ -13,6 +15,11 @@ type FeedStart struct {
 	// Durable says that what the feed is not told to be done comes again, also to
 	// who opens it next.
 	Durable bool
+	// Unsettled reports whether a transaction is still open that may have been written
+	// to the log before the feed began, and that no snapshot shows yet: it waits for a
+	// synchronous standby, say. It is in neither the feed nor a run of this moment.
+	// nil: there is none.
+	Unsettled func(ctx context.Context) (bool, error)
 	// Origin is the history of Postgres that it is read from, as of a Snapshot.
 	Origin string
 }

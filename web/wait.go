@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
 )
 
 // Tasks tells what became of a task; *asynq.Inspector does.
@@ -18,8 +20,8 @@ type Tasks interface {
 }
 
 const (
-	waitLook  = 5 * time.Millisecond // how often a task is looked at
-	waitLimit = 25 * time.Second     // less than requestLimit, so that there is an answer
+	waitLook  = 20 * time.Millisecond // how often a task is looked at
+	waitLimit = 25 * time.Second      // less than requestLimit, so that there is an answer
 )
 
 // waited is the answer to ?wait=1.
@@ -54,7 +56,7 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, done invalidated)
 	for _, id := range done.TaskIDs {
 		failure, err := s.awaitTask(ctx, done.Queue, id)
 		if errors.Is(err, context.DeadlineExceeded) {
-			s.refuse(w, r, http.StatusGatewayTimeout, "the keys are fenced and their tasks are queued, but not done yet: they will be; is a worker running?")
+			s.refuse(w, r, http.StatusGatewayTimeout, "the tasks are queued, but not done yet: they will be; is a worker running?")
 			return
 		}
 		if err != nil {
@@ -73,20 +75,20 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, done invalidated)
 	answerJSON(w, code, answer)
 }
 
-// awaitTask waits until a task, or the twin that was made of it because its worker
-// was killed, has ended. It returns why it failed.
+// awaitTask waits until a task has ended, or the twin that was made of it because its
+// worker was killed, or the twin of that. It returns why it failed.
 func (s *Server) awaitTask(ctx context.Context, queue, id string) (failure string, err error) {
 	for {
-		for _, id := range []string{id, jobs.TwinID(id)} {
-			info, err := s.cfg.Tasks.GetTaskInfo(queue, id)
-			switch {
-			case errors.Is(err, asynq.ErrTaskNotFound): // no twin, or Redis has lost it
-			case err != nil:
+		for twin := id; ; twin = jobs.TwinID(twin) {
+			info, err := s.cfg.Tasks.GetTaskInfo(queue, twin)
+			if errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound) {
+				break // there is no such twin; or Redis has lost the task
+			}
+			if err != nil {
 				return "", err
-			case info.State == asynq.TaskStateCompleted:
-				return "", nil
-			case info.State == asynq.TaskStateArchived:
-				return info.LastErr, nil
+			}
+			if info.State == asynq.TaskStateCompleted || info.State == asynq.TaskStateArchived {
+				return outcome(info), nil
 			}
 		}
 		select {
@@ -95,4 +97,19 @@ func (s *Server) awaitTask(ctx context.Context, queue, id string) (failure strin
 		case <-time.After(waitLook):
 		}
 	}
+}
+
+// outcome says why a task that has ended has not done what it was to do; "" if it
+// has. A run that another one has superseded leaves it to that one.
+func outcome(info *asynq.TaskInfo) string {
+	if info.State == asynq.TaskStateArchived {
+		return info.LastErr
+	}
+	var result struct {
+		Record store.Record `json:"record"`
+	}
+	if err := json.Unmarshal(info.Result, &result); err == nil && result.Record.State == store.StateSuperseded {
+		return "a newer run of the job has taken over: wait for that one"
+	}
+	return ""
 }

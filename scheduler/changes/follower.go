@@ -109,13 +109,14 @@ func (f *Follower) follow(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, feed.Close()) }()
-	if err := f.resume(ctx, start); err != nil {
+	settled, err := f.resume(ctx, start)
+	if err != nil {
 		return err
 	}
 	f.metrics.following.Set(1)
 	f.isSettled()
 	f.log.Info("changes are followed", "feed", start.Place)
-	s := &stream{Follower: f, feed: feed, start: start, lanes: make(map[string]*lane), pause: firstLook}
+	s := &stream{Follower: f, feed: feed, start: start, lanes: make(map[string]*lane), settled: settled, pause: firstLook}
 	defer s.openLanes(ctx)()
 	for ctx.Err() == nil {
 		if err := s.round(ctx); err != nil {
@@ -140,20 +141,53 @@ func (s *stream) openLanes(ctx context.Context) (closeAll func()) {
 // resume opens an epoch if the feed does not go on where we know that it was
 // followed: then changes may have been missed, and the scheduler runs the watched
 // jobs again.
-func (f *Follower) resume(ctx context.Context, start store.FeedStart) error {
+func (f *Follower) resume(ctx context.Context, start store.FeedStart) (settled bool, err error) {
 	place, position, err := f.epochs.Followed(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !start.Fresh && start.Place == place && start.Position <= position {
-		return nil
+		return true, nil
 	}
 	f.log.Info("changes were not followed up to now: the watched jobs are run", "feed", start.Place)
+	if settled, err = f.settledIn(ctx, start); err != nil {
+		return false, err
+	}
+	if err := f.gap(ctx); err != nil {
+		return false, err
+	}
+	return settled, f.epochs.Follow(ctx, start.Place, start.Position)
+}
+
+func (f *Follower) gap(ctx context.Context) error {
 	f.metrics.gaps.Inc()
 	if err := f.epochs.Gap(ctx); err != nil {
-		return fmt.Errorf("begin to follow %s: %w", start.Place, err)
+		return fmt.Errorf("begin an epoch, because changes may have been missed: %w", err)
 	}
-	return f.epochs.Follow(ctx, start.Place, start.Position)
+	return nil
+}
+
+// How long transactions are waited for that are in neither the feed nor a run of
+// this moment. Those that take longer are seen to later, by another epoch.
+const (
+	settleLimit = 3 * time.Second
+	settleLook  = 20 * time.Millisecond
+)
+
+func (f *Follower) settledIn(ctx context.Context, start store.FeedStart) (bool, error) {
+	if start.Unsettled == nil {
+		return true, nil
+	}
+	for until := time.Now().Add(settleLimit); ; {
+		open, err := start.Unsettled(ctx)
+		if err != nil || !open {
+			return err == nil, err
+		}
+		if time.Now().After(until) || !sleep(ctx, settleLook) {
+			f.log.Warn("transactions are open that were written to before changes were followed; the watched jobs are run once more when they are over")
+			return false, ctx.Err()
+		}
+	}
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {

@@ -3,6 +3,7 @@ package changes
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -187,6 +188,32 @@ func TestWhatCannotBeFencedIsRun(t *testing.T) {
 				r.yield(commit(1, product, "1.5"))
 				r.sleep(10 * time.Second)
 				r.want("handed out", r.handed(), "[run]")
+			})
+		})
+	}
+}
+
+// A transaction that was written to the log before the feed began, and that no
+// snapshot shows yet, is in neither the feed nor a run of that moment. Broken by: an
+// epoch that begins too early, and no other one.
+func TestUnsettledTransactions(t *testing.T) {
+	for name, test := range map[string]struct {
+		lasts time.Duration
+		gaps  map[time.Duration]int // :: after that long -> epochs
+	}{
+		"a short one": {time.Second, map[time.Duration]int{500 * time.Millisecond: 0, 2 * time.Second: 1, time.Minute: 1}},
+		"a long one":  {20 * time.Second, map[time.Duration]int{time.Second: 0, 5 * time.Second: 1, 19 * time.Second: 1, 30 * time.Second: 2, time.Minute: 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				began := time.Now()
+				r.start.Unsettled = func(context.Context) (bool, error) { return time.Since(began) < test.lasts, nil }
+				defer r.run(r.Follower)()
+				for _, at := range slices.Sorted(maps.Keys(test.gaps)) {
+					r.sleep(time.Until(began.Add(at)))
+					r.want(at.String(), r.begun(), test.gaps[at])
+				}
 			})
 		})
 	}

@@ -171,8 +171,16 @@ func ids(keys []jobs.Key) (list []string) {
 }
 
 func (r *rig) Gap(context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.gaps++
 	return nil
+}
+
+func (r *rig) begun() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.gaps
 }
 
 func (r *rig) Followed(context.Context) (string, uint64, error) { return r.place, r.position, nil }

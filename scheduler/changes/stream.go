@@ -17,6 +17,8 @@ type stream struct {
 	start store.FeedStart
 	lanes map[string]*lane // :: job name
 
+	settled bool            // no transaction is open of which the feed does not tell
+	looked  time.Time       // for such
 	waiting []*jobs.Commits // that no snapshot shows yet
 	pause   time.Duration   // before the next look at these
 	top     uint64          // the highest position that was yielded
@@ -63,7 +65,25 @@ func (s *stream) round(ctx context.Context) error {
 	if visible != nil {
 		s.give(visible)
 	}
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
 	return s.done(ctx)
+}
+
+// settle has the watched jobs run once more when the transactions are over that were
+// open when the feed began.
+func (s *stream) settle(ctx context.Context) error {
+	if s.settled || time.Since(s.looked) < idleLook {
+		return nil
+	}
+	s.looked = time.Now()
+	open, err := s.start.Unsettled(ctx)
+	if err != nil || open {
+		return err
+	}
+	s.settled = true
+	return s.gap(ctx)
 }
 
 var errOtherHistory = errors.New("postgres.url leads to another history than the change feed (a failover, a restart, or another server)")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,8 +55,7 @@ func (s *Source) Slot(ctx context.Context, name string) (slot Slot, err error) {
 func (w *WAL) makeSlot(ctx context.Context, s *Source, c jobs.Changes, identity string) (store.FeedStart, error) {
 	if c.Slot == jobs.SlotTemporary {
 		w.slot = c.Name + "_" + strings.ToLower(rand.Text()[:8])
-		_, err := w.create(ctx, true)
-		return store.FeedStart{Place: "wal " + w.slot, Fresh: true}, err
+		return w.makeAnew(ctx, s, store.FeedStart{Place: "wal " + w.slot}, true)
 	}
 	w.slot = c.Name
 	start := store.FeedStart{Place: "wal slot " + w.slot + " " + identity, Durable: true}
@@ -69,21 +69,53 @@ func (w *WAL) makeSlot(ctx context.Context, s *Source, c jobs.Changes, identity 
 				return start, err
 			}
 		}
-		start.Fresh = true
-		start.Position, err = w.create(ctx, false)
-		return start, err
+		return w.makeAnew(ctx, s, start, false)
 	}
 	if slot.Status == "lost" {
 		w.log.Warn("the slot was lost: it fell behind by more than max_slot_wal_keep_size; it is made anew and the watched jobs are run", "slot", w.slot)
-		start.Fresh = true
 		if err := pglogrepl.DropReplicationSlot(ctx, w.conn, w.slot, pglogrepl.DropReplicationSlotOptions{}); err != nil {
 			return start, fmt.Errorf("drop the lost slot %s: %w", w.slot, err)
 		}
-		start.Position, err = w.create(ctx, false)
-		return start, err
+		return w.makeAnew(ctx, s, start, false)
 	}
 	start.Position = slot.Position
 	return start, nil
+}
+
+// makeAnew makes the slot. What was written to the log before it, and is not visible
+// yet, it does not tell of.
+func (w *WAL) makeAnew(ctx context.Context, s *Source, start store.FeedStart, temporary bool) (store.FeedStart, error) {
+	var err error
+	start.Fresh = true
+	if start.Position, err = w.create(ctx, temporary); err != nil {
+		return start, err
+	}
+	then, err := s.writing(ctx)
+	if err != nil {
+		return start, err
+	}
+	start.Unsettled = func(ctx context.Context) (bool, error) {
+		now, err := s.writing(ctx)
+		return slices.ContainsFunc(now, func(xid string) bool { return slices.Contains(then, xid) }), err
+	}
+	return start, nil
+}
+
+// writing returns the transactions that have written and are not over, prepared ones
+// among them. Each holds a lock on its own number until all snapshots show it; anybody
+// may see these locks.
+func (s *Source) writing(ctx context.Context) (xids []string, err error) {
+	err = s.with(ctx, func(c *pgx.Conn) error {
+		res := c.PgConn().ExecParams(ctx, `SELECT DISTINCT transactionid::text FROM pg_locks WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock' AND granted`, nil, nil, nil, nil).Read()
+		if res.Err != nil {
+			return fmt.Errorf("look for open transactions: %w", res.Err)
+		}
+		for _, row := range res.Rows {
+			xids = append(xids, string(row[0]))
+		}
+		return nil
+	})
+	return xids, err
 }
 
 // slowSlot is how long a slot may take to be made without a word: Postgres waits
