@@ -86,8 +86,8 @@ func (c *Cache) beginBooks(ctx context.Context, a *Armed) error {
 	return err
 }
 
-// Gap opens an epoch because changes may have been missed that no fence tells of:
-// nothing that was read before is written from here on.
+// Gap opens an epoch because changes may have been missed that no fence tells of. What
+// was read before is refused from when a run of the new epoch has claimed its job.
 func (c *Cache) Gap(ctx context.Context) error {
 	for {
 		a, err := c.Renew(ctx)

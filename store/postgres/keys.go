@@ -34,9 +34,9 @@ func keyParams(job *jobs.Job, keys []jobs.Key) ([][]byte, error) {
 }
 
 // Keys hands fn a reading that has only Given, for a fence or a removal: no row of
-// the job is loaded. Where the job's columns are known it touches none of its
-// tables, so that one that is locked does not hold up a fence. Errors are those of
-// Refresh.
+// the job is loaded. Where the job's columns are known, and Postgres converts none of
+// them, it touches none of its tables, so that one that is locked does not hold up a
+// fence. Errors are those of Refresh.
 func (s *Source) Keys(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn func(*store.Reading) error) error {
 	params, err := keyParams(job, keys)
 	if err != nil {
