@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -138,33 +137,6 @@ func TestChangesReachTheCache(t *testing.T) {
 			d.stop(os.Interrupt)
 		})
 	}
-}
-
-// latency measures how long commits take to be readable, one at a time.
-func TestZLatency(t *testing.T) {
-	w := newServers(t)
-	d := follow(t, w, "source: wal", "scheduler,worker,changes")[0]
-	conn, err := pgx.Connect(t.Context(), w.vars["PG"])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
-	var all []time.Duration
-	for i := range 200 {
-		name := fmt.Sprint("n", i)
-		if _, err := conn.Exec(t.Context(), "UPDATE product SET name = $1 WHERE id = 7", name); err != nil {
-			t.Fatal(err)
-		}
-		began := time.Now()
-		for !strings.Contains(w.client.Get(t.Context(), "product:7").Val(), `"`+name+`"`) {
-			time.Sleep(200 * time.Microsecond)
-		}
-		all = append(all, time.Since(began))
-		time.Sleep(time.Duration(60+i%17) * time.Millisecond)
-	}
-	slices.Sort(all)
-	t.Log("p50", all[100], "p90", all[180], "p99", all[198], "max", all[199], "min", all[0])
-	d.stop(os.Interrupt)
 }
 
 // A worker that is killed with refreshes in hand does not cost the minute that Asynq
