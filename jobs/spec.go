@@ -1,6 +1,9 @@
 package jobs
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Spec is the whole stoker.yaml, parsed and validated.
 type Spec struct {
@@ -22,6 +25,18 @@ func (s *Spec) Job(name string) (*Job, bool) {
 		}
 	}
 	return nil, false
+}
+
+// Watched are the names of the tables that jobs watch, each once.
+func (s *Spec) Watched() (tables []string) {
+	for _, j := range s.Jobs {
+		for _, w := range j.Watch {
+			if !slices.Contains(tables, w.Table) {
+				tables = append(tables, w.Table)
+			}
+		}
+	}
+	return tables
 }
 
 // Postgres says where the rows come from.

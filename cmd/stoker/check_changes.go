@@ -28,17 +28,6 @@ func (f *findings) changes(ctx context.Context, spec *jobs.Spec, s *servers) {
 		f.add(verdict, subject, "%s", p.Message)
 	}
 	if good {
-		f.add(pass, "changes", "source %s: %s watched", spec.Changes.Source, plural(len(watchedTables(spec)), "table"))
+		f.add(pass, "changes", "source %s: %s watched", spec.Changes.Source, plural(len(spec.Watched()), "table"))
 	}
-}
-
-// watchedTables are the names that watch lists give, each once.
-func watchedTables(spec *jobs.Spec) map[string]bool {
-	names := make(map[string]bool)
-	for _, job := range spec.Jobs {
-		for _, w := range job.Watch {
-			names[w.Table] = true
-		}
-	}
-	return names
 }

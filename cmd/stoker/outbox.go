@@ -30,9 +30,9 @@ func (a *app) outboxInstallCmd() *cobra.Command {
 		Use:   "install",
 		Short: "Print the SQL that makes the outbox for what the spec watches, or run it",
 		Long: `Prints the SQL that makes the outbox and its triggers for what the spec watches;
-with --apply runs it, in one transaction. Run it again when the watch lists have
-changed or a partition was added: what is as it should be is left alone, what is
-not watched any more is removed. The role must own the watched tables. Let the
+with --apply runs it, in a transaction for each table. Run it again when it failed
+half way, the watch lists have changed or a partition was added: what is as it
+should be is left alone, what is not watched any more is removed. The role must own the watched tables. Let the
 application's role call stoker_invalidate with:
 
   GRANT EXECUTE ON FUNCTION stoker_invalidate(text, jsonb), stoker_invalidate(text) TO ...`,
@@ -42,7 +42,7 @@ application's role call stoker_invalidate with:
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.outbox(cmd.Context(), apply, func(s *postgres.Source, spec *jobs.Spec) (postgres.Script, error) {
-				if len(watchedTables(spec)) == 0 {
+				if len(spec.Watched()) == 0 {
 					return nil, wrong("no job of %s has a watch list: there is nothing to install", spec.File)
 				}
 				return s.OutboxInstall(cmd.Context(), spec)
@@ -96,6 +96,6 @@ func (a *app) outbox(ctx context.Context, apply bool, make func(*postgres.Source
 	if err := source.Apply(ctx, script); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "done: %s in one transaction\n", plural(len(script), "step"))
+	_, err = fmt.Fprintf(a.stdout, "done: %s\n", plural(len(script), "transaction"))
 	return err
 }

@@ -65,6 +65,9 @@ func (s *Source) CheckChanges(ctx context.Context, spec *jobs.Spec) ([]ChangePro
 	if err := c.queries(ctx); err != nil {
 		return nil, err
 	}
+	if err := c.types(ctx, tables); err != nil {
+		return nil, err
+	}
 	if spec.Changes.Source == jobs.SourceOutbox {
 		err = c.outbox(ctx, tables)
 	} else {
@@ -76,14 +79,7 @@ func (s *Source) CheckChanges(ctx context.Context, spec *jobs.Spec) ([]ChangePro
 // tables looks at the watched tables and returns those that changes can come from,
 // each once.
 func (c *checkup) tables(ctx context.Context) ([]Table, error) {
-	var names []string
-	for _, job := range c.spec.Jobs {
-		for _, w := range job.Watch {
-			if !slices.Contains(names, w.Table) {
-				names = append(names, w.Table)
-			}
-		}
-	}
+	names := c.spec.Watched()
 	if len(names) == 0 {
 		c.warn("", "no job has a watch list: no change refreshes anything")
 		return nil, nil
@@ -135,8 +131,8 @@ func (c *checkup) table(job *jobs.Job, w jobs.Watch, t Table) bool {
 	return good
 }
 
-// queries prepares each query for keys with its one array, and holds what it
-// returns against the job's key.
+// queries prepares each query for keys as it will be asked, with its one array, and
+// holds what it returns against the job's key.
 func (c *checkup) queries(ctx context.Context) error {
 	return c.source.with(ctx, func(conn *pgx.Conn) error {
 		for _, job := range c.spec.Jobs {
@@ -154,7 +150,7 @@ func (c *checkup) queries(ctx context.Context) error {
 }
 
 func (c *checkup) query(ctx context.Context, conn *pgconn.PgConn, job *jobs.Job, w jobs.Watch) error {
-	sd, err := conn.Prepare(ctx, "", w.Keys, nil)
+	sd, err := conn.Prepare(ctx, "", keysSQL(w.Keys, c.spec.Changes.RunAbove), nil)
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
 		c.fail(job.Name, "the keys query of watched table %s: %s (SQLSTATE %s)%s", w.Table, pe.Message, pe.Code, located(w.Keys, pe))
 		return nil
@@ -185,9 +181,9 @@ func (c *checkup) query(ctx context.Context, conn *pgconn.PgConn, job *jobs.Job,
 	return nil
 }
 
-// located says where in the query an error is.
+// located says where in the keys query an error is.
 func located(query string, pe *pgconn.PgError) string {
-	line, col := position(query, int(pe.Position), 0)
+	line, col := position(query, int(pe.Position), len(keysPrefix))
 	if line == 0 {
 		return ""
 	}

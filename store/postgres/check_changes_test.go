@@ -67,6 +67,10 @@ func TestCheckTablesAndQueries(t *testing.T) {
 		{"no column", map[string][]jobs.Watch{"a:{id}": {{Table: "product", Key: map[string]string{"id": "pid"}}}},
 			[]string{"fail a: table public.product has no column pid, which its watch entry names; it has: id, name, supplier_id"}},
 		{"no such query", asking("SELECT id FROM product\nWHERE suplier_id = ANY($1)"), []string{"fail a: the keys query of watched table product: column \"suplier_id\" does not exist (SQLSTATE 42703) at line 2, column 7"}},
+		{"a statement that is no subquery", asking("WITH gone AS (DELETE FROM price RETURNING product_id) SELECT product_id AS id FROM gone\nWHERE product_id = ANY($1)"), []string{
+			"fail a: the keys query of watched table product: WITH clause containing a data-modifying statement must be at the top level (SQLSTATE 0A000) at line 1, column 6"}},
+		{"a semicolon", asking("SELECT id FROM product\nWHERE supplier_id = ANY($1);"), []string{
+			"fail a: the keys query of watched table product: syntax error at or near \";\" (SQLSTATE 42601) at line 2, column 28"}},
 		{"no parameter", asking("SELECT id FROM product"), []string{"fail a: the keys query of watched table product has 0 parameters, not one: write ... = ANY($1), which is the array of the changed values of supplier_id"}},
 		{"no array", asking("SELECT id FROM product WHERE supplier_id = $1"), []string{"fail a: the parameter of the keys query of watched table product is integer, not an array: write = ANY($1)"}},
 		{"no key", asking("SELECT id AS pid FROM product WHERE supplier_id = ANY($1)"), []string{"fail a: the keys query of watched table product does not return the key's column id: give one that name with AS"}},
@@ -85,14 +89,16 @@ func TestCheckReplicaIdentity(t *testing.T) {
 	url := storetest.Postgres(t)
 	storetest.Exec(t, url, outboxShop, "CREATE TABLE sale (at int, id int) PARTITION BY RANGE (at)", "CREATE TABLE sale_a PARTITION OF sale FOR VALUES FROM (0) TO (10)")
 	s := open(t, url)
-	const remedy = " has no replica identity: once it is published, the application's own UPDATE and DELETE on it would fail; add a primary key, or: ALTER TABLE "
+	const remedy = " has no replica identity: once it is published, the application's own UPDATE and DELETE on it would fail; add a primary key that is not DEFERRABLE, or: ALTER TABLE "
 	const or = " REPLICA IDENTITY FULL (or USING INDEX, a unique one on columns that are NOT NULL)"
 	for _, c := range []struct {
 		watches map[string][]jobs.Watch
 		want    []string
 	}{
 		{map[string][]jobs.Watch{"a": {{Table: "category"}}, "b": {{Table: "category"}}}, []string{"fail: table public.category" + remedy + "public.category" + or}},
-		{byKey("sale"), []string{"fail: table public.sale_a" + remedy + "public.sale_a" + or}},
+		{byKey("sale"), []string{"fail: table public.sale_a" + remedy + "public.sale_a" + or,
+			"fail a: updates and deletes of table public.sale do not carry the old value of id, which is not in its replica identity (none): " +
+				"ALTER TABLE public.sale REPLICA IDENTITY FULL (or USING INDEX, a unique one that has the column), or watch the table without key and column"}},
 		{byKey("product"), nil},
 		{asking("SELECT id FROM product WHERE supplier_id = ANY($1)"), []string{"fail a: updates and deletes of table public.product do not carry the old value of supplier_id, which is not in its replica identity (id): " +
 			"ALTER TABLE public.product REPLICA IDENTITY FULL (or USING INDEX, a unique one that has the column), or watch the table without key and column"}},

@@ -11,6 +11,9 @@ func (c *checkup) outbox(ctx context.Context, tables []Table) error {
 	if err != nil {
 		return err
 	}
+	for _, p := range state.unseen() {
+		c.fail("", "%s", p)
+	}
 	needs := outboxNeeds(c.spec, tables)
 	for _, p := range state.uncovered(needs) {
 		c.fail("", "%s: have the owner of the tables run: stoker outbox install --apply", p)

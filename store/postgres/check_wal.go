@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -33,7 +34,7 @@ func (c *checkup) identities(tables []Table) {
 			if len(p.Identity) == 0 && !told[p.OID] {
 				told[p.OID] = true
 				c.fail("", "table %s has no replica identity: once it is published, the application's own UPDATE and DELETE on it would fail; "+
-					"add a primary key, or: ALTER TABLE %s REPLICA IDENTITY FULL (or USING INDEX, a unique one on columns that are NOT NULL)", p.Name, p.Name)
+					"add a primary key that is not DEFERRABLE, or: ALTER TABLE %s REPLICA IDENTITY FULL (or USING INDEX, a unique one on columns that are NOT NULL)", p.Name, p.Name)
 			}
 		}
 	}
@@ -47,23 +48,31 @@ func (c *checkup) identities(tables []Table) {
 }
 
 // carried: an update or a delete carries the old values of the replica identity
-// alone. Without them, the key that a row has left would stay stale.
+// alone. Without them, the key that a row has left would stay stale. Of a
+// partition these are the columns that its own identity has and, because the
+// change is told as one of the partitioned table, that table's too.
 func (c *checkup) carried(job *jobs.Job, w jobs.Watch, t Table) {
 	for _, p := range t.Parts {
-		if len(p.Identity) == 0 {
-			continue
+		if len(p.Identity) > 0 { // else it was told
+			c.carries(job, w, p.Name, p.Identity)
 		}
-		var outside []string
-		for _, column := range watchedColumns(w) {
-			if !slices.Contains(p.Identity, column) {
-				outside = append(outside, column)
-			}
+	}
+	if t.partitioned() {
+		c.carries(job, w, t.Name, t.Identity)
+	}
+}
+
+func (c *checkup) carries(job *jobs.Job, w jobs.Watch, name string, identity []string) {
+	var outside []string
+	for _, column := range watchedColumns(w) {
+		if !slices.Contains(identity, column) {
+			outside = append(outside, column)
 		}
-		if slices.Sort(outside); len(outside) > 0 {
-			c.fail(job.Name, "updates and deletes of table %s do not carry the old value of %s, which is not in its replica identity (%s): "+
-				"ALTER TABLE %s REPLICA IDENTITY FULL (or USING INDEX, a unique one that has the column), or watch the table without key and column",
-				p.Name, strings.Join(outside, ", "), strings.Join(p.Identity, ", "), p.Name)
-		}
+	}
+	if slices.Sort(outside); len(outside) > 0 {
+		c.fail(job.Name, "updates and deletes of table %s do not carry the old value of %s, which is not in its replica identity (%s): "+
+			"ALTER TABLE %s REPLICA IDENTITY FULL (or USING INDEX, a unique one that has the column), or watch the table without key and column",
+			name, strings.Join(outside, ", "), cmp.Or(strings.Join(identity, ", "), "none"), name)
 	}
 }
 
@@ -74,19 +83,23 @@ func (c *checkup) slot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	here, err := c.source.row(ctx, "SELECT current_database(), (SELECT setting FROM pg_settings WHERE name = 'max_slot_wal_keep_size'), "+
-		"(SELECT plugin FROM pg_replication_slots WHERE slot_name = $1)", name)
+	here, err := c.source.row(ctx, "SELECT current_database(), (SELECT plugin FROM pg_replication_slots WHERE slot_name = $1)", name)
 	if err != nil {
 		return err
 	}
-	if here[1] == "-1" && !c.spec.Changes.UnboundedWAL {
-		c.fail("", "max_slot_wal_keep_size is not set on the server: a permanent slot would keep WAL without limit while Stoker is away, until the disk is full; "+
-			"set it (ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'), write changes.slot: temporary, or changes.unbounded_wal: true")
+	if !c.spec.Changes.UnboundedWAL {
+		err := c.source.boundedWAL(ctx)
+		if brokenOff(err) {
+			return err
+		}
+		if err != nil {
+			c.fail("", "%v", err)
+		}
 	}
 	switch {
 	case !slot.Exists:
-	case slot.Database != here[0] || here[2] != "pgoutput":
-		c.fail("", "slot %s is there already for another use (database %q, plugin %q): write another changes.name, or drop it", name, slot.Database, here[2])
+	case slot.Database != here[0] || here[1] != "pgoutput":
+		c.fail("", "slot %s is there already for another use (database %q, plugin %q): write another changes.name, or drop it", name, slot.Database, here[1])
 	case slot.Status == "lost":
 		c.warn("", "slot %s is lost: it fell behind by more than max_slot_wal_keep_size; Stoker makes it anew and runs the watched jobs; raise that setting if it comes again", name)
 	}

@@ -21,6 +21,7 @@ type Outbox struct {
 	spec    *jobs.Spec
 	log     *slog.Logger
 	place   string
+	origin  string // of the snapshots that it may be read in
 	table   string // schema and name, quoted where needed
 	watches map[uint32][]watch
 	every   time.Duration // between polls
@@ -35,14 +36,16 @@ type Outbox struct {
 	failed  error
 	arrived chan struct{} // holds one token when there is something for Next
 
-	polled time.Time // by Postgres' clock: when the table was last read to its end
+	crowded bool      // mostTaken is reached, and that was said
+	polled  time.Time // by Postgres' clock: when the table was last read to its end
 }
 
 // taken is the rows of one poll.
 type taken struct {
 	position uint64
 	places   []string // ctid
-	ids      []string
+	ids      []int64
+	spans    []span // the ids
 }
 
 // pollEvery is how often the outbox is read: the freshness that this feed has to
@@ -70,7 +73,7 @@ func (s *Source) openOutbox(ctx context.Context, spec *jobs.Spec, log *slog.Logg
 		return nil, start, err
 	}
 	start = store.FeedStart{Place: state.place(needs), Durable: true, Origin: state.origin}
-	o := &Outbox{source: s, spec: spec, log: log, place: start.Place, table: state.Table, watches: make(map[uint32][]watch), every: every, arrived: make(chan struct{}, 1)}
+	o := &Outbox{source: s, spec: spec, log: log, place: start.Place, origin: start.Origin, table: state.Table, watches: make(map[uint32][]watch), every: every, arrived: make(chan struct{}, 1)}
 	for _, n := range needs {
 		o.watches[n.table.OID] = n.watches
 	}
@@ -132,9 +135,10 @@ func (o *Outbox) Close() error {
 	return nil
 }
 
-// mostTaken bounds the rows that are read and not done: beyond, they wait in the
-// table.
-const mostTaken = 50_000
+// mostTaken bounds the rows that are read and not done, so that they take some 50
+// MB: beyond, all changes wait in the table. It is far off, because one job whose
+// run takes long would hold up all others.
+const mostTaken = 1_000_000
 
 // push hands the rows of a poll to Next.
 func (o *Outbox) push(rows taken, c *jobs.Commits) {
@@ -142,6 +146,7 @@ func (o *Outbox) push(rows taken, c *jobs.Commits) {
 	defer o.mu.Unlock()
 	o.polls++
 	rows.position, c.Position = o.polls, o.polls
+	rows.spans = spansOf(rows.ids)
 	o.taken = append(o.taken, rows)
 	if o.waiting == nil {
 		o.waiting = c
@@ -166,12 +171,14 @@ func (o *Outbox) wake() {
 	}
 }
 
-// takenIDs lists the rows that are read and not done.
-func (o *Outbox) takenIDs() (ids []string) {
+// takenSpans are the ids of the rows that are read and not done, and how many they
+// are.
+func (o *Outbox) takenSpans() (spans []span, n int) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
 	for _, t := range o.taken {
-		ids = append(ids, t.ids...)
+		spans = append(spans, t.spans...)
+		n += len(t.ids)
 	}
-	return ids
+	o.mu.Unlock()
+	return join(spans), n
 }

@@ -11,10 +11,23 @@ import (
 
 // covers is an error if what is installed does not record what is needed.
 func (s *outboxState) covers(needs []outboxNeed) error {
+	if problems := s.unseen(); len(problems) > 0 {
+		return errors.New(strings.Join(problems, "; "))
+	}
 	if problems := s.uncovered(needs); len(problems) > 0 {
 		return errors.New(strings.Join(problems, "; ") + "; run: stoker outbox install --apply")
 	}
 	return nil
+}
+
+// unseen says which tables no trigger of ours can watch. What applies the changes of
+// a subscription fires triggers for each row only, not for a statement.
+func (s *outboxState) unseen() (problems []string) {
+	for _, name := range s.Subscribed {
+		problems = append(problems, fmt.Sprintf("table %s is filled by logical replication, which fires no statement triggers, so that the outbox would miss its changes: "+
+			"use changes.source: wal on this server, or have Stoker watch the publisher", name))
+	}
+	return problems
 }
 
 // uncovered says what is missing in what is installed.

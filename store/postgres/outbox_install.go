@@ -4,31 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stokerhq/stoker/jobs"
 )
 
-// Script is SQL statements that belong into one transaction.
-type Script []string
-
-// String is the script as psql takes it.
-func (s Script) String() string {
-	return "BEGIN;\n" + strings.Join(s, ";\n") + ";\nCOMMIT;\n"
-}
-
-// lockLimitSQL keeps the application from waiting behind us: to make a trigger, its
-// table is locked against writes, and who comes after us waits while we do.
-const lockLimitSQL = "SET LOCAL lock_timeout = '3s'"
-
 // OutboxInstall returns the SQL that makes the outbox and the triggers for what the
 // spec watches, and removes those for what it does not watch any more. Triggers
-// that are as they should be are left alone. A watched table that does not exist
-// is an error.
+// that are as they should be are left alone, so that what failed half way is
+// mended by installing again. A watched table that does not exist is an error.
 func (s *Source) OutboxInstall(ctx context.Context, spec *jobs.Spec) (Script, error) {
 	tables, err := s.watched(ctx, spec)
 	if err != nil {
@@ -63,27 +51,53 @@ func recordable(n outboxNeed) error {
 	return nil
 }
 
+// install makes the table and the functions first: a trigger that is there must
+// have what it writes to.
 func (s *outboxState) install(needs []outboxNeed, limit int) Script {
-	script := Script{lockLimitSQL, fmt.Sprintf(outboxTableSQL, s.Schema, s.Role)}
+	script := Script{s.installTable(needs, limit)}
 	keep := make(map[string]bool) // :: relation and trigger
 	for _, n := range needs {
-		script = append(script, functionSQL(s.Schema, n, limit))
-		for _, r := range s.Relations {
-			if r.Root != n.table.OID {
-				continue
-			}
+		for _, r := range s.partsOf(n) {
+			var sql []string
 			for _, event := range outboxEvents {
 				keep[r.Name+" "+triggerOf(r.Root, event)] = true
 				if t, ok := s.trigger(r.Root, r.OID, event); !ok || !t.Always {
-					script = append(script, triggerSQL(s.Schema, r, event))
+					sql = append(sql, triggerSQL(s.Schema, r, event))
 				}
 			}
+			script = script.with(r.Name, sql)
 		}
 	}
 	script = append(script, s.dropTriggers(func(t outboxTrigger) bool { return keep[t.Relation+" "+t.Name] })...)
-	return append(script, s.dropFunctions(func(f outboxFunction) bool {
+	return script.with("", s.dropFunctions(func(f outboxFunction) bool {
 		return slices.ContainsFunc(needs, func(n outboxNeed) bool { return functionOf(n.table.OID) == f.Name })
-	})...)
+	}))
+}
+
+// installTable locks no table of the application's. That all is ours is looked at
+// twice: before, so that nothing of somebody else's is touched, and after, because
+// they may have made it meanwhile.
+func (s *outboxState) installTable(needs []outboxNeed, limit int) Transaction {
+	ours := s.ownedSQL(needs)
+	t := Transaction{SQL: []string{ours, fmt.Sprintf(outboxTableSQL, s.Schema, s.Role)}}
+	if !s.Full { // it takes a lock that writers wait for
+		t.SQL = append(t.SQL, fmt.Sprintf("ALTER TABLE %s.stoker_outbox REPLICA IDENTITY FULL", s.Schema))
+	}
+	for _, n := range needs {
+		t.SQL = append(t.SQL, functionSQL(s.Schema, n, limit))
+	}
+	t.SQL = append(t.SQL, ours)
+	return t
+}
+
+// partsOf are the relations that get the triggers of a watched table.
+func (s *outboxState) partsOf(n outboxNeed) (parts []outboxRelation) {
+	for _, r := range s.Relations {
+		if r.Root == n.table.OID {
+			parts = append(parts, r)
+		}
+	}
+	return parts
 }
 
 // OutboxRemove returns the SQL that removes all that OutboxInstall has made; nil
@@ -93,53 +107,32 @@ func (s *Source) OutboxRemove(ctx context.Context) (Script, error) {
 	if err != nil || state.OID == 0 && len(state.Functions) == 0 {
 		return nil, err
 	}
-	script := append(Script{lockLimitSQL}, state.dropTriggers(nil)...)
-	script = append(script, state.dropFunctions(nil)...)
-	return append(script,
+	return state.dropTriggers(nil).with("", append(state.dropFunctions(nil),
 		fmt.Sprintf("DROP FUNCTION IF EXISTS %[1]s.stoker_invalidate(text, jsonb), %[1]s.stoker_invalidate(text)", state.Schema),
-		fmt.Sprintf("DROP TABLE IF EXISTS %s.stoker_outbox", state.Schema)), nil
+		fmt.Sprintf("DROP TABLE IF EXISTS %s.stoker_outbox", state.Schema))), nil
 }
 
 // dropTriggers drops all triggers but those that are kept.
 func (s *outboxState) dropTriggers(keep func(outboxTrigger) bool) (script Script) {
+	byTable := make(map[string][]string)
 	for _, t := range s.Triggers {
 		if keep == nil || !keep(t) {
-			script = append(script, fmt.Sprintf("DROP TRIGGER %s ON %s", pgx.Identifier{t.Name}.Sanitize(), t.Relation))
+			byTable[t.Relation] = append(byTable[t.Relation], fmt.Sprintf("DROP TRIGGER IF EXISTS %s ON %s", pgx.Identifier{t.Name}.Sanitize(), t.Relation))
 		}
+	}
+	for _, table := range slices.Sorted(maps.Keys(byTable)) {
+		script = script.with(table, byTable[table])
 	}
 	return script
 }
 
-func (s *outboxState) dropFunctions(keep func(outboxFunction) bool) (script Script) {
+func (s *outboxState) dropFunctions(keep func(outboxFunction) bool) (sql []string) {
 	for _, f := range s.Functions {
 		if keep == nil || !keep(f) {
-			script = append(script, fmt.Sprintf("DROP FUNCTION %s.%s()", s.Schema, f.Name))
+			sql = append(sql, fmt.Sprintf("DROP FUNCTION IF EXISTS %s.%s()", s.Schema, f.Name))
 		}
 	}
-	return script
-}
-
-// Apply runs a script in one transaction. Nothing of it stays if a statement
-// fails.
-func (s *Source) Apply(ctx context.Context, script Script) error {
-	err := s.with(ctx, func(c *pgx.Conn) error {
-		_, err := c.PgConn().Exec(ctx, script.String()).ReadAll()
-		if err == nil || c.PgConn().IsClosed() || c.PgConn().TxStatus() == 'I' {
-			return err
-		}
-		_, rerr := c.PgConn().Exec(ctx, "ROLLBACK").ReadAll()
-		return errors.Join(err, rerr)
-	})
-	pe, _ := errors.AsType[*pgconn.PgError](err)
-	switch {
-	case err == nil:
-		return nil
-	case pe != nil && pe.Code == "42501":
-		return fmt.Errorf("%w; nothing was changed: have the owner of the tables run what the command prints without --apply", err)
-	case pe != nil && pe.Code == "55P03":
-		return fmt.Errorf("%w: a transaction holds one of the tables; nothing was changed: run it again", err)
-	}
-	return fmt.Errorf("nothing was changed: %w", err)
+	return sql
 }
 
 // kindName says what a relation that is no table is.

@@ -18,15 +18,17 @@ import (
 // by the next at once.
 const mostRows = 10_000
 
-// pollSQL reads rows that are not in $1. There is always one row, for the clock.
+// pollSQL reads rows that are not in $1. There is always one row, for the clock and
+// the origin: a standby may show a row before any snapshot of the primary shows
+// what it tells of.
 // Rows are not read in the order of their ids, nor from an id on: a transaction
 // that commits late has lower ones. The text is converted to UTF-8 here, because
 // the encoding of a session is not ours to set.
-const pollSQL = `SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::bigint, o.ctid, o.id, o.note
+const pollSQL = `SELECT (SELECT ` + originSQL + `), (extract(epoch FROM statement_timestamp()) * 1000000)::bigint, o.ctid, o.id, o.note
 FROM (SELECT) AS one LEFT JOIN (
 	SELECT o.ctid, o.id, convert_to(json_build_object('At', (extract(epoch FROM o.at) * 1000000)::bigint, 'Table', o.tab::bigint, 'Columns', o.columns,
 		'Keys', o.keys, 'Rows', o.changed, 'Whole', o.whole, 'Job', o.job, 'All', o.key IS NULL, 'Key', o.key)::text, 'UTF8') AS note
-	FROM %s AS o WHERE NOT EXISTS (SELECT FROM unnest($1::bigint[]) AS taken(id) WHERE taken.id = o.id) LIMIT %d) AS o ON true`
+	FROM %s AS o WHERE NOT o.id <@ $1::int8multirange LIMIT %d) AS o ON true`
 
 // note is a row of the outbox.
 type note struct {
@@ -62,7 +64,7 @@ func (o *Outbox) poll(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(time.Until(began.Add(o.every))):
+		case <-time.After(max(time.Until(began.Add(o.every)), time.Since(began))): // a long poll must not follow another at once
 		}
 	}
 }
@@ -70,8 +72,8 @@ func (o *Outbox) poll(ctx context.Context) {
 // read reads what is in the outbox and not taken, and hands it to Next. It reports
 // whether there may be more.
 func (o *Outbox) read(ctx context.Context) (full bool, err error) {
-	ids := o.takenIDs()
-	if len(ids) >= mostTaken {
+	spans, n := o.takenSpans()
+	if o.crowd(n); n >= mostTaken {
 		return false, nil
 	}
 	if o.source.timeout > 0 {
@@ -81,7 +83,7 @@ func (o *Outbox) read(ctx context.Context) (full bool, err error) {
 	}
 	b := batch{commits: &jobs.Commits{Effect: jobs.NewEffect(o.spec.Changes.RunAbove)}}
 	err = o.source.with(ctx, func(c *pgx.Conn) error {
-		return o.receive(c.PgConn().ExecParams(ctx, fmt.Sprintf(pollSQL, o.table, mostRows), [][]byte{arrayLiteral(ids)}, nil, nil, []int16{0, 0, 0, 1}), &b)
+		return o.receive(c.PgConn().ExecParams(ctx, fmt.Sprintf(pollSQL, o.table, mostRows), [][]byte{multirange(spans)}, nil, nil, []int16{0, 0, 0, 0, 1}), &b)
 	})
 	if err != nil {
 		return false, outboxError("read the outbox", err)
@@ -96,6 +98,14 @@ func (o *Outbox) read(ctx context.Context) (full bool, err error) {
 	}
 	o.push(b.rows, b.commits)
 	return full, nil
+}
+
+// crowd says, once, that n rows which are read and not done are too many.
+func (o *Outbox) crowd(n int) {
+	if n >= mostTaken && !o.crowded {
+		o.log.Warn("the outbox is not read on: too many of its rows are read and not done, because the run of a job takes long or fails", "rows", n)
+	}
+	o.crowded = n >= mostTaken
 }
 
 // batch is what one poll has read.
@@ -119,24 +129,43 @@ func (o *Outbox) receive(res *pgconn.ResultReader, b *batch) error {
 }
 
 func (o *Outbox) add(row [][]byte, b *batch) error {
-	clock, err := strconv.ParseInt(string(row[0]), 10, 64)
+	if err := o.same(string(row[0])); err != nil {
+		return err
+	}
+	clock, err := strconv.ParseInt(string(row[1]), 10, 64)
 	if err != nil {
 		return fmt.Errorf("the clock: %w", err)
 	}
 	b.clock = time.UnixMicro(clock)
-	if row[2] == nil {
+	if row[3] == nil {
 		return nil // there are no rows
 	}
 	var n note
-	if err := json.Unmarshal(row[3], &n); err != nil {
-		return fmt.Errorf("row %s: %w", row[2], err)
+	if err := json.Unmarshal(row[4], &n); err != nil {
+		return fmt.Errorf("row %s: %w", row[3], err)
 	}
-	b.rows.places, b.rows.ids = append(b.rows.places, string(row[1])), append(b.rows.ids, string(row[2]))
+	id, err := strconv.ParseInt(string(row[3]), 10, 64)
+	if err != nil {
+		return fmt.Errorf("the id of a row: %w", err)
+	}
+	b.rows.places, b.rows.ids = append(b.rows.places, string(row[2])), append(b.rows.ids, id)
 	if at := time.UnixMicro(n.At); b.oldest.IsZero() || at.Before(b.oldest) {
 		b.oldest = at
 	}
 	o.fold(b.commits, n)
 	return nil
+}
+
+// same is an error if a poll has read another history than the feed was opened for:
+// what is fenced and what is read may be of different ones.
+func (o *Outbox) same(origin string) error {
+	switch origin {
+	case o.origin:
+		return nil
+	case "standby":
+		return ErrStandby
+	}
+	return errors.New("postgres.url leads to another history than when the outbox was opened (a failover, a restart, or another server)")
 }
 
 // committed is when the oldest of what was read was committed, or a little before.
@@ -153,11 +182,12 @@ func (o *Outbox) committed(written, now time.Time, full bool) time.Time {
 }
 
 // remove deletes rows by where they are, and by their ids in case they were moved:
-// then they are read again.
+// then they are read again. In another history, place and id may be those of a row
+// that was never read.
 func (o *Outbox) remove(ctx context.Context, rows taken) error {
 	err := o.source.with(ctx, func(c *pgx.Conn) error {
-		sql := "DELETE FROM " + o.table + " WHERE ctid = ANY ($1::tid[]) AND id = ANY ($2::bigint[])"
-		return c.PgConn().ExecParams(ctx, sql, [][]byte{arrayLiteral(rows.places), arrayLiteral(rows.ids)}, nil, nil, nil).Read().Err
+		sql := "DELETE FROM " + o.table + " WHERE ctid = ANY ($1::tid[]) AND id = ANY ($2::bigint[]) AND (SELECT " + originSQL + ") = $3"
+		return c.PgConn().ExecParams(ctx, sql, [][]byte{arrayLiteral(rows.places), idArray(rows.ids), []byte(o.origin)}, nil, nil, nil).Read().Err
 	})
 	if err != nil {
 		return outboxError("delete from the outbox what is done", err)

@@ -10,8 +10,8 @@ import (
 
 // outboxTableSQL makes the table and what any program calls. It has no index: it
 // is read and deleted from as a whole, and each statement of the application would
-// have to keep the index up. REPLICA IDENTITY FULL lets us delete from it also
-// where somebody publishes all tables.
+// have to keep the index up. It gets REPLICA IDENTITY FULL besides, which lets us
+// delete from it also where somebody publishes all tables.
 const outboxTableSQL = `CREATE TABLE IF NOT EXISTS %[1]s.stoker_outbox (
 	id bigint GENERATED ALWAYS AS IDENTITY,
 	at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -24,7 +24,6 @@ const outboxTableSQL = `CREATE TABLE IF NOT EXISTS %[1]s.stoker_outbox (
 	key jsonb
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0,
 	toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 5000, toast.autovacuum_vacuum_cost_delay = 0);
-ALTER TABLE %[1]s.stoker_outbox REPLICA IDENTITY FULL;
 REVOKE ALL ON TABLE %[1]s.stoker_outbox FROM PUBLIC;
 GRANT SELECT, DELETE ON TABLE %[1]s.stoker_outbox TO %[2]s;
 CREATE OR REPLACE FUNCTION %[1]s.stoker_invalidate(job text, key jsonb) RETURNS void LANGUAGE sql SECURITY DEFINER
@@ -32,6 +31,50 @@ CREATE OR REPLACE FUNCTION %[1]s.stoker_invalidate(job text, key jsonb) RETURNS 
 CREATE OR REPLACE FUNCTION %[1]s.stoker_invalidate(job text) RETURNS void LANGUAGE sql SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp AS $$ INSERT INTO %[1]s.stoker_outbox (job) VALUES ($1) $$;
 REVOKE ALL ON FUNCTION %[1]s.stoker_invalidate(text, jsonb), %[1]s.stoker_invalidate(text) FROM PUBLIC`
+
+// ownedSQL fails unless what is there already is owned by who installs: its owner
+// could change it, and with it what the triggers do with our rights. It fails, too,
+// for who does not own the watched tables, before anything is made.
+const ownedSQL = `
+DECLARE
+	names text;
+BEGIN
+	SELECT string_agg(c.oid::regclass::text, ', ') INTO names FROM pg_class c WHERE c.oid = ANY (ARRAY[%[2]s]::regclass[]) AND NOT pg_has_role(c.relowner, 'USAGE');
+	IF names IS NOT NULL THEN
+		RAISE EXCEPTION 'must be owner of table %%', names USING ERRCODE = 'insufficient_privilege';
+	END IF;
+	SELECT string_agg(o.name, ', ') INTO names FROM (
+		SELECT format('%%I.%%I', s.nspname, c.relname), c.relowner FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
+			WHERE s.oid = %[1]s::regnamespace AND c.relname = 'stoker_outbox'
+		UNION ALL SELECT format('%%I.%%I(%%s)', s.nspname, p.proname, oidvectortypes(p.proargtypes)), p.proowner FROM pg_proc p JOIN pg_namespace s ON s.oid = p.pronamespace
+			WHERE s.oid = %[1]s::regnamespace AND p.proname ~ '^stoker_(invalidate|outbox_[0-9]+)$') AS o(name, owner)
+		WHERE o.owner <> (SELECT oid FROM pg_roles WHERE rolname = current_user);
+	IF names IS NOT NULL THEN
+		RAISE EXCEPTION 'role %%, which installs the outbox, does not own %%: install as the owner, or remove it (stoker outbox remove; by hand what that leaves)', current_user, names;
+	END IF;
+END
+`
+
+func (s *outboxState) ownedSQL(needs []outboxNeed) string {
+	var tables []string
+	for _, n := range needs {
+		for _, r := range s.partsOf(n) {
+			tables = append(tables, quoteLiteral(r.Name))
+		}
+	}
+	body := fmt.Sprintf(ownedSQL, quoteLiteral(s.Schema), strings.Join(tables, ", "))
+	tag := dollarTag(body)
+	return "DO " + tag + body + tag
+}
+
+// dollarTag is a quote that is not in the body.
+func dollarTag(body string) string {
+	tag := "$stoker$"
+	for i := 1; strings.Contains(body, tag); i++ {
+		tag = fmt.Sprintf("$stoker%d$", i)
+	}
+	return tag
+}
 
 // triggerFunctionSQL makes the function that the triggers of a table call. It runs
 // with its owner's rights, so that who writes to the table needs none on the
@@ -97,12 +140,7 @@ func functionSQL(schema string, n outboxNeed, limit int) string {
 	inserted, deleted := collectSQL(n.columns, limit, "new_rows"), collectSQL(n.columns, limit, "old_rows")
 	updated := collectSQL(n.columns, limit, "new_rows", "old_rows")
 	columns := quoteLiteral(string(arrayLiteral(n.columns)))
-	body := inserted + columns
-	tag := "$stoker$"
-	for i := 1; strings.Contains(body+string(list), tag); i++ {
-		tag = fmt.Sprintf("$stoker%d$", i)
-	}
-	return fmt.Sprintf(triggerFunctionSQL, schema+"."+functionOf(n.table.OID), tag, list, inserted, deleted, updated, fold, schema, n.table.OID, columns)
+	return fmt.Sprintf(triggerFunctionSQL, schema+"."+functionOf(n.table.OID), dollarTag(inserted+columns+string(list)), list, inserted, deleted, updated, fold, schema, n.table.OID, columns)
 }
 
 // collectSQL counts the rows of the first transition table and, unless they are
@@ -135,8 +173,9 @@ func collectSQL(columns []string, limit int, tables ...string) string {
 				END IF;`, count, limit*manyRows, strings.Join(images, " UNION "), limit+1)
 }
 
-// triggerSQL makes one trigger. ALWAYS: also for what replication applies, and
-// for sessions with session_replication_role = replica.
+// triggerSQL makes one trigger. ALWAYS: also for sessions with
+// session_replication_role = replica. What logical replication applies fires no
+// trigger for a statement, whatever it is enabled for: see unseen.
 func triggerSQL(schema string, r outboxRelation, event string) string {
 	referencing := map[string]string{
 		"insert": " REFERENCING NEW TABLE AS new_rows", "delete": " REFERENCING OLD TABLE AS old_rows",

@@ -62,15 +62,17 @@ func watchedColumns(w jobs.Watch) []string {
 
 // outboxState is what is installed, as of one snapshot.
 type outboxState struct {
-	Schema    string // where the outbox is, or would be made, quoted where needed; "": search_path has no schema
-	Role      string // ours, quoted where needed
-	Table     string // "" when there is none
-	OID       uint32
-	Select    bool // we may read it
-	Delete    bool
-	Triggers  []outboxTrigger
-	Functions []outboxFunction
-	Relations []outboxRelation
+	Schema     string // where the outbox is, or would be made, quoted where needed; "": search_path has no schema
+	Role       string // ours, quoted where needed
+	Table      string // "" when there is none
+	OID        uint32
+	Select     bool // we may read it
+	Delete     bool
+	Full       bool // its replica identity
+	Triggers   []outboxTrigger
+	Functions  []outboxFunction
+	Relations  []outboxRelation
+	Subscribed []string // relations that logical replication fills, and watched rows lie in
 
 	origin string
 }
@@ -82,7 +84,7 @@ type outboxTrigger struct {
 	Name     string
 	On       uint32 // the relation
 	Relation string // its schema and name, quoted where needed
-	Always   bool   // it is enabled, also for replication
+	Always   bool   // it is enabled, also with session_replication_role = replica
 }
 
 // outboxFunction is what the triggers of a watched table call.
@@ -116,12 +118,15 @@ WITH RECURSIVE place AS (
 SELECT json_build_object('Schema', (SELECT quote_ident(nspname) FROM pg_namespace WHERE oid = place.schema), 'Role', quote_ident(current_user),
 	'Table', (SELECT name FROM named WHERE oid = outbox), 'OID', coalesce(outbox, 0)::bigint,
 	'Select', has_table_privilege(outbox, 'SELECT'), 'Delete', has_table_privilege(outbox, 'DELETE'),
+	'Full', (SELECT relreplident = 'f' FROM pg_class WHERE oid = outbox),
 	'Triggers', (SELECT json_agg(json_build_object('OID', t.oid::bigint, 'Version', t.xmin::text, 'Name', t.tgname, 'On', t.tgrelid::bigint,
 		'Relation', n.name, 'Always', t.tgenabled = 'A') ORDER BY n.name, t.tgname)
 		FROM pg_trigger t JOIN functions f ON f.oid = t.tgfoid JOIN named n ON n.oid = t.tgrelid),
 	'Functions', (SELECT json_agg(json_build_object('Name', proname, 'Source', prosrc) ORDER BY proname) FROM functions),
 	'Relations', (SELECT json_agg(json_build_object('Root', root::bigint, 'OID', parts.oid::bigint, 'Name', n.name) ORDER BY root, root <> parts.oid, n.name)
-		FROM parts JOIN named n USING (oid) WHERE n.relkind IN ('r', 'p')))
+		FROM parts JOIN named n USING (oid) WHERE n.relkind IN ('r', 'p')),
+	'Subscribed', (SELECT json_agg(n.name ORDER BY n.name) FROM pg_subscription_rel r JOIN named n ON n.oid = r.srrelid
+		WHERE n.oid IN (SELECT oid FROM parts UNION SELECT a.relid FROM unnest($1::oid[]) AS w(oid), pg_partition_ancestors(w.oid) AS a(relid))))
 FROM place)`
 
 // outboxState reads what is installed in the database for these tables.

@@ -14,15 +14,7 @@ import (
 
 // watched looks up the tables that the spec's jobs watch, each once.
 func (s *Source) watched(ctx context.Context, spec *jobs.Spec) ([]Table, error) {
-	var names []string
-	for _, job := range spec.Jobs {
-		for _, w := range job.Watch {
-			if !slices.Contains(names, w.Table) {
-				names = append(names, w.Table)
-			}
-		}
-	}
-	tables, err := s.Tables(ctx, names)
+	tables, err := s.Tables(ctx, spec.Watched())
 	if err != nil {
 		return nil, err
 	}
@@ -89,13 +81,19 @@ func (s *Source) published(ctx context.Context, name string) (tables map[string]
 }
 
 // covers reports whether every watched table, with all that inherits from it, is
-// published. Partitions are published as the table that they are parts of.
+// published: by its own name, or as a part of a partitioned table that is.
 func covers(published map[string]bool, tables []Table) bool {
-	return !slices.ContainsFunc(tables, func(t Table) bool {
-		if t.Kind == "p" {
-			return !published[t.Name]
+	told := make(map[uint32]bool)
+	for _, t := range tables {
+		for _, p := range t.Parts {
+			told[p.OID] = told[p.OID] || published[p.Name] || t.Kind == "p" && published[t.Name]
 		}
-		return slices.ContainsFunc(t.Parts, func(p Part) bool { return !published[p.Name] })
+	}
+	return !slices.ContainsFunc(tables, func(t Table) bool {
+		if t.Kind == "p" && published[t.Name] {
+			return false
+		}
+		return len(t.Parts) == 0 || slices.ContainsFunc(t.Parts, func(p Part) bool { return !told[p.OID] })
 	})
 }
 
@@ -105,7 +103,7 @@ func publicationSQL(name string, tables []Table, published map[string]bool) stri
 	if published == nil {
 		return fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (publish_via_partition_root = true)", quoted(name), tableList(tables))
 	}
-	lacks := slices.DeleteFunc(slices.Clone(tables), func(t Table) bool { return covers(published, []Table{t}) })
+	lacks := slices.DeleteFunc(slices.Clone(tables), func(t Table) bool { return published[t.Name] || covers(published, []Table{t}) })
 	return fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s", quoted(name), tableList(lacks))
 }
 

@@ -39,8 +39,7 @@ func (s *Source) lookUp(ctx context.Context, c *pgconn.PgConn, part *jobs.Part, 
 	b := s.begin(false, impatient)
 	for _, w := range watches {
 		values := slices.Collect(maps.Keys(part.Lookups[w]))
-		sql := fmt.Sprintf("SELECT * FROM (%s\n) AS q LIMIT %d", part.Job.Watch[w].Keys, effect.Limit()+1)
-		b.ExecParams(sql, [][]byte{arrayLiteral(values)}, nil, nil, nil)
+		b.ExecParams(keysSQL(part.Job.Watch[w].Keys, effect.Limit()), [][]byte{arrayLiteral(values)}, nil, nil, nil)
 	}
 	results, err := c.ExecBatch(ctx, b).ReadAll()
 	if err != nil {
@@ -56,6 +55,14 @@ func (s *Source) lookUp(ctx context.Context, c *pgconn.PgConn, part *jobs.Part, 
 	}
 	return nil
 }
+
+// keysSQL is the statement for a keys query. One row more than the limit is enough
+// to know that it is passed.
+func keysSQL(query string, limit int) string {
+	return fmt.Sprintf("%s%s\n) AS q LIMIT %d", keysPrefix, query, limit+1)
+}
+
+const keysPrefix = "SELECT * FROM ("
 
 // addKeys adds the keys of a keys query's result. A row with NULL in a key column
 // has none.

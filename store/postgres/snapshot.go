@@ -16,17 +16,19 @@ import (
 // transactions otherwise than a primary's, so that no order can be told from it.
 var ErrStandby = errors.New("postgres.url leads to a standby, whose snapshots cannot be ordered: point it at the primary, with target_session_attrs=read-write if it names several hosts")
 
-// nowSQL reads a snapshot, and which history it belongs to: of a standby, whose
+// originSQL says which history a snapshot belongs to: of a standby, whose
 // snapshots have no clock, it says so instead. A crash that the server recovers
 // from by itself may lose commits too; it changes neither the timeline nor the
 // start of the server, but it resets the statistics. The origin is read each time,
 // not once a connection: a pooler may hand us another server's.
-const nowSQL = `SELECT pg_current_snapshot()::text,
-	CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE concat_ws('/',
+const originSQL = `CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE concat_ws('/',
 		(SELECT system_identifier FROM pg_control_system()),
 		substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),
 		extract(epoch FROM pg_postmaster_start_time()),
-		(SELECT extract(epoch FROM stats_reset) FROM pg_stat_bgwriter)) END,
+		(SELECT extract(epoch FROM stats_reset) FROM pg_stat_bgwriter)) END`
+
+// nowSQL reads a snapshot, and which history it belongs to.
+const nowSQL = `SELECT pg_current_snapshot()::text, ` + originSQL + `,
 	concat_ws('/', current_database(), current_user, current_setting('search_path'))`
 
 // snapshot reads a row of nowSQL.

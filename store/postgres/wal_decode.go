@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -13,6 +14,7 @@ import (
 type decoder struct {
 	limit     int
 	watches   map[uint32][]watch   // :: table -> who watches it
+	parts     map[uint32][]Part    // :: table -> where the rows lie whose changes are told as its own
 	relations map[uint32]*relation // :: table -> its columns, as the log has told
 	now       *jobs.Commits        // the transaction that is being read
 }
@@ -27,28 +29,54 @@ type watch struct {
 // whenever it has changed.
 type relation struct {
 	columns map[string]int  // :: name -> place
-	carried map[string]bool // :: name -> updates and deletes carry its old value
+	carried map[string]bool // :: name -> every update and delete carries its old value
 }
 
 // newDecoder returns a decoder for the tables that the spec's jobs watch.
 func newDecoder(spec *jobs.Spec, tables []Table) *decoder {
-	d := &decoder{limit: spec.Changes.RunAbove, watches: make(map[uint32][]watch), relations: make(map[uint32]*relation)}
+	d := &decoder{limit: spec.Changes.RunAbove, watches: make(map[uint32][]watch), parts: make(map[uint32][]Part), relations: make(map[uint32]*relation)}
 	byName := make(map[string]Table, len(tables))
 	for _, t := range tables {
 		byName[t.Given] = t
+		d.told(t)
 	}
 	for _, job := range spec.Jobs {
 		for i, w := range job.Watch {
-			t := byName[w.Table]
-			d.watches[t.OID] = append(d.watches[t.OID], watch{job, i})
-			for _, p := range t.Parts {
-				if p.OID != t.OID {
-					d.watches[p.OID] = append(d.watches[p.OID], watch{job, i}) // a table that inherits is published under its own name
-				}
+			for _, oid := range toldAs(byName[w.Table], tables) {
+				d.watches[oid] = append(d.watches[oid], watch{job, i})
 			}
 		}
 	}
 	return d
+}
+
+// toldAs are the tables under which changes of a watched one are told: itself, those
+// that inherit from it, and partitioned tables that are watched too and that it is
+// part of, because all that lies in these is told under the topmost alone.
+func toldAs(t Table, tables []Table) []uint32 {
+	as := []uint32{t.OID}
+	for _, p := range t.Parts {
+		as = append(as, p.OID)
+	}
+	for _, root := range tables {
+		inside := func(p Part) bool { return slices.ContainsFunc(root.Parts, func(r Part) bool { return r.OID == p.OID }) }
+		if root.partitioned() && slices.ContainsFunc(t.Parts, inside) {
+			as = append(as, root.OID)
+		}
+	}
+	slices.Sort(as)
+	return slices.Compact(as)
+}
+
+// told notes under which table changes are told: those of a partition as the
+// partitioned table's, all others as those of the table itself.
+func (d *decoder) told(t Table) {
+	for _, p := range t.Parts {
+		d.parts[p.OID] = []Part{p}
+	}
+	if t.partitioned() {
+		d.parts[t.OID] = t.Parts
+	}
 }
 
 // add reads one message. At the end of a transaction it returns what that has
@@ -87,11 +115,15 @@ func (d *decoder) commit(m *pglogrepl.CommitMessage) (*jobs.Commits, pglogrepl.L
 	return c, m.TransactionEndLSN, nil
 }
 
+// relation notes what the log says of a table. Its flags are of that table's own
+// replica identity; but what a change of a partition carries is what the partition's
+// has.
 func (d *decoder) relation(m *pglogrepl.RelationMessage) {
 	r := &relation{columns: make(map[string]int, len(m.Columns)), carried: make(map[string]bool)}
 	for i, c := range m.Columns {
 		r.columns[c.Name] = i
-		r.carried[c.Name] = c.Flags&1 != 0
+		lacks := func(p Part) bool { return !slices.Contains(p.Identity, c.Name) }
+		r.carried[c.Name] = c.Flags&1 != 0 && !slices.ContainsFunc(d.parts[m.RelationID], lacks)
 	}
 	d.relations[m.RelationID] = r
 }
