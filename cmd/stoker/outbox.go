@@ -14,6 +14,9 @@ func (a *app) outboxCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "outbox",
 		Short: "The triggers and the table of changes.source: outbox",
+		Example: `  stoker outbox install             the SQL, for the tables' owner to read
+  stoker outbox install --apply     run it
+  stoker outbox remove --apply      remove all of it`,
 		Long: `Makes and removes what changes.source: outbox reads: one table, stoker_outbox, the
 triggers of the watched tables that write to it, and the function
 stoker_invalidate, which any program may call in its transaction.`,

@@ -107,6 +107,11 @@ func (c *counter) messages(r *bufio.Reader, out io.Writer) iter.Seq[byte] {
 				return
 			}
 			typ, n := head[0], int64(typed+bigEndian(head[typed:]))
+			if typ == 'Q' {
+				if text, err := r.Peek(int(n)); err == nil && strings.HasPrefix(string(text[5:]), "-- ping") {
+					typ = 0 // the pool's look whether an idle connection lives: an empty query
+				}
+			}
 			if _, err := io.CopyN(out, r, n); err != nil {
 				return
 			}
