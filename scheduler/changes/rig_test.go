@@ -246,12 +246,13 @@ func (r *rig) sleep(d time.Duration) {
 	synctest.Wait()
 }
 
-// end ends a task in a state, and waits until the desk has noticed.
+// end ends a task in a state, and waits until the desk has noticed, and then the
+// stream, which each look only so often.
 func (r *rig) end(id string, state asynq.TaskState) {
 	r.mu.Lock()
 	r.tasks[id] = &asynq.TaskInfo{ID: id, State: state}
 	r.mu.Unlock()
-	r.sleep(time.Second)
+	r.sleep(calmLook + idleLook + time.Second)
 }
 
 // handed is what the n-th task carries: the ids of its keys, or "run".
