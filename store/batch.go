@@ -30,6 +30,13 @@ func (b *Batch) AddRemoval(keyAt int) {
 	b.marks = append(b.marks, mark{key: keyAt, value: len(b.Buf), end: len(b.Buf), op: Remove})
 }
 
+// Remove adds an entry that removes a key.
+func (b *Batch) Remove(key []byte) {
+	at := len(b.Buf)
+	b.Buf = append(b.Buf, key...)
+	b.AddRemoval(at)
+}
+
 // Keep says of the entry that was added last that Redis should have its value
 // already: it is to be looked after, and sent only if it is not there. extend says
 // whether its TTL is to be set anew.

@@ -75,9 +75,7 @@ func (r *run) remover(ctx context.Context, claim *cache.Claim) func(key []byte) 
 	var b store.Batch
 	return func(key []byte) error {
 		if key != nil {
-			at := len(b.Buf)
-			b.Buf = append(b.Buf, key...)
-			b.AddRemoval(at)
+			b.Remove(key)
 		}
 		if b.Len() < batchKeys && key != nil {
 			return nil

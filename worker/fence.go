@@ -61,12 +61,7 @@ func (f *refresh) fence(ctx context.Context, asked [][]byte, remove bool) (err e
 // for the same key as 7.
 func (f *refresh) asked(s *shaper) ([][]byte, error) {
 	keys := make([][]byte, 0, len(f.reading.Given))
-	narrow := *s
-	narrow.keys = make([]int, len(s.keys)) // the columns of Given are the key columns
-	for i := range narrow.keys {
-		narrow.keys[i] = i
-	}
-	narrow.bind()
+	narrow := s.narrow()
 	for _, row := range f.reading.Given {
 		key, ok, err := narrow.key(nil, row)
 		if err != nil {

@@ -20,6 +20,18 @@ func (s *shaper) bind() {
 	}
 }
 
+// narrow returns a shaper of the same keys for rows that have the key columns alone,
+// as a reading's Given has them.
+func (s *shaper) narrow() *shaper {
+	n := *s
+	n.keys = make([]int, len(s.keys))
+	for i := range n.keys {
+		n.keys[i] = i
+	}
+	n.bind()
+	return &n
+}
+
 // key appends the row's key; ok is false where a key column is NULL.
 func (s *shaper) key(dst []byte, row store.Row) (out []byte, ok bool, err error) {
 	for _, i := range s.keys {

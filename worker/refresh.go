@@ -177,9 +177,7 @@ func (f *refresh) drop(ctx context.Context, asked [][]byte) error {
 		if f.written[string(key)] {
 			continue
 		}
-		at := len(b.Buf)
-		b.Buf = append(b.Buf, key...)
-		if b.AddRemoval(at); b.Len() == batchKeys {
+		if b.Remove(key); b.Len() == batchKeys {
 			var err error
 			if b, err = f.put(ctx, b); err != nil {
 				return err

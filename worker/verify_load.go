@@ -106,12 +106,7 @@ func (l *loaded) read(job *jobs.Job, names []string, r *store.Reading) error {
 // hold holds the asked keys to the values as Postgres reads them: a key that would
 // be made another way, 007 for 7, is none of the job's.
 func (l *loaded) hold(s *shaper, names []string, given []store.Row) error {
-	narrow := *s
-	narrow.keys = make([]int, len(s.keys))
-	for i := range narrow.keys {
-		narrow.keys[i] = i
-	}
-	narrow.bind()
+	narrow := s.narrow()
 	for i, row := range given {
 		key, ok, err := narrow.key(nil, row)
 		if err != nil {

@@ -71,7 +71,10 @@ func (d *daemon) fitForChanges(ctx context.Context) error {
 func (d *daemon) openFeed(ctx context.Context) (changes.Feed, store.FeedStart, error) {
 	source := d.servers.source
 	for _, job := range d.spec.Jobs {
-		if _, err := source.Describe(ctx, job); err != nil && len(job.Watch) > 0 {
+		if len(job.Watch) == 0 {
+			continue
+		}
+		if _, err := source.Describe(ctx, job); err != nil {
 			d.log.Warn("the columns of a job that watches tables could not be read; its first fence tries again", jobs.LogJob, job.Name, jobs.LogErr, err)
 		}
 	}

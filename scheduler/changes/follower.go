@@ -48,8 +48,8 @@ type Follower struct {
 	epochs  Epochs
 	leases  Leases
 	desk    *desk
-	settled chan struct{}
-	settle  sync.Once
+	decided chan struct{} // closed by decide
+	once    sync.Once
 	jobs    []*jobs.Job
 	limit   int    // keys of a job before it is run instead
 	rounds  uint64 // that were ever made; over all feeds, for the desk outlives them
@@ -61,15 +61,15 @@ type Follower struct {
 func New(spec *jobs.Spec, open Open, s Source, f Fencer, e Epochs, l Leases, q Queue, t Tasks, m *Metrics, log *slog.Logger) *Follower {
 	m.begin(spec.Jobs)
 	return &Follower{open: open, source: s, fencer: f, epochs: e, leases: l, jobs: spec.Jobs, limit: spec.Changes.RunAbove,
-		settled: make(chan struct{}), desk: newDesk(spec.Changes.RunAbove, q, t, m, log), metrics: m, log: log}
+		decided: make(chan struct{}), desk: newDesk(spec.Changes.RunAbove, q, t, m, log), metrics: m, log: log}
 }
 
 // Settled is closed once it is clear how changes are followed: they are, or another
 // replica follows them, or they cannot be followed now. Runs that are begun before
 // may have to begin again, because an epoch begins.
-func (f *Follower) Settled() <-chan struct{} { return f.settled }
+func (f *Follower) Settled() <-chan struct{} { return f.decided }
 
-func (f *Follower) isSettled() { f.settle.Do(func() { close(f.settled) }) }
+func (f *Follower) decide() { f.once.Do(func() { close(f.decided) }) }
 
 // How long a follower that failed waits before it opens the feed again.
 const (
@@ -89,7 +89,7 @@ func (f *Follower) Run(ctx context.Context) {
 		began := time.Now()
 		err := f.hold(ctx, f.follow)
 		f.metrics.following.Set(0)
-		f.isSettled()
+		f.decide()
 		if ctx.Err() != nil {
 			return
 		}
@@ -114,7 +114,7 @@ func (f *Follower) follow(ctx context.Context) (err error) {
 		return err
 	}
 	f.metrics.following.Set(1)
-	f.isSettled()
+	f.decide()
 	f.log.Info("changes are followed", "feed", start.Place)
 	s := &stream{Follower: f, feed: feed, start: start, lanes: make(map[string]*lane), settled: settled, pause: firstLook}
 	defer s.openLanes(ctx)()

@@ -31,7 +31,7 @@ func (f *Follower) hold(ctx context.Context, do func(context.Context) error) err
 		if ok {
 			break
 		}
-		f.isSettled()
+		f.decide()
 		if !sleep(ctx, standEvery) {
 			return ctx.Err()
 		}

@@ -76,6 +76,11 @@ func (cl *Claim) head(nonce string) []any {
 	return []any{nonce, cl.Stamp.String(), cl.armed.deadline, cl.field}
 }
 
+// heads is how the arguments of a write begin for each book, and what follows there.
+func (cl *Claim) heads(more ...any) func(book int) []any {
+	return func(book int) []any { return append(cl.head(cl.armed.nonces[book]), more...) }
+}
+
 // Close ends the connections of a run's writers.
 func (cl *Claim) Close() {
 	for {

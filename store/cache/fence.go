@@ -24,28 +24,18 @@ func (c *Cache) Fence(ctx context.Context, a *Armed, stamp store.Stamp, keys [][
 	for part := range slices.Chunk(keys, scriptKeys) {
 		var b store.Batch
 		for _, k := range part {
-			at := len(b.Buf)
-			b.Buf = append(b.Buf, k...)
-			b.AddRemoval(at)
+			b.Remove(k)
 		}
-		groups := c.split(&b, everything(&b))
-		var calls []call
-		for _, g := range groups {
-			calls = append(calls, c.call(g.book, &b, g.at, []any{a.nonces[g.book], stamp.String(), ms}, func(args []any, _ store.Entry) []any { return args }))
+		head := func(book int) []any { return []any{a.nonces[book], stamp.String(), ms} }
+		groups, replies, err := c.ask(ctx, fenceScript, &b, everything(&b), head, func(args []any, _ store.Entry) []any { return args })
+		if Again(err) {
+			return removed, err
 		}
-		cmds, err := c.run(ctx, fenceScript, calls...)
 		if err != nil {
 			return removed, fmt.Errorf("fence %d keys, the first is %s: %w", len(keys), keys[0], err)
 		}
 		for i, g := range groups {
-			if err := verdict(cmds[i].Val()); err != nil {
-				return removed, err
-			}
-			positions, err := cmds[i].Int64Slice()
-			if err != nil {
-				return removed, fmt.Errorf("fence %d keys: %w", len(keys), err)
-			}
-			for _, pos := range positions {
+			for _, pos := range replies[i] {
 				removed = append(removed, part[g.at[pos-1]])
 			}
 		}
