@@ -17,6 +17,7 @@ import (
 // each poll is one statement, and no state is kept in the session, so that a
 // pooler may be in between.
 type Outbox struct {
+	*inbox
 	source  *Source
 	spec    *jobs.Spec
 	log     *slog.Logger
@@ -29,12 +30,9 @@ type Outbox struct {
 	polling sync.WaitGroup
 	refused atomic.Int64
 
-	mu      sync.Mutex
-	waiting *jobs.Commits // not yet taken by Next
-	polls   uint64        // how many found rows: the position
-	taken   []taken       // rows that are read and not done
-	failed  error
-	arrived chan struct{} // holds one token when there is something for Next
+	mu    sync.Mutex
+	polls uint64  // how many found rows: the position
+	taken []taken // rows that are read and not done
 
 	crowded bool      // mostTaken is reached, and that was said
 	polled  time.Time // by Postgres' clock: when the table was last read to its end
@@ -73,7 +71,7 @@ func (s *Source) openOutbox(ctx context.Context, spec *jobs.Spec, log *slog.Logg
 		return nil, start, err
 	}
 	start = store.FeedStart{Place: state.place(needs), Durable: true, Origin: state.origin}
-	o := &Outbox{source: s, spec: spec, log: log, place: start.Place, origin: start.Origin, table: state.Table, watches: make(map[uint32][]watch), every: every, arrived: make(chan struct{}, 1)}
+	o := &Outbox{inbox: newInbox(1), source: s, spec: spec, log: log, place: start.Place, origin: start.Origin, table: state.Table, watches: make(map[uint32][]watch), every: every}
 	for _, n := range needs {
 		o.watches[n.table.OID] = n.watches
 	}
@@ -81,28 +79,6 @@ func (s *Source) openOutbox(ctx context.Context, spec *jobs.Spec, log *slog.Logg
 	o.cancel = cancel
 	o.polling.Go(func() { o.poll(polling) })
 	return o, start, nil
-}
-
-// Next waits for commits and returns those since the last call. It is not an
-// error that ctx has ended: then there are none.
-func (o *Outbox) Next(ctx context.Context) ([]*jobs.Commits, error) {
-	for {
-		o.mu.Lock()
-		commits, failed := o.waiting, o.failed
-		o.waiting = nil
-		o.mu.Unlock()
-		if commits != nil {
-			return []*jobs.Commits{commits}, nil
-		}
-		if failed != nil {
-			return nil, failed
-		}
-		select {
-		case <-ctx.Done():
-			return nil, nil
-		case <-o.arrived:
-		}
-	}
 }
 
 // Done deletes the rows of all commits up to a position.
@@ -140,35 +116,15 @@ func (o *Outbox) Close() error {
 // run takes long would hold up all others.
 const mostTaken = 1_000_000
 
-// push hands the rows of a poll to Next.
-func (o *Outbox) push(rows taken, c *jobs.Commits) {
+// hand hands the rows of a poll to Next.
+func (o *Outbox) hand(rows taken, c *jobs.Commits) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.polls++
 	rows.position, c.Position = o.polls, o.polls
 	rows.spans = spansOf(rows.ids)
 	o.taken = append(o.taken, rows)
-	if o.waiting == nil {
-		o.waiting = c
-	} else {
-		o.waiting.Merge(c)
-	}
-	o.wake()
-}
-
-// fail ends the feed: Next returns err once it has returned what came before.
-func (o *Outbox) fail(err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.failed = err
-	o.wake()
-}
-
-func (o *Outbox) wake() {
-	select {
-	case o.arrived <- struct{}{}:
-	default:
-	}
+	o.push(c)
 }
 
 // takenSpans are the ids of the rows that are read and not done, and how many they

@@ -96,7 +96,7 @@ func (o *Outbox) read(ctx context.Context) (full bool, err error) {
 	case b.commits.Effect.Empty():
 		return full, o.remove(ctx, b.rows) // nobody watches it any more
 	}
-	o.push(b.rows, b.commits)
+	o.hand(b.rows, b.commits)
 	return full, nil
 }
 

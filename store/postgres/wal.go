@@ -19,6 +19,7 @@ import (
 // pgoutput, protocol version 1, on a connection of its own. A goroutine reads it
 // and answers Postgres, also while nobody calls Next.
 type WAL struct {
+	*inbox
 	conn    *pgconn.PgConn
 	slot    string
 	decoder *decoder
@@ -28,16 +29,13 @@ type WAL struct {
 	reading sync.WaitGroup
 
 	mu      sync.Mutex
-	queue   []*jobs.Commits // not yet taken by Next
-	pushed  uint64          // position of the newest that was queued
-	held    []held          // positions that Done was told, and Postgres not yet
-	told    uint64          // position that Postgres may be told
-	seen    pglogrepl.LSN   // how far Postgres has sent
-	telling time.Duration   // how often Postgres is told how far we are
-	hold    time.Duration   // how old a fence is when Postgres is told
-	keep    bool            // the slot is permanent: Postgres is told what is done, not what is seen
-	failed  error
-	arrived chan struct{} // holds one token when there is something for Next
+	pushed  uint64        // position of the newest that was queued
+	held    []held        // positions that Done was told, and Postgres not yet
+	told    uint64        // position that Postgres may be told
+	seen    pglogrepl.LSN // how far Postgres has sent
+	telling time.Duration // how often Postgres is told how far we are
+	hold    time.Duration // how old a fence is when Postgres is told
+	keep    bool          // the slot is permanent: Postgres is told what is done, not what is seen
 }
 
 // OpenWAL opens the feed of the tables that the spec's jobs watch. The publication
@@ -54,7 +52,7 @@ func (s *Source) OpenWAL(ctx context.Context, spec *jobs.Spec, log *slog.Logger)
 	if err != nil {
 		return nil, start, err
 	}
-	w := &WAL{conn: conn, log: log, decoder: newDecoder(spec, tables), telling: tellEvery, hold: failover, arrived: make(chan struct{}, 1)}
+	w := &WAL{inbox: newInbox(longestQueue), conn: conn, log: log, decoder: newDecoder(spec, tables), telling: tellEvery, hold: failover}
 	w.keep = spec.Changes.Slot == jobs.SlotPermanent
 	if start, err = w.begin(ctx, s, spec.Changes, identity); err != nil {
 		return nil, start, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
@@ -113,60 +111,15 @@ func (w *WAL) begin(ctx context.Context, s *Source, c jobs.Changes, identity str
 	return start, nil
 }
 
-// longestQueue is how many transactions wait for Next on their own. Those that
-// come later are folded into the last of them.
+// longestQueue is how many transactions wait for Next on their own.
 const longestQueue = 256
 
-// push queues a transaction.
-func (w *WAL) push(c *jobs.Commits) {
+// hand hands a transaction to Next. It is called by the goroutine that reads.
+func (w *WAL) hand(c *jobs.Commits) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.pushed = c.Position
-	if n := len(w.queue); n >= longestQueue {
-		w.queue[n-1].Merge(c)
-		return
-	}
-	w.queue = append(w.queue, c)
-	w.wake()
-}
-
-func (w *WAL) wake() {
-	select {
-	case w.arrived <- struct{}{}:
-	default:
-	}
-}
-
-// fail ends the feed: Next returns err once it has returned what came before.
-func (w *WAL) fail(err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.failed == nil {
-		w.failed = err
-	}
-	w.wake()
-}
-
-// Next waits for commits and returns those since the last call. It is not an
-// error that ctx has ended: then there are none.
-func (w *WAL) Next(ctx context.Context) ([]*jobs.Commits, error) {
-	for {
-		w.mu.Lock()
-		queue, failed := w.queue, w.failed
-		w.queue = nil
-		w.mu.Unlock()
-		if len(queue) > 0 {
-			return queue, nil
-		}
-		if failed != nil {
-			return nil, failed
-		}
-		select {
-		case <-ctx.Done():
-			return nil, nil
-		case <-w.arrived:
-		}
-	}
+	w.mu.Unlock()
+	w.push(c)
 }
 
 // held is a position that was done.
@@ -209,10 +162,10 @@ func (w *WAL) acknowledged() pglogrepl.LSN {
 // that a permanent slot of an idle database keeps no WAL.
 func (w *WAL) pass() {
 	w.mu.Lock()
-	seen, passed := uint64(w.seen), w.keep && len(w.queue) == 0 && uint64(w.seen) > w.pushed
+	seen, passed := uint64(w.seen), w.keep && uint64(w.seen) > w.pushed
 	w.mu.Unlock()
-	if passed {
-		w.push(&jobs.Commits{Effect: jobs.NewEffect(0), Position: seen})
+	if passed && w.empty() {
+		w.hand(&jobs.Commits{Effect: jobs.NewEffect(0), Position: seen})
 	}
 }
 

@@ -116,7 +116,7 @@ func (w *WAL) decode(log pglogrepl.XLogData) error {
 		return err
 	}
 	if commits != nil {
-		w.push(commits)
+		w.hand(commits)
 	}
 	w.saw(end)
 	return nil

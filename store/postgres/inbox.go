@@ -1,0 +1,77 @@
+package postgres
+
+import (
+	"context"
+	"sync"
+
+	"github.com/stokerhq/stoker/jobs"
+)
+
+// inbox hands commits from the goroutine that reads a feed to who calls Next.
+type inbox struct {
+	longest int           // how many commits wait on their own; those that come later are folded into the last
+	arrived chan struct{} // holds one token when there is something for Next
+
+	mu     sync.Mutex
+	queue  []*jobs.Commits // not yet taken by Next
+	failed error
+}
+
+func newInbox(longest int) *inbox { return &inbox{longest: longest, arrived: make(chan struct{}, 1)} }
+
+func (i *inbox) push(c *jobs.Commits) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if n := len(i.queue); n >= i.longest {
+		i.queue[n-1].Merge(c)
+		return
+	}
+	i.queue = append(i.queue, c)
+	i.wake()
+}
+
+// fail ends the feed: Next returns err once it has returned what came before. The
+// first error counts.
+func (i *inbox) fail(err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.failed == nil {
+		i.failed = err
+	}
+	i.wake()
+}
+
+func (i *inbox) wake() {
+	select {
+	case i.arrived <- struct{}{}:
+	default:
+	}
+}
+
+func (i *inbox) empty() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return len(i.queue) == 0
+}
+
+// Next waits for commits and returns those since the last call. It is not an
+// error that ctx has ended: then there are none.
+func (i *inbox) Next(ctx context.Context) ([]*jobs.Commits, error) {
+	for {
+		i.mu.Lock()
+		queue, failed := i.queue, i.failed
+		i.queue = nil
+		i.mu.Unlock()
+		if len(queue) > 0 {
+			return queue, nil
+		}
+		if failed != nil {
+			return nil, failed
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-i.arrived:
+		}
+	}
+}
