@@ -131,8 +131,20 @@ func (r *recv) stop(sql *private.Shell) error {
 	if r.err != nil {
 		return failure("pg_recvlogical", r.err, r.said.String())
 	}
-	if _, err := sql.Exec("SELECT pg_drop_replication_slot('" + recvSlot + "')"); err != nil {
-		return fmt.Errorf("drop the slot of pg_recvlogical: %w", err)
+	return dropRecvSlot(sql)
+}
+
+// dropRecvSlot drops the slot as soon as the server lets go of it: that is some
+// moments after the program has ended.
+func dropRecvSlot(sql *private.Shell) error {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(lookEvery) {
+		dropped, err := sql.Exec("SELECT slot_name, pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active AND slot_name = '" + recvSlot + "'")
+		if err != nil {
+			return fmt.Errorf("drop the slot of pg_recvlogical: %w", err)
+		}
+		if len(dropped) > 0 {
+			return nil
+		}
 	}
-	return nil
+	return fmt.Errorf("drop the slot of pg_recvlogical: the server still held %s %s after its end", recvSlot, patience)
 }
