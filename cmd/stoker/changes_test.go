@@ -139,6 +139,43 @@ func TestChangesReachTheCache(t *testing.T) {
 	}
 }
 
+// Broken by: a migration that takes one table away, and with it the freshness of the
+// jobs that do not need it.
+func TestLostTable(t *testing.T) {
+	t.Parallel()
+	for _, source := range []string{"wal", "outbox"} {
+		t.Run(source, func(t *testing.T) {
+			t.Parallel()
+			w := newServers(t)
+			d := follow(t, w, "source: "+source, "scheduler,worker,changes,admin")[0]
+			leftOut := func(job string) func() (bool, error) {
+				return func() (bool, error) {
+					_, metrics, err := get(t, "http://"+w.vars["LISTEN"]+"/metrics")
+					return strings.Contains(metrics, "stoker_changes_left_out{job=\""+job+"\"} 1"), err
+				}
+			}
+			storetest.Exec(t, w.vars["PG"], "DROP TABLE supplier")
+			eventually(t, 30*time.Second, "the job that watches it is left out", leftOut("product"))
+			storetest.Exec(t, w.vars["PG"], "INSERT INTO product VALUES (2000, 11, 'fresh')")
+			w.becomes(t, map[string]string{"total": "101", "supplier:11": `[{"supplier_id":11,"id":2000,"name":"fresh"}]`})
+			if others, _ := leftOut("total")(); others || !strings.Contains(d.log.String(), "the watched table supplier does not exist") {
+				t.Error("a job that does not watch the table is left out, or nothing says why the other is")
+			}
+			storetest.Exec(t, w.vars["PG"], "CREATE TABLE supplier (id int PRIMARY KEY, name text)", "INSERT INTO supplier SELECT i, 'again ' || i FROM generate_series(1, 10) i")
+			if source == "outbox" {
+				spec := specFile(t, strings.Replace(changesSpec, "CHANGES", "source: outbox", 1))
+				if r := stoker(t, w.vars, "outbox", "install", "--apply", "--config", spec); r.status != 0 {
+					t.Fatalf("%+v", r)
+				}
+			}
+			eventually(t, 30*time.Second, "the job is followed again", func() (bool, error) { left, err := leftOut("product")(); return !left, err })
+			storetest.Exec(t, w.vars["PG"], "UPDATE supplier SET name = 'Eight' WHERE id = 8")
+			w.becomes(t, map[string]string{"product:7": `{"id":7,"name":"product 7","supplier":"Eight"}`})
+			d.stop(os.Interrupt)
+		})
+	}
+}
+
 // A worker that is killed with refreshes in hand does not cost the minute that Asynq
 // takes to notice.
 func TestKilledWorkerIsReplaced(t *testing.T) {

@@ -41,7 +41,8 @@ type daemon struct {
 	log     *slog.Logger
 	servers *servers
 	metrics *prometheus.Registry
-	worker  *worker.Worker // the admin role fences with it, too
+	leftOut *prometheus.GaugeVec // jobs that the change feed is opened without
+	worker  *worker.Worker       // the admin role fences with it, too
 
 	listener net.Listener // bound by listen
 	ready    atomic.Bool

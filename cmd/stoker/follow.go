@@ -3,8 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/scheduler/changes"
@@ -27,6 +31,7 @@ func (d *daemon) startChanges(starting context.Context) (stop func()) {
 		return func() {}
 	}
 	s := d.servers
+	d.feedMetrics()
 	f := changes.New(d.spec, d.openFeed, s.source, d.worker, s.cache, s.ledger, s.client(), s.inspector(), changes.NewMetrics(d.metrics), d.log)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -40,6 +45,16 @@ func (d *daemon) startChanges(starting context.Context) (stop func()) {
 	case <-time.After(settleLimit):
 	}
 	return func() { cancel(); wg.Wait() }
+}
+
+// feedMetrics registers what this process knows of its feeds.
+func (d *daemon) feedMetrics() {
+	d.leftOut = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stoker_changes_left_out", Help: "1 for a job whose changes are not followed, because its tables are not as the feed needs them."}, []string{"job"})
+	d.metrics.MustRegister(d.leftOut)
+	if d.spec.Changes.Source == jobs.SourceOutbox {
+		d.metrics.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "stoker_changes_calls_skipped_total",
+			Help: "Calls of stoker_invalidate that named no job, or no key of it."}, func() float64 { return float64(d.servers.source.Refused()) }))
+	}
 }
 
 // checkLimit is how long the databases may take to be looked at.
@@ -78,17 +93,30 @@ func (d *daemon) openFeed(ctx context.Context) (changes.Feed, store.FeedStart, e
 			d.log.Warn("the columns of a job that watches tables could not be read; its first fence tries again", jobs.LogJob, job.Name, jobs.LogErr, err)
 		}
 	}
-	problems, err := source.CheckChanges(ctx, d.spec)
-	if err == nil {
-		err = postgres.ChangeErrors(problems)
-	}
+	spec, left, err := d.followable(ctx)
 	if err != nil {
 		return nil, store.FeedStart{}, err
 	}
-	if d.spec.Changes.Source == jobs.SourceOutbox {
-		return opened(source.OpenOutbox(ctx, d.spec, d.log))
+	feed, start, err := d.openPart(ctx, spec)
+	if err != nil {
+		return nil, start, err
 	}
-	return opened(source.OpenWAL(ctx, d.spec, d.log))
+	d.leftOut.Reset()
+	if len(left) == 0 {
+		return feed, start, nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(left)) {
+		d.leftOut.WithLabelValues(name).Set(1)
+		d.log.Error("changes of this job are not followed until this is mended; those of the others are", jobs.LogJob, name, jobs.LogErr, left[name])
+	}
+	return d.partFeed(ctx, feed, left), start, nil
+}
+
+func (d *daemon) openPart(ctx context.Context, spec *jobs.Spec) (changes.Feed, store.FeedStart, error) {
+	if spec.Changes.Source == jobs.SourceOutbox {
+		return opened(d.servers.source.OpenOutbox(ctx, spec, d.log))
+	}
+	return opened(d.servers.source.OpenWAL(ctx, spec, d.log))
 }
 
 // opened keeps a feed that was not opened from being one that is no nil.

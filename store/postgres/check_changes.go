@@ -15,9 +15,10 @@ import (
 
 // ChangeProblem is what stands against following changes, or is worth knowing.
 type ChangeProblem struct {
-	Fatal   bool   // the feed must not be opened: changes would be lost, or the application's statements would fail
-	Job     string // whose watch entry it is; "": of the feed
-	Message string // with the remedy
+	Fatal   bool     // the feed must not be opened: changes would be lost, or the application's statements would fail
+	Without []string // jobs without whose watch lists it may be opened nevertheless; none: it may not
+	Job     string   // whose watch entry it is; "": of the feed
+	Message string   // with the remedy
 }
 
 // ChangeErrors joins the messages of the fatal problems; nil if there is none.
@@ -43,11 +44,20 @@ type checkup struct {
 }
 
 func (c *checkup) fail(job, format string, args ...any) {
-	c.list = append(c.list, ChangeProblem{true, job, fmt.Sprintf(format, args...)})
+	p := ChangeProblem{Fatal: true, Job: job, Message: fmt.Sprintf(format, args...)}
+	if job != "" {
+		p.Without = []string{job}
+	}
+	c.list = append(c.list, p)
+}
+
+// failFor: the feed may be opened without these jobs.
+func (c *checkup) failFor(jobs []string, format string, args ...any) {
+	c.list = append(c.list, ChangeProblem{Fatal: true, Without: jobs, Message: fmt.Sprintf(format, args...)})
 }
 
 func (c *checkup) warn(job, format string, args ...any) {
-	c.list = append(c.list, ChangeProblem{false, job, fmt.Sprintf(format, args...)})
+	c.list = append(c.list, ChangeProblem{Job: job, Message: fmt.Sprintf(format, args...)})
 }
 
 // CheckChanges looks at all that the spec's change feed needs: the watched tables,
@@ -99,6 +109,22 @@ func (c *checkup) tables(ctx context.Context) ([]Table, error) {
 		}
 		return !good
 	}), nil
+}
+
+// watchers are the jobs that watch a relation, or a table that it is a part of, under
+// whatever name.
+func (c *checkup) watchers(tables []Table, oid uint32) (names []string) {
+	for _, t := range tables {
+		if t.OID != oid && !slices.ContainsFunc(t.Parts, func(p Part) bool { return p.OID == oid }) {
+			continue
+		}
+		for _, job := range c.spec.Jobs {
+			if slices.ContainsFunc(job.Watch, func(w jobs.Watch) bool { return w.Table == t.Given }) && !slices.Contains(names, job.Name) {
+				names = append(names, job.Name)
+			}
+		}
+	}
+	return names
 }
 
 // table reports whether a watched table is one, and has the columns.

@@ -15,11 +15,14 @@ func (c *checkup) outbox(ctx context.Context, tables []Table) error {
 		c.fail("", "%s", p)
 	}
 	needs := outboxNeeds(c.spec, tables)
-	for _, p := range state.uncovered(needs) {
-		c.fail("", "%s: have the owner of the tables run: stoker outbox install --apply", p)
-	}
 	if state.OID == 0 {
+		c.fail("", "%s: have the owner of the tables run: stoker outbox install --apply", noOutbox)
 		return nil
+	}
+	for _, n := range needs {
+		if p := state.uncoveredTable(n); p != "" {
+			c.failFor(c.watchers(tables, n.table.OID), "%s: have the owner of the tables run: stoker outbox install --apply", p)
+		}
 	}
 	var rights []string
 	if !state.Select {

@@ -24,14 +24,7 @@ func (c *checkup) publication(ctx context.Context, tables []Table) error {
 		return nil
 	}
 	name := c.spec.Changes.Name
-	var oids []string
-	for _, t := range tables {
-		oids = append(oids, fmt.Sprint(t.OID))
-		for _, p := range t.Parts {
-			oids = append(oids, fmt.Sprint(p.OID))
-		}
-	}
-	row, err := c.source.row(ctx, publicationCheckSQL, name, strings.Join(oids, ","))
+	row, err := c.source.row(ctx, publicationCheckSQL, name, relations(tables))
 	if err != nil {
 		return err
 	}
@@ -51,7 +44,7 @@ func (c *checkup) publication(ctx context.Context, tables []Table) error {
 	case exists:
 		c.published(name, row, tables)
 		if may := ours && len(foreign) == 0; !covers(published, tables) && !may {
-			c.fail("", "publication %s does not have every watched table, and role %s may not add them; have the owner of the tables run: %s", name, role, sql)
+			c.failFor(c.unpublished(published, tables), "publication %s does not have every watched table, and role %s may not add them; have the owner of the tables run: %s", name, role, sql)
 		}
 	case len(foreign) > 0:
 		c.fail("", "there is no publication %s, and role %s, which does not own %s, may not create it; have the owner of the tables run: %s", name, role, strings.Join(foreign, ", "), sql)
@@ -59,6 +52,16 @@ func (c *checkup) publication(ctx context.Context, tables []Table) error {
 		c.fail("", "there is no publication %s, and role %s has no right to CREATE in the database; grant it, or have somebody who may run: %s", name, role, sql)
 	}
 	return nil
+}
+
+// unpublished are the jobs that watch tables that the publication lacks.
+func (c *checkup) unpublished(published map[string]bool, tables []Table) (names []string) {
+	for _, t := range tables {
+		if !covers(published, []Table{t}) {
+			names = append(names, c.watchers(tables, t.OID)...)
+		}
+	}
+	return names
 }
 
 // published holds a publication that is there against what the feed needs of it.

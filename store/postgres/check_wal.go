@@ -33,7 +33,7 @@ func (c *checkup) identities(tables []Table) {
 		for _, p := range t.Parts {
 			if len(p.Identity) == 0 && !told[p.OID] {
 				told[p.OID] = true
-				c.fail("", "table %s has no replica identity: once it is published, the application's own UPDATE and DELETE on it would fail; "+
+				c.failFor(c.watchers(tables, p.OID), "table %s has no replica identity: once it is published, the application's own UPDATE and DELETE on it would fail; "+
 					"add a primary key that is not DEFERRABLE, or: ALTER TABLE %s REPLICA IDENTITY FULL (or USING INDEX, a unique one on columns that are NOT NULL)", p.Name, p.Name)
 			}
 		}

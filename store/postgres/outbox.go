@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
@@ -28,7 +27,6 @@ type Outbox struct {
 	every   time.Duration // between polls
 	cancel  context.CancelFunc
 	polling sync.WaitGroup
-	refused atomic.Int64
 
 	mu    sync.Mutex
 	polls uint64  // how many found rows: the position
@@ -99,10 +97,6 @@ func (o *Outbox) Done(ctx context.Context, position uint64) error {
 		o.mu.Unlock()
 	}
 }
-
-// Refused is how many rows of stoker_invalidate were skipped: they name no job of
-// the spec, or no key of that job.
-func (o *Outbox) Refused() int64 { return o.refused.Load() }
 
 // Close ends the feed. What was not done stays in the table.
 func (o *Outbox) Close() error {

@@ -30,10 +30,12 @@ func (s *outboxState) unseen() (problems []string) {
 	return problems
 }
 
+const noOutbox = "there is no table stoker_outbox in the search_path of Stoker's role"
+
 // uncovered says what is missing in what is installed.
 func (s *outboxState) uncovered(needs []outboxNeed) (problems []string) {
 	if s.OID == 0 {
-		return []string{"there is no table stoker_outbox in the search_path of Stoker's role"}
+		return []string{noOutbox}
 	}
 	for _, n := range needs {
 		if p := s.uncoveredTable(n); p != "" {

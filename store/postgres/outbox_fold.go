@@ -74,7 +74,7 @@ func (o *Outbox) foldInvalidation(c *jobs.Commits, n note) {
 }
 
 func (o *Outbox) refuse(n note, err error) {
-	o.refused.Add(1)
+	o.source.refused.Add(1)
 	o.log.Warn("a call of stoker_invalidate was skipped", jobs.LogJob, n.Job, "key", string(n.Key), jobs.LogErr, err)
 }
 

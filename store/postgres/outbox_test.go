@@ -224,7 +224,7 @@ func TestOutboxInvalidate(t *testing.T) {
 	}
 	r.exec(`SELECT stoker_invalidate('product', '{"id": 12345678901234567890.50}')`, `SELECT stoker_invalidate('menu', '{}')`)
 	r.want("beside nine mistakes", "menu map[]", "product map[id:12345678901234567890.50]")
-	if n := r.feed.Refused(); n != 9 {
+	if n := r.source.Refused(); n != 9 {
 		t.Errorf("%d calls were refused, want 9\n%s", n, r.log.String())
 	}
 }

@@ -26,38 +26,70 @@ func (s *Source) watched(ctx context.Context, spec *jobs.Spec) ([]Table, error) 
 	return tables, nil
 }
 
-// publish sees to it that the publication has the watched tables. It returns these,
-// and what changes when something is watched or published otherwise than before:
-// what was committed meanwhile is not in a slot that is older.
-func (s *Source) publish(ctx context.Context, spec *jobs.Spec) (tables []Table, identity string, err error) {
-	if tables, err = s.watched(ctx, spec); err != nil {
-		return nil, "", err
+// publication is what is published of a spec, as the feed begins.
+type publication struct {
+	tables []Table // that are watched
+	state  string  // differs after any alteration that may have kept a change back
+}
+
+// place is where a permanent slot of this publication tells what the spec watches.
+// What was committed under another one may be missing.
+func (p publication) place(spec *jobs.Spec) string {
+	h := fnv.New64a()
+	fmt.Fprint(h, p.state, p.tables)
+	for _, job := range spec.Jobs {
+		fmt.Fprint(h, job.Name, job.Watch)
+	}
+	return fmt.Sprintf("%016x", h.Sum64())
+}
+
+// publish sees to it that the publication has the watched tables.
+func (s *Source) publish(ctx context.Context, spec *jobs.Spec) (p publication, err error) {
+	if p.tables, err = s.watched(ctx, spec); err != nil {
+		return p, err
 	}
 	name := spec.Changes.Name
 	published, err := s.published(ctx, name)
 	if err != nil {
-		return nil, "", err
+		return p, err
 	}
-	if !covers(published, tables) {
-		sql := publicationSQL(name, tables, published)
+	if !covers(published, p.tables) {
+		sql := publicationSQL(name, p.tables, published)
 		err = s.with(ctx, func(c *pgx.Conn) error {
 			return c.PgConn().ExecParams(ctx, sql, nil, nil, nil, nil).Read().Err
 		})
 		if err != nil {
-			return nil, "", fmt.Errorf("publish the watched tables (have their owner run: %s): %w", sql, err)
+			return p, fmt.Errorf("publish the watched tables (have their owner run: %s): %w", sql, err)
 		}
 	}
-	made, err := s.row(ctx, `SELECT concat_ws(' ', p.oid, (SELECT string_agg(r.oid::text, ' ' ORDER BY r.oid) FROM pg_publication_rel r WHERE r.prpubid = p.oid))
-		FROM pg_publication p WHERE pubname = $1`, name)
+	p.state, err = s.publicationState(ctx, name, p.tables)
+	return p, err
+}
+
+// publicationState differs after an alteration of the publication, as far as it
+// concerns these tables, also if it was altered back: the version of its row does,
+// and so do the numbers of its entries, of which a new filter makes a new one. What
+// is published besides, by another Stoker perhaps, does not count.
+func (s *Source) publicationState(ctx context.Context, name string, tables []Table) (string, error) {
+	row, err := s.row(ctx, `SELECT concat_ws(' ', p.oid, p.xmin, (SELECT string_agg(r.oid::text, ' ' ORDER BY r.oid) FROM pg_publication_rel r
+			WHERE r.prpubid = p.oid AND r.prrelid = ANY (string_to_array($2, ',')::oid[])))
+		FROM (SELECT) AS one LEFT JOIN pg_publication p ON p.pubname = $1`, name, relations(tables))
 	if err != nil {
-		return nil, "", fmt.Errorf("look at publication %s: %w", name, err)
+		return "", fmt.Errorf("look at publication %s: %w", name, err)
 	}
-	h := fnv.New64a()
-	fmt.Fprint(h, made[0], tables)
-	for _, job := range spec.Jobs {
-		fmt.Fprint(h, job.Name, job.Watch)
+	return row[0], nil
+}
+
+// relations are the numbers of the tables and of their parts, with commas.
+func relations(tables []Table) string {
+	var oids []string
+	for _, t := range tables {
+		oids = append(oids, fmt.Sprint(t.OID))
+		for _, p := range t.Parts {
+			oids = append(oids, fmt.Sprint(p.OID))
+		}
 	}
-	return tables, fmt.Sprintf("%016x", h.Sum64()), nil
+	return strings.Join(oids, ",")
 }
 
 // published returns the tables of a publication; nil when there is no such

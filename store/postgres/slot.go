@@ -52,13 +52,13 @@ func (s *Source) Slot(ctx context.Context, name string) (slot Slot, err error) {
 }
 
 // makeSlot makes a temporary slot, or finds or makes the permanent one.
-func (w *WAL) makeSlot(ctx context.Context, s *Source, c jobs.Changes, identity string) (store.FeedStart, error) {
+func (w *WAL) makeSlot(ctx context.Context, s *Source, c jobs.Changes, place string) (store.FeedStart, error) {
 	if c.Slot == jobs.SlotTemporary {
 		w.slot = c.Name + "_" + strings.ToLower(rand.Text()[:8])
 		return w.makeAnew(ctx, s, store.FeedStart{Place: "wal " + w.slot}, true)
 	}
 	w.slot = c.Name
-	start := store.FeedStart{Place: "wal slot " + w.slot + " " + identity, Durable: true}
+	start := store.FeedStart{Place: "wal slot " + w.slot + " " + place, Durable: true}
 	slot, err := w.free(ctx, s, w.slot)
 	if err != nil {
 		return start, err

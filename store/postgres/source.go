@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,6 +21,7 @@ import (
 type Source struct {
 	pool    *pgxpool.Pool
 	timeout time.Duration // statement_timeout
+	refused atomic.Int64
 
 	mu    sync.Mutex
 	plans map[string]*plan // :: job name -> plan of its query, for refreshes
@@ -66,6 +68,10 @@ func (s *Source) Ping(ctx context.Context) error {
 
 // Connections is how many connections are open now, for metrics.
 func (s *Source) Connections() int { return int(s.pool.Stat().TotalConns()) }
+
+// Refused is how many calls of stoker_invalidate its outbox feeds have skipped,
+// because they name no job of the spec, or no key of that job; for metrics.
+func (s *Source) Refused() int64 { return s.refused.Load() }
 
 // with runs fn on a connection of its own.
 func (s *Source) with(ctx context.Context, fn func(*pgx.Conn) error) error {

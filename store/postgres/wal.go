@@ -44,7 +44,7 @@ type WAL struct {
 // from is taken over: the caller says that it alone follows.
 func (s *Source) OpenWAL(ctx context.Context, spec *jobs.Spec, log *slog.Logger) (*WAL, store.FeedStart, error) {
 	var start store.FeedStart
-	tables, identity, err := s.publish(ctx, spec)
+	public, err := s.publish(ctx, spec)
 	if err != nil {
 		return nil, start, err
 	}
@@ -52,15 +52,15 @@ func (s *Source) OpenWAL(ctx context.Context, spec *jobs.Spec, log *slog.Logger)
 	if err != nil {
 		return nil, start, err
 	}
-	w := &WAL{inbox: newInbox(longestQueue), conn: conn, log: log, decoder: newDecoder(spec, tables), telling: tellEvery, hold: failover}
+	w := &WAL{inbox: newInbox(longestQueue), conn: conn, log: log, decoder: newDecoder(spec, public.tables), telling: tellEvery, hold: failover}
 	w.keep = spec.Changes.Slot == jobs.SlotPermanent
-	if start, err = w.begin(ctx, s, spec.Changes, identity); err != nil {
+	if start, err = w.begin(ctx, s, spec.Changes, public.place(spec)); err != nil {
 		return nil, start, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 	}
 	reading, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	w.cancel = cancel
 	w.reading.Go(func() { w.read(reading) })
-	w.reading.Go(func() { w.guard(reading, s, spec, tables) })
+	w.reading.Go(func() { w.guard(reading, s, spec, public) })
 	return w, start, nil
 }
 
@@ -89,8 +89,8 @@ func replicate(ctx context.Context, url jobs.Secret) (*pgconn.PgConn, error) {
 }
 
 // begin finds or makes the slot, and starts to stream from it.
-func (w *WAL) begin(ctx context.Context, s *Source, c jobs.Changes, identity string) (store.FeedStart, error) {
-	start, err := w.makeSlot(ctx, s, c, identity)
+func (w *WAL) begin(ctx context.Context, s *Source, c jobs.Changes, place string) (store.FeedStart, error) {
+	start, err := w.makeSlot(ctx, s, c, place)
 	if err != nil {
 		return start, err
 	}

@@ -138,7 +138,7 @@ func (w *WAL) tell() error {
 // guard ends the feed when what is published is not what the spec watches any
 // more: a table was dropped and made anew, or somebody changed the publication.
 // The log says nothing of either.
-func (w *WAL) guard(ctx context.Context, s *Source, spec *jobs.Spec, opened []Table) {
+func (w *WAL) guard(ctx context.Context, s *Source, spec *jobs.Spec, opened publication) {
 	tick := time.NewTicker(guardEvery)
 	defer tick.Stop()
 	for {
@@ -147,25 +147,44 @@ func (w *WAL) guard(ctx context.Context, s *Source, spec *jobs.Spec, opened []Ta
 			return
 		case <-tick.C:
 		}
-		tables, err := s.watched(ctx, spec)
-		if err != nil {
-			continue // who reads and writes says that the database is away
-		}
-		published, err := s.published(ctx, spec.Changes.Name)
-		if err != nil {
-			continue
-		}
-		now, err := s.Now(ctx)
-		switch {
-		case errors.Is(err, ErrStandby) || err == nil && now.Origin != w.origin:
-			w.fail(errors.New("postgres.url leads to another history than the change feed (a failover, a restart, or another server)"))
-		case err != nil:
-		case !slices.EqualFunc(opened, tables, func(a, b Table) bool { return a.OID == b.OID && slices.EqualFunc(a.Parts, b.Parts, samePart) }):
-			w.fail(errors.New("a watched table was made anew, or its partitions or its replica identity have changed"))
-		case !covers(published, tables):
-			w.fail(fmt.Errorf("publication %s does not have every watched table any more", spec.Changes.Name))
+		// An error is that the database is away: who reads and writes says so.
+		if changed, err := w.changed(ctx, s, spec, opened); err == nil && changed != nil {
+			w.fail(changed)
+			return
 		}
 	}
+}
+
+// changed is why the log does not tell any more what the feed was opened for; nil if
+// it does.
+func (w *WAL) changed(ctx context.Context, s *Source, spec *jobs.Spec, opened publication) (changed, err error) {
+	name := spec.Changes.Name
+	tables, err := s.Tables(ctx, spec.Watched())
+	if err != nil {
+		return nil, err
+	}
+	state, err := s.publicationState(ctx, name, tables)
+	if err != nil {
+		return nil, err
+	}
+	published, err := s.published(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	now, err := s.Now(ctx)
+	switch {
+	case errors.Is(err, ErrStandby) || err == nil && now.Origin != w.origin:
+		return errors.New("postgres.url leads to another history than the change feed (a failover, a restart, or another server)"), nil
+	case err != nil:
+		return nil, err
+	case !slices.EqualFunc(opened.tables, tables, func(a, b Table) bool { return a.OID == b.OID && slices.EqualFunc(a.Parts, b.Parts, samePart) }):
+		return errors.New("a watched table is gone or was made anew, or its partitions or its replica identity have changed"), nil
+	case !covers(published, tables):
+		return fmt.Errorf("publication %s does not have every watched table any more", name), nil
+	case state != opened.state:
+		return fmt.Errorf("publication %s was altered: it may have kept changes back", name), nil
+	}
+	return nil, nil
 }
 
 func samePart(a, b Part) bool { return a.OID == b.OID && slices.Equal(a.Identity, b.Identity) }
