@@ -93,12 +93,7 @@ func (a *auditor) lease(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	var err error
-	if a.mine {
-		a.mine, err = a.w.ledger.Renew(ctx, auditLease, a.holder, auditTTL)
-	}
-	if err == nil && !a.mine {
-		a.mine, err = a.w.ledger.Lease(ctx, auditLease, a.holder, auditTTL)
-	}
+	a.mine, err = a.w.ledger.Renew(ctx, auditLease, a.holder, auditTTL)
 	a.leased = time.Now()
 	return a.mine, err
 }

@@ -70,15 +70,6 @@ func (w *Worker) tellLease(job string, lost bool, err error) {
 	w.log.Info("the lease of a run is held again", jobs.LogJob, job)
 }
 
-// renew extends the lease, or takes it again if Redis has lost it.
-func (w *Worker) renew(ctx context.Context, job, holder string) (bool, error) {
-	ok, err := w.ledger.Renew(ctx, job, holder, leaseTTL)
-	if err != nil || ok {
-		return ok, err
-	}
-	return w.ledger.Lease(ctx, job, holder, leaseTTL)
-}
-
 // keepLease renews the lease until the returned function gives it back.
 func (w *Worker) keepLease(ctx context.Context, job, holder string) (release func()) {
 	renewing, cancel := context.WithCancel(ctx)
@@ -94,7 +85,7 @@ func (w *Worker) keepLease(ctx context.Context, job, holder string) (release fun
 				return
 			case <-tick.C:
 			}
-			ok, err := w.renew(renewing, job, holder)
+			ok, err := w.ledger.Renew(renewing, job, holder, leaseTTL)
 			if lost := err != nil || !ok; lost != told && renewing.Err() == nil {
 				told = lost
 				w.tellLease(job, lost, err)

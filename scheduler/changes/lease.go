@@ -50,13 +50,10 @@ func (f *Follower) hold(ctx context.Context, do func(context.Context) error) err
 }
 
 // renew keeps the lease until ctx ends. A Redis that does not answer gives it to
-// nobody else; one that has lost it gives it back to who asks first.
+// nobody else; of one that has lost it, who asks first has it.
 func (f *Follower) renew(ctx context.Context, holder string, lost context.CancelCauseFunc) {
 	for sleep(ctx, leaseEvery) {
 		ok, err := f.leases.Renew(ctx, leaseName, holder, leaseTTL)
-		if err == nil && !ok {
-			ok, err = f.leases.Lease(ctx, leaseName, holder, leaseTTL)
-		}
 		if err == nil && !ok {
 			lost(errLeaseLost)
 			return

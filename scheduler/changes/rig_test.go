@@ -202,10 +202,8 @@ func (r *rig) Lease(_ context.Context, _, holder string, _ time.Duration) (bool,
 	return true, nil
 }
 
-func (r *rig) Renew(_ context.Context, _, holder string, _ time.Duration) (bool, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.holder == holder, nil
+func (r *rig) Renew(ctx context.Context, name, holder string, ttl time.Duration) (bool, error) {
+	return r.Lease(ctx, name, holder, ttl)
 }
 
 func (r *rig) Release(_ context.Context, _, holder string) error {

@@ -26,11 +26,15 @@ func (l *Ledger) Lease(ctx context.Context, job, holder string, ttl time.Duratio
 }
 
 var (
-	renewScript = redis.NewScript(`if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0`)
-	dropScript  = redis.NewScript(`if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`)
+	renewScript = redis.NewScript(`local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1`)
+	dropScript = redis.NewScript(`if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`)
 )
 
-// Renew extends a lease that holder still has, and reports whether it had it.
+// Renew extends the lease that holder has. One that has lapsed, or that Redis has lost,
+// holder takes again, unless somebody else was first: then it reports false.
 func (l *Ledger) Renew(ctx context.Context, job, holder string, ttl time.Duration) (bool, error) {
 	n, err := renewScript.Run(ctx, l.c, []string{key("lease", job)}, holder, ttl.Milliseconds()).Int()
 	if err != nil {

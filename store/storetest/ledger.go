@@ -233,14 +233,14 @@ func (l *FakeLedger) Lease(_ context.Context, job, holder string, ttl time.Durat
 	return true, nil
 }
 
-// Renew extends a lease that holder still has.
+// Renew extends the lease that holder has, or takes it again if nobody has it.
 func (l *FakeLedger) Renew(_ context.Context, job, holder string, ttl time.Duration) (bool, error) {
 	j, now := l.lock(job)
 	defer l.mu.Unlock()
-	if j.holder != holder || !now.Before(j.leased) {
+	if j.holder != holder && now.Before(j.leased) {
 		return false, nil
 	}
-	j.leased = now.Add(ttl)
+	j.holder, j.leased = holder, now.Add(ttl)
 	return true, nil
 }
 

@@ -248,8 +248,8 @@ func checkLease(ctx context.Context, l Ledger, pass func(time.Duration)) error {
 	pass(time.Second)
 	errs = errors.Join(errs, holds(ctx, l, "a", leaseTTL-time.Second), renews(ctx, l, "a", true), holds(ctx, l, "a", leaseTTL))
 	errs = errors.Join(errs, l.Release(ctx, "j", "b"), holds(ctx, l, "a", leaseTTL))
-	errs = errors.Join(errs, l.Release(ctx, "j", "a"), holds(ctx, l, "", 0), renews(ctx, l, "a", false))
-	errs = errors.Join(errs, leases(ctx, l, "j", "b", true), holds(ctx, l, "b", leaseTTL))
+	errs = errors.Join(errs, l.Release(ctx, "j", "a"), holds(ctx, l, "", 0))
+	errs = errors.Join(errs, leases(ctx, l, "j", "b", true), renews(ctx, l, "a", false), holds(ctx, l, "b", leaseTTL))
 	return errors.Join(errs, leases(ctx, l, "other", "a", false)) // another job's lease was left alone
 }
 
@@ -262,7 +262,9 @@ func checkLeaseLapses(ctx context.Context, l Ledger, pass func(time.Duration)) e
 	pass(leaseTTL - time.Second)
 	errs = errors.Join(errs, holds(ctx, l, "a", time.Second))
 	pass(2 * time.Second)
-	errs = errors.Join(errs, holds(ctx, l, "", 0), renews(ctx, l, "a", false), leases(ctx, l, "j", "b", true))
+	errs = errors.Join(errs, holds(ctx, l, "", 0), renews(ctx, l, "a", true), holds(ctx, l, "a", leaseTTL)) // nobody was first
+	pass(leaseTTL + time.Second)
+	errs = errors.Join(errs, leases(ctx, l, "j", "b", true))
 	return errors.Join(errs, renews(ctx, l, "a", false), l.Release(ctx, "j", "a"), holds(ctx, l, "b", leaseTTL))
 }
 
