@@ -22,12 +22,12 @@ func TestChanges(t *testing.T) {
 	var out bytes.Buffer
 	var said lines
 	status := execute(t.Context(), []string{
-		"-stoker", binary, "-scale", "0.01", "-rounds", "1", "-seconds", "1", "-json", file, "-only", "changes",
+		"-stoker", binary, "-scale", "0.01", "-rounds", "1", "-seconds", "2", "-json", file, "-only", "changes",
 	}, &out, &said)
 	if status != exitOK {
 		t.Fatalf("status %d\n%s", status, said.String())
 	}
-	for _, want := range []string{"CHANGES: from COMMIT", "pg_recvlogical", "A WRITER for 1s", "THE SAME WRITER at full speed", "changes: wrong after that"} {
+	for _, want := range []string{"CHANGES: from COMMIT", "pg_recvlogical", "A WRITER for 2s", "THE SAME WRITER at full speed", "changes: wrong after that"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in the table:\n%s", want, out.String())
 		}

@@ -132,15 +132,19 @@ func (r *outboxRig) exec(statements ...string) {
 func (r *outboxRig) next(keep bool) []string {
 	r.t.Helper()
 	sum := &jobs.Commits{Effect: jobs.NewEffect(r.spec.Changes.RunAbove)}
-	for {
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		read := r.read()
 		ctx, cancel := context.WithTimeout(r.t.Context(), 150*time.Millisecond)
 		list, err := r.feed.Next(ctx)
 		cancel()
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		if len(list) == 0 {
+		if len(list) == 0 && read {
 			break
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatal("the outbox is not read to its end")
 		}
 		for _, c := range list {
 			if len(c.XIDs) > 0 || c.Committed.IsZero() || time.Since(c.Committed).Abs() > time.Minute {
@@ -155,6 +159,12 @@ func (r *outboxRig) next(keep bool) []string {
 		}
 	}
 	return effectLines(sum.Effect)
+}
+
+// read reports whether all rows of the outbox have been read.
+func (r *outboxRig) read() bool {
+	r.t.Helper()
+	return r.count("SELECT count(*) FROM stoker_outbox WHERE NOT id <@ '"+r.feed.Taken()+"'::int8multirange") == 0
 }
 
 // effectLines is an effect as text, sorted.
@@ -188,8 +198,11 @@ func (r *outboxRig) want(what string, lines ...string) {
 
 func (r *outboxRig) count(sql string) (n int) {
 	r.t.Helper()
-	conn := r.conn()
-	if err := conn.QueryRow(r.t.Context(), sql).Scan(&n); err != nil {
+	conn, err := pgx.Connect(r.t.Context(), r.url)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := errors.Join(conn.QueryRow(r.t.Context(), sql).Scan(&n), conn.Close(r.t.Context())); err != nil {
 		r.t.Fatal(err)
 	}
 	return n
