@@ -95,7 +95,7 @@ var deadlineScenario = Scenario{
 // what is cached of them must go.
 var epochScenario = Scenario{
 	Name:    "postgres crashes and loses commits",
-	Options: Options{Roles: one, Settings: []string{"synchronous_commit = off", "wal_writer_delay = 10s", "wal_writer_flush_after = 0", "autovacuum = off"}},
+	Options: Options{Roles: one, Settings: []string{"synchronous_commit = off", "wal_writer_delay = 10s", "wal_writer_flush_after = 1GB", "autovacuum = off"}},
 	do: func(ctx context.Context, w *World) error {
 		if err := w.exec(ctx, "CHECKPOINT"); err != nil { // what was there before stays
 			return err
