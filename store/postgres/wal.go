@@ -64,9 +64,11 @@ func (s *Source) OpenWAL(ctx context.Context, spec *jobs.Spec, log *slog.Logger)
 	return w, start, nil
 }
 
-// replicate opens a connection that speaks the replication protocol. What decides
-// how values are printed is as in every reading, so that the text of a key is the
-// same.
+// printSQL has values printed as in every reading, so that the text of a key is the
+// same. It is said in the session: a pooler may keep back what is said to open one.
+const printSQL = `SET timezone = 'UTC'; SET datestyle = 'ISO'; SET intervalstyle = 'postgres'; SET bytea_output = 'hex'; SET extra_float_digits = 1; SET client_encoding = 'UTF8'`
+
+// replicate opens a connection that speaks the replication protocol.
 func replicate(ctx context.Context, url jobs.Secret) (*pgconn.PgConn, error) {
 	cfg, err := pgconn.ParseConfig(url.Reveal())
 	if err != nil {
@@ -75,15 +77,13 @@ func replicate(ctx context.Context, url jobs.Secret) (*pgconn.PgConn, error) {
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = 10 * time.Second
 	}
-	for name, value := range map[string]string{
-		"replication": "database", "application_name": "stoker changes", "timezone": "UTC", "datestyle": "ISO", "intervalstyle": "postgres",
-		"bytea_output": "hex", "extra_float_digits": "1", "client_encoding": "UTF8",
-	} {
-		cfg.RuntimeParams[name] = value
-	}
+	cfg.RuntimeParams["replication"], cfg.RuntimeParams["application_name"] = "database", "stoker changes"
 	conn, err := pgconn.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open a replication connection (it needs a role with REPLICATION, and no pooler in between: see `stoker check`): %w", err)
+	}
+	if _, err := conn.Exec(ctx, printSQL).ReadAll(); err != nil {
+		return nil, errors.Join(fmt.Errorf("set up the replication connection: %w", err), conn.Close(ctx))
 	}
 	return conn, nil
 }

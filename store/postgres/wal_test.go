@@ -123,9 +123,11 @@ func describe(e *jobs.Effect) string {
 	return strings.Join(out, "\n")
 }
 
+// Values print as in every reading, whatever the database is set to.
 func TestWAL(t *testing.T) {
 	url := storetest.Postgres(t)
 	storetest.Exec(t, url, walSQL...)
+	storetest.Exec(t, url, "DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = %L', current_database(), 'Asia/Tokyo'); EXECUTE format('ALTER DATABASE %I SET datestyle = German', current_database()); END$$")
 	w, start := openWAL(t, open(t, url), walSpec(t, url))
 	if !start.Fresh || start.Durable || start.Origin == "" {
 		t.Errorf("start %+v", start)
