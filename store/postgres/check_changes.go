@@ -52,8 +52,8 @@ func (c *checkup) fail(job, format string, args ...any) {
 }
 
 // failFor: the feed may be opened without these jobs.
-func (c *checkup) failFor(jobs []string, format string, args ...any) {
-	c.list = append(c.list, ChangeProblem{Fatal: true, Without: jobs, Message: fmt.Sprintf(format, args...)})
+func (c *checkup) failFor(names []string, format string, args ...any) {
+	c.list = append(c.list, ChangeProblem{Fatal: true, Without: names, Message: fmt.Sprintf(format, args...)})
 }
 
 func (c *checkup) warn(job, format string, args ...any) {

@@ -39,6 +39,10 @@ func TestCheckPublication(t *testing.T) {
 		"fail: there is no publication stoker, and role wal_checker has no right to CREATE in the database; grant it, or have somebody who may run: "+create)
 	storetest.Exec(t, url, "ALTER TABLE product OWNER TO stoker", create)
 	wantProblems(t, "made by the owner", checked(t, checker, spec))
+	var filters bool
+	if err := unwaiting(t, url).QueryRow(t.Context(), "SELECT current_setting('server_version_num')::int >= 150000").Scan(&filters); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ sql, want string }{
 		{"ALTER PUBLICATION stoker SET TABLE category", "fail: publication stoker does not have every watched table, and role wal_checker may not add them; have the owner of the tables run: " + add},
 		{"ALTER PUBLICATION stoker SET TABLE product WHERE (id > 5)", "fail: publication stoker has a row filter or a column list for product, so that changes would be missed: " + set},
@@ -46,6 +50,9 @@ func TestCheckPublication(t *testing.T) {
 		{"ALTER PUBLICATION stoker SET TABLE product; ALTER PUBLICATION stoker SET (publish = 'insert, update')",
 			`fail: publication stoker does not publish delete, truncate: ALTER PUBLICATION "stoker" SET (publish = 'insert, update, delete, truncate')`},
 	} {
+		if strings.Contains(c.want, "row filter") && !filters {
+			continue // Postgres 14 has none
+		}
 		storetest.Exec(t, url, c.sql)
 		wantProblems(t, c.sql, checked(t, checker, spec), c.want)
 	}

@@ -48,6 +48,9 @@ func TestOutboxYieldsWhatChanged(t *testing.T) {
 		{"BEGIN; UPDATE product SET name = 'r' WHERE id = 9; SAVEPOINT a; UPDATE product SET name = 'r' WHERE id = 10; ROLLBACK TO a; COMMIT", []string{
 			"product map[id:9]", "supplier by 9"}},
 	} {
+		if strings.HasPrefix(c.sql, "MERGE") && r.count("SELECT current_setting('server_version_num')::int") < 150000 {
+			continue // Postgres 14 has none
+		}
 		r.exec(c.sql)
 		r.want(c.sql, c.want...)
 	}
