@@ -4,10 +4,8 @@ import (
 	"bufio"
 	"io"
 	"iter"
-	"net"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -47,46 +45,21 @@ jobs: [{name: item, key: "i:{id}", query: SELECT id FROM item, schedule: "@every
 	d.stop(os.Interrupt)
 }
 
-// counter is a proxy before a Postgres that counts the statements that pass.
+// counter is a front of a Postgres that counts the statements that pass.
 type counter struct {
-	address    string
+	*front
 	statements atomic.Int64
 }
 
 func countStatements(t *testing.T, server string) *counter {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &counter{address: l.Addr().String()}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() { c.pass(in, server) })
-		}
-	})
-	t.Cleanup(func() { l.Close(); all.Wait() })
+	c := &counter{}
+	c.front = newFront(t, server, c.forward)
 	return c
 }
 
-// pass passes one connection on, until either side ends it.
-func (c *counter) pass(in net.Conn, server string) {
-	out, err := net.Dial("tcp", server)
-	if err != nil {
-		in.Close()
-		return
-	}
-	var back sync.WaitGroup
-	back.Go(func() { io.Copy(in, out); in.Close() })
-	defer back.Wait()
-	defer out.Close()
-	r := bufio.NewReader(in)
-	for typ := range c.messages(r, out) {
+func (c *counter) forward(out io.Writer, in io.Reader) {
+	for typ := range c.messages(bufio.NewReader(in), out) {
 		if typ == 'P' || typ == 'Q' { // Parse, Query
 			c.statements.Add(1)
 		}
