@@ -11,7 +11,8 @@ import (
 )
 
 // complete ends a run that has written every row: it removes the keys that are
-// no longer in the result, and keeps the manifest.
+// no longer in the result, and keeps the manifest. Then what refreshes brought is
+// known from there.
 func (r *run) complete(ctx context.Context, claim *cache.Claim, m *memory) error {
 	if r.rec.Removal {
 		return r.removeAll(ctx, claim, m)
@@ -21,14 +22,25 @@ func (r *run) complete(ctx context.Context, claim *cache.Claim, m *memory) error
 		m.abandon()
 		return err
 	}
-	return m.keep(ctx)
+	if err := m.keep(ctx); err != nil || m.lost != nil {
+		return err
+	}
+	return m.settle(ctx)
 }
 
 // depart sees to the keys that the last manifest has and this one has not. They
 // are removed, under the rules of every put; or held, if the result shrank so
 // much that the query, not the data, may be what is wrong.
 func (r *run) depart(ctx context.Context, claim *cache.Claim, m *memory) error {
-	if m.diff == nil || m.lost != nil {
+	if m.lost != nil {
+		return nil
+	}
+	if shrank := m.has && r.shrank(m); !shrank {
+		if err := r.strays(ctx, claim, m); err != nil {
+			return err
+		}
+	}
+	if m.diff == nil {
 		return nil
 	}
 	complete, err := m.diff.Complete()
@@ -38,7 +50,7 @@ func (r *run) depart(ctx context.Context, claim *cache.Claim, m *memory) error {
 	if complete || m.old.Key != m.next.Key {
 		return nil // keys of another template may be another job's by now: they have their TTL
 	}
-	see := r.remover(ctx, claim)
+	see := r.remover(func(b *store.Batch) (cache.Outcome, error) { return r.w.cache.Put(ctx, claim, b) })
 	if r.shrank(m) {
 		see = r.holder(m)
 	}
@@ -52,6 +64,21 @@ func (r *run) depart(ctx context.Context, claim *cache.Claim, m *memory) error {
 		}
 	}
 	return see(nil)
+}
+
+// strays sees to the keys that refreshes have brought since the last complete run
+// and that the result does not have.
+func (r *run) strays(ctx context.Context, claim *cache.Claim, m *memory) error {
+	remove := r.remover(func(b *store.Batch) (cache.Outcome, error) { return r.w.cache.PutNewcomers(ctx, claim, b) })
+	for key, present := range m.newcomers {
+		if present && !r.rec.Removal {
+			continue
+		}
+		if err := remove([]byte(key)); err != nil {
+			return err
+		}
+	}
+	return remove(nil)
 }
 
 // shrank reports whether the result lost more than shrink_guard of its keys, with
@@ -69,9 +96,9 @@ func (m *memory) held() bool {
 	return m.old.HeldAt > 0 && time.Duration(m.next.Armed-m.old.HeldAt)*time.Millisecond < m.r.job.TTL
 }
 
-// remover returns a function that removes the keys it is given, in batches; nil
-// ends the last one.
-func (r *run) remover(ctx context.Context, claim *cache.Claim) func(key []byte) error {
+// remover returns a function that removes the keys it is given, in batches that put
+// writes; nil ends the last one.
+func (r *run) remover(put func(*store.Batch) (cache.Outcome, error)) func(key []byte) error {
 	var b store.Batch
 	return func(key []byte) error {
 		if key != nil {
@@ -80,7 +107,7 @@ func (r *run) remover(ctx context.Context, claim *cache.Claim) func(key []byte) 
 		if b.Len() < batchKeys && key != nil {
 			return nil
 		}
-		out, err := r.w.cache.Put(ctx, claim, &b)
+		out, err := put(&b)
 		r.rec.Removed += out.Removed
 		b.Reset()
 		return err
@@ -110,12 +137,12 @@ func (r *run) holder(m *memory) func(key []byte) error {
 }
 
 // removeAll removes, after the keys that the query returns now, those that the
-// last run wrote.
+// last run wrote, and that refreshes have brought since.
 func (r *run) removeAll(ctx context.Context, claim *cache.Claim, m *memory) error {
-	if !m.has {
-		return nil
+	if err := r.strays(ctx, claim, m); err != nil || !m.has {
+		return err
 	}
-	remove := r.remover(ctx, claim)
+	remove := r.remover(func(b *store.Batch) (cache.Outcome, error) { return r.w.cache.Put(ctx, claim, b) })
 	for e, err := range manifest.Read(r.w.cache.Chunks(ctx, r.job.Name, m.old)) {
 		if err != nil {
 			if err := m.forget(err); err != nil {

@@ -28,6 +28,7 @@ type Cache interface {
 	Arms
 	Writes
 	Manifests
+	Newcomers
 }
 
 // Arms is the part of a Cache that says what may be written.
@@ -43,7 +44,7 @@ type Writes interface {
 	ClaimRefresh(a *cache.Armed, job *jobs.Job, s store.Stamp) *cache.Claim
 	Put(ctx context.Context, c *cache.Claim, b *store.Batch) (cache.Outcome, error)
 	Touch(ctx context.Context, c *cache.Claim, b *store.Batch) (there int64, err error)
-	Fence(ctx context.Context, a *cache.Armed, s store.Stamp, keys [][]byte, grace time.Duration) (removed [][]byte, err error)
+	Fence(ctx context.Context, a *cache.Armed, job *jobs.Job, s store.Stamp, keys [][]byte, grace time.Duration) (removed [][]byte, err error)
 }
 
 // Manifests is the part of a Cache that remembers complete runs.
@@ -54,6 +55,13 @@ type Manifests interface {
 	KeepManifest(ctx context.Context, c *cache.Claim, job string, m, before cache.Manifest, ttl time.Duration) error
 	DropChunks(ctx context.Context, job string, m cache.Manifest) error
 	DropManifest(ctx context.Context, job string, m cache.Manifest) error
+}
+
+// Newcomers is the part of a Cache that knows what refreshes brought since.
+type Newcomers interface {
+	Newcomers(ctx context.Context, job string) (map[string]bool, error)
+	PutNewcomers(ctx context.Context, c *cache.Claim, b *store.Batch) (cache.Outcome, error)
+	Settle(ctx context.Context, c *cache.Claim, keys [][]byte) error
 }
 
 // Ledger keeps what is known of runs; store/cache has one.

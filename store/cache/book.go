@@ -37,6 +37,11 @@ func (b books) key(n int) string {
 	return "stoker:{" + tags()[n] + "}:book"
 }
 
+// newcomers is the name of the set of a job's newcomers whose keys are in book n.
+func (b books) newcomers(n int, job string) string {
+	return strings.TrimSuffix(b.key(n), "book") + "new:" + job
+}
+
 // tags are short texts, one for each slot, that hash to it.
 var tags = sync.OnceValue(func() []string {
 	out := make([]string, slots)

@@ -15,6 +15,7 @@ import (
 type Claim struct {
 	Stamp store.Stamp
 	id    string // of the run
+	job   string
 	armed *Armed
 	mode  string // run or refresh, as put.lua has it
 	typ   string // string or hash
@@ -68,7 +69,7 @@ func (c *Cache) ClaimRefresh(a *Armed, job *jobs.Job, s store.Stamp) *Claim {
 }
 
 func newClaim(a *Armed, job *jobs.Job, s store.Stamp, mode string) *Claim {
-	return &Claim{Stamp: s, armed: a, mode: mode, typ: string(job.Type), field: "#r:" + job.Name}
+	return &Claim{Stamp: s, job: job.Name, armed: a, mode: mode, typ: string(job.Type), field: "#r:" + job.Name}
 }
 
 // head is how the arguments of every write begin.

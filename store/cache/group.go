@@ -34,13 +34,17 @@ func (c *Cache) split(b *store.Batch, at []int) []group {
 	return groups
 }
 
-// call is a script's call for some entries of a book.
-func (c *Cache) call(book int, b *store.Batch, at []int, args []any, each func([]any, store.Entry) []any) call {
-	keys := make([]string, 0, len(at)+1)
+// call is a script's call for some entries of a book. A script that brings or removes
+// keys is given the newcomers of the job, too; job is "" for one that does not.
+func (c *Cache) call(book int, job string, b *store.Batch, at []int, args []any, each func([]any, store.Entry) []any) call {
+	keys := make([]string, 0, len(at)+2)
 	keys = append(keys, c.books.key(book))
 	for _, i := range at {
 		e := b.Entry(i)
 		keys, args = append(keys, string(e.Key)), each(args, e)
+	}
+	if job != "" {
+		keys = append(keys, c.books.newcomers(book, job))
 	}
 	return call{keys, args}
 }

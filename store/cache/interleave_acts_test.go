@@ -15,15 +15,16 @@ func (b *bench) do(ctx context.Context, p redis.Pipeliner, base int64, a act, bo
 	}
 	head := a.head(base)
 	both := []string{book, key}
+	all := append(both[:2:2], key+":new")
 	switch a.what {
 	case doArm:
 		return call("arm", both[:1], ourNonce, 2*halfLife)
 	case doClaim:
 		return call("claim", both[:1], append(head, idField, a.id)...)
 	case doPut:
-		return call("put", both, append(head, "run", "string", wholeTTL, a.stamp)...)
+		return call("put", all, append(head, "run", "string", wholeTTL, a.stamp)...)
 	case doRefresh:
-		return call("put", both, append(head, "refresh", "string", wholeTTL, a.stamp)...)
+		return call("put", all, append(head, "refresh", "string", wholeTTL, a.stamp)...)
 	case doTouch, doKeep:
 		ttl := wholeTTL
 		if a.what == doKeep {
@@ -35,7 +36,7 @@ func (b *bench) do(ctx context.Context, p redis.Pipeliner, base int64, a act, bo
 		if a.grace {
 			grace = graceTTL
 		}
-		return call("fence", both, head[0], modelStamp(a.stamp), grace)
+		return call("fence", all, head[0], modelStamp(a.stamp), grace, wholeTTL)
 	case doRemember:
 		return call("keep", []string{book, key + ":head"}, head[0], idField, a.id, "a manifest", wholeTTL)
 	case doPrune:

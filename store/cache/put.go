@@ -99,7 +99,7 @@ func (c *Cache) putAll(ctx context.Context, cl *Claim, b *store.Batch, at []int)
 
 // put sends entries by put.lua.
 func (c *Cache) put(ctx context.Context, cl *Claim, b *store.Batch, at []int) (out Outcome, err error) {
-	groups, replies, err := c.ask(ctx, putScript, b, at, cl.heads(cl.mode, cl.typ), func(args []any, e store.Entry) []any {
+	groups, replies, err := c.ask(ctx, putScript, cl.job, b, at, cl.heads(cl.mode, cl.typ), func(args []any, e store.Entry) []any {
 		if e.Op == store.Remove {
 			return append(args, 0, "")
 		}
@@ -116,7 +116,7 @@ func (c *Cache) put(ctx context.Context, cl *Claim, b *store.Batch, at []int) (o
 
 // touch sees to entries that should be there, and returns those that are not.
 func (c *Cache) touch(ctx context.Context, cl *Claim, b *store.Batch, at []int) (missing []int, err error) {
-	groups, replies, err := c.ask(ctx, touchScript, b, at, cl.heads(cl.since), func(args []any, e store.Entry) []any {
+	groups, replies, err := c.ask(ctx, touchScript, "", b, at, cl.heads(cl.since), func(args []any, e store.Entry) []any {
 		if !e.Extend {
 			return append(args, 0)
 		}
@@ -143,15 +143,15 @@ func wrap(err error, verb string, b *store.Batch, at []int) error {
 
 // ask runs a script for entries of a batch, one call a book, and returns its answers,
 // which are numbers if there was no verdict. head is how the arguments begin for a
-// book; each adds those of an entry.
-func (c *Cache) ask(ctx context.Context, s script, b *store.Batch, at []int, head func(book int) []any, each func([]any, store.Entry) []any) ([]group, [][]int64, error) {
+// book; each adds those of an entry. job is as for call.
+func (c *Cache) ask(ctx context.Context, s script, job string, b *store.Batch, at []int, head func(book int) []any, each func([]any, store.Entry) []any) ([]group, [][]int64, error) {
 	groups := c.split(b, at)
 	if len(groups) == 0 {
 		return nil, nil, nil
 	}
 	calls := make([]call, len(groups))
 	for i, g := range groups {
-		calls[i] = c.call(g.book, b, g.at, head(g.book), each)
+		calls[i] = c.call(g.book, job, b, g.at, head(g.book), each)
 	}
 	cmds, err := c.run(ctx, s, calls...)
 	if err != nil {

@@ -19,15 +19,16 @@ import (
 var scripts embed.FS
 
 var (
-	armScript   = readScript("arm")
-	claimScript = readScript("claim")
-	putScript   = readScript("put")
-	touchScript = readScript("touch")
-	fenceScript = readScript("fence")
-	pruneScript = readScript("prune")
-	epochScript = readScript("epoch")
-	clockScript = readScript("clock")
-	keepScript  = readScript("keep")
+	armScript    = readScript("arm")
+	claimScript  = readScript("claim")
+	putScript    = readScript("put")
+	touchScript  = readScript("touch")
+	fenceScript  = readScript("fence")
+	pruneScript  = readScript("prune")
+	epochScript  = readScript("epoch")
+	clockScript  = readScript("clock")
+	keepScript   = readScript("keep")
+	settleScript = readScript("settle")
 )
 
 // script is one Lua script and the name under which Redis knows it.

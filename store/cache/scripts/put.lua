@@ -1,11 +1,11 @@
 -- Put writes a batch of values that were read in one snapshot, and removes the keys that have none.
--- KEYS book, key...   ARGV nonce, stamp, deadline in ms, run field, run|refresh, string|hash, then for each key: ttl in ms, value
+-- KEYS book, key..., newcomers   ARGV nonce, stamp, deadline in ms, run field, run|refresh, string|hash, then for each key: ttl in ms, value
 -- A ttl of 0 removes the key. A hash is one msgpack array: field, text, field, text...
 -- -> LOST, LATE, SUPERSEDED or {keys removed, then the positions of the keys that are OLD: a newer fence or refresh owns them}
-local book, nonce, stamp, deadline, run = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local book, newcomers, nonce, stamp, deadline, run = KEYS[1], KEYS[#KEYS], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local refresh, hash = ARGV[5] == 'refresh', ARGV[6] == 'hash'
 local fields = {'#n', run}
-for i = 2, #KEYS do fields[i + 1] = KEYS[i] end
+for i = 2, #KEYS - 1 do fields[i + 1] = KEYS[i] end
 local f = redis.call('HMGET', book, unpack(fields))
 if f[1] ~= nonce then return 'LOST' end
 local t = redis.call('TIME')
@@ -28,15 +28,23 @@ local function write(key, ttl, value)
   end
 end
 
+-- A refresh brings a key that is not there and was not fenced since the newest run began: that run may have missed it, and have seen to the newcomers.
+local function new(key, fence)
+  return (not fence or f[2] and string.sub(fence, 1, 26) <= f[2]) and redis.call('EXISTS', key) == 0
+end
+
 local newest, old = stamp .. '9999999999999', {0}
 local mine = stamp .. string.format('%013.0f', now)
-for i = 2, #KEYS do
+for i = 2, #KEYS - 1 do
   local fence = f[i + 1]
   if fence and fence > newest then
     old[#old + 1] = i - 1
   else
-    write(KEYS[i], ARGV[2 * i + 3], ARGV[2 * i + 4])
+    local ttl = ARGV[2 * i + 3]
+    if refresh and ttl ~= '0' and new(KEYS[i], fence) then redis.call('SADD', newcomers, KEYS[i]) end
+    write(KEYS[i], ttl, ARGV[2 * i + 4])
     if refresh then redis.call('HSET', book, KEYS[i], mine) end
+    if not refresh and ttl == '0' then redis.call('SREM', newcomers, KEYS[i]) end
   end
 end
 old[1] = removed
