@@ -417,6 +417,40 @@ func TestCluster(t *testing.T) {
 	if n, err := values.Prune(t.Context()); n != 0 || err != nil {
 		t.Errorf("%d fields pruned, %v", n, err)
 	}
+	wantNewcomers(t, values)
+}
+
+// wantNewcomers: there is a set of them in each slot, too.
+func wantNewcomers(t *testing.T, values *cache.Cache) {
+	t.Helper()
+	var fresh [][]byte
+	var gone store.Batch
+	for i := range 30 {
+		fresh = append(fresh, fmt.Appendf(nil, "new:%d", i))
+	}
+	a, s := stamp(t, values, 8)
+	if _, err := values.Fence(t.Context(), a, product, s, append(fresh, []byte("k:99")), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	run := claimRun(t, values, 9)
+	for _, key := range fresh[10:] {
+		gone.Remove(key)
+	}
+	count := func(want int) {
+		t.Helper()
+		if all, err := values.Newcomers(t.Context(), product.Name); len(all) != want || err != nil {
+			t.Errorf("%d newcomers, want %d: %v", len(all), want, err)
+		}
+	}
+	count(30)
+	if err := values.Settle(t.Context(), run, fresh[:10]); err != nil {
+		t.Error(err)
+	}
+	count(20)
+	if _, err := values.PutNewcomers(t.Context(), run, &gone); err != nil {
+		t.Error(err)
+	}
+	count(0)
 }
 
 // A batch by wire and by script: small and large values, and a book in which
