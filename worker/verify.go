@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -182,8 +183,13 @@ func (v *verifier) settle(ctx context.Context) (sum verdicts, err error) {
 	return sum, nil
 }
 
-// tell counts what is wrong, and names the first of each kind.
+// tell counts what is wrong, and names the first of each kind, in an order that does
+// not depend on which was settled first.
 func (v *verifier) tell() {
+	order := []Kind{Missing, Stale, Orphan, held}
+	slices.SortFunc(v.wrong, func(a, b *suspect) int {
+		return cmp.Or(cmp.Compare(slices.Index(order, a.kind), slices.Index(order, b.kind)), cmp.Compare(a.key, b.key))
+	})
 	for _, s := range v.wrong {
 		count := map[Kind]*int64{Missing: &v.out.Missing, Stale: &v.out.Stale, Orphan: &v.out.Orphan, held: &v.out.Held}[s.kind]
 		if *count++; *count <= findings && s.kind != held {
