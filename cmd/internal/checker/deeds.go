@@ -26,7 +26,7 @@ var deeds = []struct {
 	weight int
 	choose func(h *history, rnd *rand.Rand) deed
 }{
-	{8, setItems}, {2, deleteItem}, {4, transfer}, {4, move}, {1, setSupplier}, {1, setFlag}, {1, truncateFlags},
+	{32, setItems}, {8, deleteItem}, {16, transfer}, {16, move}, {4, setSupplier}, {4, setFlag}, {4, truncateFlags}, {1, truncateItems},
 }
 
 func choose(h *history, rnd *rand.Rand) deed {
@@ -102,6 +102,18 @@ func setFlag(h *history, rnd *rand.Rand) deed {
 	return setting([]*row{h.pick("flag", rnd)}, func(r *row, ver int64) string {
 		return fmt.Sprintf("UPDATE flag SET v = %d WHERE id = %d", ver, r.id)
 	})
+}
+
+// truncateItems deletes all of them, and no fence tells of it: what was inserted since
+// the last run must go, too.
+func truncateItems(h *history, _ *rand.Rand) deed {
+	rows := h.rows["item"]
+	return deed{rows, func(ver func(*row) int64) (sql []string, changes []change) {
+		for _, r := range rows {
+			changes = append(changes, change{row: r, ver: ver(r), gone: true})
+		}
+		return []string{"TRUNCATE item"}, changes
+	}}
 }
 
 // truncateFlags empties the table and fills it again.

@@ -76,6 +76,14 @@ var Mutants = []Mutant{
 `, `	if !w.keep || mutated("acknowledge before fence") {
 		return w.seen
 `}}, acknowledgeScenario},
+
+	{"no newcomers", []Edit{{"store/cache/newcomers.go",
+		`	all := make(map[string]bool)
+`, `	all := make(map[string]bool)
+	if mutated("no newcomers") {
+		return all, nil
+	}
+`}}, newcomerScenario},
 }
 
 // shortLife lets a scenario shorten what a book remembers, in the sound build and

@@ -43,6 +43,47 @@ func (w *World) misled(ctx context.Context) {
 	}
 }
 
+// newcomerScenario: a row comes after the last run and goes with a TRUNCATE: no
+// manifest has its key, and no fence tells of it.
+var newcomerScenario = Scenario{
+	Name:    "a TRUNCATE after an INSERT",
+	Options: Options{Roles: one, Source: "wal"},
+	do: func(ctx context.Context, w *World) error {
+		if err := w.empty(ctx); err != nil {
+			return err
+		}
+		err := w.until(ctx, "a run has found no items", func() (bool, error) {
+			n, err := w.cache.Exists(ctx, "item:7", "tag:7").Result()
+			return n == 0, err
+		})
+		if err != nil {
+			return err
+		}
+		row := w.history.rows["item"][6]
+		c := change{row: row, ver: w.history.next(row)}
+		if err := w.exec(ctx, fmt.Sprintf("INSERT INTO item VALUES (7, 1, %d)", c.ver)); err != nil {
+			return err
+		}
+		w.history.committed("commit", []change{c})
+		if err := w.readable(ctx, c); err != nil {
+			return err
+		}
+		return w.empty(ctx)
+	},
+	wait:  4 * time.Second,
+	proof: "stoker_changes_runs_total",
+}
+
+// empty truncates the items.
+func (w *World) empty(ctx context.Context) error {
+	sql, changes := truncateItems(w.history, nil).do(w.history.next)
+	err := w.exec(ctx, sql...)
+	if err == nil {
+		w.history.committed("commit", changes)
+	}
+	return err
+}
+
 // waiting waits until a commit waits for a standby.
 func (w *World) waiting(ctx context.Context) error {
 	conn, err := w.connect(ctx)
