@@ -28,14 +28,15 @@ func (r *run) complete(ctx context.Context, claim *cache.Claim, m *memory) error
 	return m.settle(ctx)
 }
 
-// depart sees to the keys that the last manifest has and this one has not. They
-// are removed, under the rules of every put; or held, if the result shrank so
+// depart sees to the keys that the last manifest has, or that refreshes have brought
+// since, and this one has not. They are removed, under the rules of every put; or held, if the result shrank so
 // much that the query, not the data, may be what is wrong.
 func (r *run) depart(ctx context.Context, claim *cache.Claim, m *memory) error {
 	if m.lost != nil {
 		return nil
 	}
-	if shrank := m.has && r.shrank(m); !shrank {
+	shrank := r.shrank(m)
+	if !shrank {
 		if err := r.strays(ctx, claim, m); err != nil {
 			return err
 		}
@@ -51,7 +52,7 @@ func (r *run) depart(ctx context.Context, claim *cache.Claim, m *memory) error {
 		return nil // keys of another template may be another job's by now: they have their TTL
 	}
 	see := r.remover(func(b *store.Batch) (cache.Outcome, error) { return r.w.cache.Put(ctx, claim, b) })
-	if r.shrank(m) {
+	if shrank {
 		see = r.holder(m)
 	}
 	old, now := r.w.cache.Chunks(ctx, r.job.Name, m.old), r.w.cache.Chunks(ctx, r.job.Name, m.next)

@@ -22,6 +22,9 @@
 // leaves it readable for a grace. A refresh writes its stamp into the field, a
 // run never does, so that a key that nobody changes costs nothing.
 //
+// Beside the book is a set of the job's newcomers, for what has come and gone between
+// two runs: see Newcomers. It decides about nothing but removals.
+//
 // Why it holds: a change X is visible in the snapshot of its fence, so every
 // snapshot that misses X has a smaller stamp. A value put before the fence is
 // removed by it. A put after it finds the field and is OLD; or the field is gone
