@@ -21,7 +21,8 @@ import (
 //
 // A fence adds the keys that it finds absent. A refresh adds the key that it brings
 // if a run has begun since the key was fenced, because that run may have taken it
-// off. A run takes a key off when its manifest has it, or as it removes it.
+// off. A run takes a key off when its manifest has it, or as it removes it; it adds
+// the one that it would remove if a newer change did not own it.
 
 // newcomersLife is longer than a value lives that was written after the last fence.
 func newcomersLife(job *jobs.Job) time.Duration { return 2*job.TTL + time.Hour }

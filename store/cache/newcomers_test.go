@@ -150,6 +150,17 @@ var stories = map[string]func(*story){
 		s.complete(slow, true)
 		s.want(true, true)
 	},
+	"it goes unseen and comes again, before a run removes it": func(s *story) {
+		cl := s.claim(9)
+		put := func(cl *Claim, b *store.Batch) (Outcome, error) { return s.c.Put(s.Context(), cl, b) }
+		s.put(put, cl, false)
+		s.complete(cl, true)
+		cl = s.claim(11) // it does not see k
+		s.fence(12, time.Minute)
+		s.refresh(12)
+		s.put(put, cl, true) // its last manifest had k
+		s.want(true, true)
+	},
 	"dropped": func(s *story) {
 		s.fence(10, Drop)
 		s.want(false, false)
@@ -197,6 +208,7 @@ func TestNewcomersVariants(t *testing.T) {
 		{"a fence adds what is there, too", &fenceScript, "if there then removed[#removed + 1] = at elseif grace == 0 then", "if there then removed[#removed + 1] = at end do", "written by a run, and refreshed"},
 		{"a refresh adds none", &putScript, "if refresh and ttl ~= '0' and new(KEYS[i], fence) then", "if false then", "a run took it off"},
 		{"a refresh adds each", &putScript, "(not fence or f[2] and string.sub(fence, 1, 26) <= f[2]) and", "true and", "written by a run, and refreshed"},
+		{"a run leaves what is newer, and forgets it", &putScript, "redis.call('SADD', newcomers, KEYS[i]) end --", "local _ = 0 end --", "comes again"},
 		{"a run removes what is newer", &putScript, "if fence and fence > newest then", "if false then", "the run leaves it"},
 		{"a run takes none off", &putScript, "if not refresh and ttl == '0' then redis.call('SREM'", "if false then redis.call('SREM'", "brought by a refresh, and its row goes unseen"},
 		{"any run may settle", &settleScript, "if writer and writer ~= ARGV[2] then return 0 end", "", "overtaken"},

@@ -36,11 +36,11 @@ end
 local newest, old = stamp .. '9999999999999', {0}
 local mine = stamp .. string.format('%013.0f', now)
 for i = 2, #KEYS - 1 do
-  local fence = f[i + 1]
+  local fence, ttl = f[i + 1], ARGV[2 * i + 3]
   if fence and fence > newest then
     old[#old + 1] = i - 1
+    if not refresh and ttl == '0' then redis.call('SADD', newcomers, KEYS[i]) end -- it has come again, and this run's manifest will not have it
   else
-    local ttl = ARGV[2 * i + 3]
     if refresh and ttl ~= '0' and new(KEYS[i], fence) then redis.call('SADD', newcomers, KEYS[i]) end
     write(KEYS[i], ttl, ARGV[2 * i + 4])
     if refresh then redis.call('HSET', book, KEYS[i], mine) end
