@@ -29,15 +29,17 @@ func (r *run) complete(ctx context.Context, claim *cache.Claim, m *memory) error
 }
 
 // depart sees to the keys that the last manifest has, or that refreshes have brought
-// since, and this one has not. They are removed, under the rules of every put; or held, if the result shrank so
-// much that the query, not the data, may be what is wrong.
+// since, and this one has not. They are removed, under the rules of every put; or
+// held, if the result shrank so much that the query, not the data, may be what is
+// wrong.
 func (r *run) depart(ctx context.Context, claim *cache.Claim, m *memory) error {
 	if m.lost != nil {
 		return nil
 	}
-	shrank := r.shrank(m)
-	if !shrank {
-		if err := r.strays(ctx, claim, m); err != nil {
+	m.shrank = r.shrank(m)
+	old, now := r.w.cache.Chunks(ctx, r.job.Name, m.old), r.w.cache.Chunks(ctx, r.job.Name, m.next)
+	if !m.shrank && !m.foreign() {
+		if err := r.strays(ctx, claim, m, now); err != nil {
 			return err
 		}
 	}
@@ -48,14 +50,13 @@ func (r *run) depart(ctx context.Context, claim *cache.Claim, m *memory) error {
 	if err != nil {
 		return m.forget(err)
 	}
-	if complete || m.old.Key != m.next.Key {
-		return nil // keys of another template may be another job's by now: they have their TTL
+	if complete || m.foreign() {
+		return nil
 	}
 	see := r.remover(func(b *store.Batch) (cache.Outcome, error) { return r.w.cache.Put(ctx, claim, b) })
-	if shrank {
+	if m.shrank {
 		see = r.holder(m)
 	}
-	old, now := r.w.cache.Chunks(ctx, r.job.Name, m.old), r.w.cache.Chunks(ctx, r.job.Name, m.next)
 	for key, err := range manifest.Missing(old, now, m.next.Keys) {
 		if err != nil {
 			return m.forget(err)
@@ -65,21 +66,6 @@ func (r *run) depart(ctx context.Context, claim *cache.Claim, m *memory) error {
 		}
 	}
 	return see(nil)
-}
-
-// strays sees to the keys that refreshes have brought since the last complete run
-// and that the result does not have.
-func (r *run) strays(ctx context.Context, claim *cache.Claim, m *memory) error {
-	remove := r.remover(func(b *store.Batch) (cache.Outcome, error) { return r.w.cache.PutNewcomers(ctx, claim, b) })
-	for key, present := range m.newcomers {
-		if present && !r.rec.Removal {
-			continue
-		}
-		if err := remove([]byte(key)); err != nil {
-			return err
-		}
-	}
-	return remove(nil)
 }
 
 // shrank reports whether the result lost more than shrink_guard of its keys, with
@@ -140,7 +126,12 @@ func (r *run) holder(m *memory) func(key []byte) error {
 // removeAll removes, after the keys that the query returns now, those that the
 // last run wrote, and that refreshes have brought since.
 func (r *run) removeAll(ctx context.Context, claim *cache.Claim, m *memory) error {
-	if err := r.strays(ctx, claim, m); err != nil || !m.has {
+	none := func(func([]byte, error) bool) {}
+	err := r.strays(ctx, claim, m, none)
+	if err == nil {
+		err = r.w.cache.DropJournals(ctx, claim, m.newcomers.Journals)
+	}
+	if err != nil || !m.has {
 		return err
 	}
 	remove := r.remover(func(b *store.Batch) (cache.Outcome, error) { return r.w.cache.Put(ctx, claim, b) })

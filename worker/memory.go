@@ -35,10 +35,13 @@ type memory struct {
 	trust bool           // its digests say what Redis holds
 	fade  bool           // TTLs have to be extended
 
-	next      cache.Manifest
-	chunk     manifest.Chunk
-	lost      error           // why next cannot be kept
-	newcomers map[string]bool // :: key that refreshes may have brought since the last complete run -> it is in the result
+	next  cache.Manifest
+	chunk manifest.Chunk
+	lost  error // why next cannot be kept
+
+	shrank    bool            // what is gone from the result is held
+	newcomers cache.Newcomers // since the last complete run; of keys, whether they are in the result
+	brings    manifest.Chunk  // keys that the last manifest does not have as they are, and that are not written down yet
 }
 
 // recall reads what is known of the last complete run.
@@ -51,11 +54,6 @@ func (r *run) recall(ctx context.Context, claim *cache.Claim, place string) (*me
 	}
 	if m.old, m.has, err = r.w.cache.Manifest(ctx, r.job.Name); err != nil || !m.has || r.rec.Removal {
 		return m, err
-	}
-	if m.old.Key != m.next.Key { // newcomers of another template may be another job's by now: they have their TTL
-		for key := range m.newcomers {
-			m.newcomers[key] = true
-		}
 	}
 	if m.diff, err = manifest.NewDiff(r.w.cache.Chunks(ctx, r.job.Name, m.old)); err != nil {
 		return m, m.forget(err)
@@ -115,15 +113,19 @@ func (m *memory) close() {
 func (m *memory) known(key, value []byte) (known, error) {
 	digest := manifest.Digest(value)
 	m.note(key, digest)
-	if _, new := m.newcomers[string(key)]; new {
-		m.newcomers[string(key)] = true
+	if _, new := m.newcomers.Keys[string(key)]; new {
+		m.newcomers.Keys[string(key)] = true
 	}
 	m.next.Keys++
 	m.next.Bytes += int64(len(key) + len(value))
 	if m.diff == nil {
+		m.brings.Add(key, digest)
 		return unknown, nil
 	}
 	same, err := m.diff.Same(key, digest)
+	if !same {
+		m.brings.Add(key, digest)
+	}
 	switch {
 	case err != nil:
 		return unknown, m.forget(err)
@@ -182,16 +184,4 @@ func (m *memory) keep(ctx context.Context) error {
 	m.r.w.log.Warn("the manifest of a run was not kept: the next run sends all values", jobs.LogJob, m.r.job.Name, jobs.LogErr, m.lost)
 	m.abandon()
 	return nil
-}
-
-// settle says that the manifest, which was kept, has the newcomers that are in the
-// result.
-func (m *memory) settle(ctx context.Context) error {
-	var keys [][]byte
-	for key, present := range m.newcomers {
-		if present {
-			keys = append(keys, []byte(key))
-		}
-	}
-	return m.r.w.cache.Settle(ctx, m.claim, keys)
 }

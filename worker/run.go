@@ -124,7 +124,7 @@ func (r *run) write(ctx context.Context, armed *cache.Armed, reading *store.Read
 
 // pour sends every row of the reading through the shaper into the pipeline.
 func (r *run) pour(pipe *pipeline, reading *store.Reading, m *memory) error {
-	s, err := newShaper(r.job, reading, r.sampling(pipe.send))
+	s, err := newShaper(r.job, reading, r.sampling(m.ahead(pipe.send)))
 	if err != nil {
 		return err
 	}

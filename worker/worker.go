@@ -57,11 +57,15 @@ type Manifests interface {
 	DropManifest(ctx context.Context, job string, m cache.Manifest) error
 }
 
-// Newcomers is the part of a Cache that knows what refreshes brought since.
+// Newcomers is the part of a Cache that knows what is there beyond the manifest of
+// the last complete run.
 type Newcomers interface {
-	Newcomers(ctx context.Context, job string) (map[string]bool, error)
+	Newcomers(ctx context.Context, job string) (cache.Newcomers, error)
 	PutNewcomers(ctx context.Context, c *cache.Claim, b *store.Batch) (cache.Outcome, error)
 	Settle(ctx context.Context, c *cache.Claim, keys [][]byte) error
+	Journal(ctx context.Context, c *cache.Claim, job *jobs.Job, chunk []byte) error
+	Journaled(ctx context.Context, job, id string) iter.Seq2[[]byte, error]
+	DropJournals(ctx context.Context, c *cache.Claim, ids []string) error
 }
 
 // Ledger keeps what is known of runs; store/cache has one.

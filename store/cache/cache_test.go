@@ -438,8 +438,8 @@ func wantNewcomers(t *testing.T, values *cache.Cache) {
 	}
 	count := func(want int) {
 		t.Helper()
-		if all, err := values.Newcomers(t.Context(), product.Name); len(all) != want || err != nil {
-			t.Errorf("%d newcomers, want %d: %v", len(all), want, err)
+		if all, err := values.Newcomers(t.Context(), product.Name); len(all.Keys) != want || err != nil {
+			t.Errorf("%d newcomers, want %d: %v", len(all.Keys), want, err)
 		}
 	}
 	count(30)

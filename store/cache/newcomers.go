@@ -3,7 +3,9 @@ package cache
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -17,12 +19,17 @@ import (
 // and no fence tells of it (a TRUNCATE, a gap, commits that a failover lost), the
 // next run knows from here that they must go. They are a set beside the book:
 //
-//	stoker:{cache}:new:<job>
+//	stoker:{cache}:new:<job>       set
+//	stoker:{cache}:new:<job>:<id>  list   the journal of a run
 //
 // A fence adds the keys that it finds absent. A refresh adds the key that it brings
 // if a run has begun since the key was fenced, because that run may have taken it
 // off. A run takes a key off when its manifest has it, or as it removes it; it adds
 // the one that it would remove if a newer change did not own it.
+//
+// So are the keys of a run that did not complete. A run writes down which it is
+// about to bring, before it does: its journal, whose id, after a #, is in the set
+// until a run completes.
 
 // newcomersLife is longer than a value lives that was written after the last fence.
 func newcomersLife(job *jobs.Job) time.Duration { return 2*job.TTL + time.Hour }
@@ -31,16 +38,30 @@ func newcomersLife(job *jobs.Job) time.Duration { return 2*job.TTL + time.Hour }
 // a slot.
 const setsAtOnce = 1024
 
-// Newcomers returns a job's newcomers, each with false.
-func (c *Cache) Newcomers(ctx context.Context, job string) (map[string]bool, error) {
-	all := make(map[string]bool)
+// Newcomers are what is known of a job's keys that no manifest has.
+type Newcomers struct {
+	Keys     map[string]bool // :: key -> false
+	Journals []string        // ids of runs that did not complete
+}
+
+func (n *Newcomers) add(member string) {
+	if id, is := strings.CutPrefix(member, "#"); is { // no key begins so
+		n.Journals = append(n.Journals, id)
+		return
+	}
+	n.Keys[member] = false
+}
+
+// Newcomers returns a job's newcomers.
+func (c *Cache) Newcomers(ctx context.Context, job string) (Newcomers, error) {
+	all := Newcomers{Keys: make(map[string]bool)}
 	if !c.books.cluster {
 		members := c.c.SScan(ctx, c.books.newcomers(0, job), 0, "", 1000).Iterator()
 		for members.Next(ctx) {
-			all[members.Val()] = false
+			all.add(members.Val())
 		}
 		if err := members.Err(); err != nil {
-			return nil, fmt.Errorf("read the newcomers of %s: %w", job, err)
+			return all, fmt.Errorf("read the newcomers of %s: %w", job, err)
 		}
 		return all, nil
 	}
@@ -53,11 +74,11 @@ func (c *Cache) Newcomers(ctx context.Context, job string) (map[string]bool, err
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("read the newcomers of %s: %w", job, err)
+			return all, fmt.Errorf("read the newcomers of %s: %w", job, err)
 		}
 		for _, s := range sets {
 			for _, key := range s.Val() {
-				all[key] = false
+				all.add(key)
 			}
 		}
 	}
@@ -88,6 +109,66 @@ func (c *Cache) Settle(ctx context.Context, cl *Claim, keys [][]byte) error {
 		if _, err := c.run(ctx, settleScript, some...); err != nil {
 			return fmt.Errorf("settle the newcomers of %s: %w", cl.job, explain(err))
 		}
+	}
+	return nil
+}
+
+func (b books) journal(job, id string) string { return b.newcomers(0, job) + ":" + id }
+
+// Journal writes down a chunk of keys, as package manifest has them, that a run is
+// about to bring.
+func (c *Cache) Journal(ctx context.Context, cl *Claim, job *jobs.Job, chunk []byte) error {
+	set, journal, life := c.books.newcomers(0, job.Name), c.books.journal(job.Name, cl.id), newcomersLife(job)
+	_, err := c.c.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.SAdd(ctx, set, "#"+cl.id)
+		p.PExpire(ctx, set, life)
+		p.RPush(ctx, journal, chunk)
+		p.PExpire(ctx, journal, life)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("write down what a run of %s brings: %w", job.Name, explain(err))
+	}
+	return nil
+}
+
+// journalStep is how many chunks of a journal are read at once.
+const journalStep = 64
+
+// Journaled yields the chunks of a journal in order.
+func (c *Cache) Journaled(ctx context.Context, job, id string) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for from := int64(0); ; from += journalStep {
+			chunks, err := c.c.LRange(ctx, c.books.journal(job, id), from, from+journalStep-1).Result()
+			if err != nil {
+				yield(nil, fmt.Errorf("read what a run of %s has brought: %w", job, err))
+				return
+			}
+			for _, chunk := range chunks {
+				if !yield([]byte(chunk), nil) {
+					return
+				}
+			}
+			if len(chunks) < journalStep {
+				return
+			}
+		}
+	}
+}
+
+// DropJournals forgets journals of runs, and that of a claim, once a manifest has
+// what they tell of, or it is removed.
+func (c *Cache) DropJournals(ctx context.Context, cl *Claim, ids []string) error {
+	job := cl.job
+	_, err := c.c.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, id := range append(ids, cl.id) {
+			p.Unlink(ctx, c.books.journal(job, id))
+			p.SRem(ctx, c.books.newcomers(0, job), "#"+id)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("forget what runs of %s have brought: %w", job, err)
 	}
 	return nil
 }

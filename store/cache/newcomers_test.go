@@ -82,7 +82,7 @@ func (s *story) complete(cl *Claim, has bool) {
 	s.Helper()
 	new, err := s.c.Newcomers(s.Context(), storyJob.Name)
 	s.check(err)
-	switch _, is := new["k"]; {
+	switch _, is := new.Keys["k"]; {
 	case has && is:
 		s.check(s.c.Settle(s.Context(), cl, [][]byte{[]byte("k")}))
 	case is:
@@ -95,7 +95,7 @@ func (s *story) want(there, newcomer bool) {
 	s.Helper()
 	new, err := s.c.Newcomers(s.Context(), storyJob.Name)
 	s.check(err)
-	_, is := new["k"]
+	_, is := new.Keys["k"]
 	if got := s.redis.Exists(s.Context(), "k").Val() == 1; got != there || is != newcomer {
 		s.check(fmt.Errorf("k is there: %v, want %v; a newcomer: %v, want %v", got, there, is, newcomer))
 	}

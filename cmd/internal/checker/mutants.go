@@ -78,8 +78,8 @@ var Mutants = []Mutant{
 `}}, acknowledgeScenario},
 
 	{"no newcomers", []Edit{{"store/cache/newcomers.go",
-		`	all := make(map[string]bool)
-`, `	all := make(map[string]bool)
+		`	all := Newcomers{Keys: make(map[string]bool)}
+`, `	all := Newcomers{Keys: make(map[string]bool)}
 	if mutated("no newcomers") {
 		return all, nil
 	}

@@ -1,0 +1,80 @@
+package worker
+
+import (
+	"context"
+
+	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/manifest"
+)
+
+// What is there beyond the manifest of the last complete run must be known, too, or
+// it stays when its row goes and nothing tells of it: keys that refreshes have
+// brought, and runs that did not complete.
+
+// mostJournals bounds what runs that fail again and again leave behind: they bring
+// the same keys.
+const mostJournals = 4
+
+// ahead writes down what a batch brings, before it is on its way: if the run does
+// not complete, the next one knows what it has left.
+func (m *memory) ahead(send func(*store.Batch) (*store.Batch, error)) func(*store.Batch) (*store.Batch, error) {
+	return func(b *store.Batch) (*store.Batch, error) {
+		if m.brings.Len() > 0 && len(m.newcomers.Journals) < mostJournals {
+			if err := m.r.w.cache.Journal(m.ctx, m.claim, m.r.job, m.brings.Bytes()); err != nil {
+				return nil, err
+			}
+		}
+		m.brings.Reset()
+		return send(b)
+	}
+}
+
+// foreign reports whether the last run had another key template. Its keys may be
+// another job's by now: they have their TTL.
+func (m *memory) foreign() bool { return m.has && m.old.Key != m.next.Key }
+
+// settle says that the manifest, which was kept, has what the run has brought, and
+// the newcomers that are in the result. What it has not was removed, unless it is
+// held.
+func (m *memory) settle(ctx context.Context) error {
+	ids := m.newcomers.Journals
+	if m.shrank {
+		ids = nil
+	}
+	if err := m.r.w.cache.DropJournals(ctx, m.claim, ids); err != nil {
+		return err
+	}
+	var keys [][]byte
+	for key, present := range m.newcomers.Keys {
+		if present || m.foreign() {
+			keys = append(keys, []byte(key))
+		}
+	}
+	return m.r.w.cache.Settle(ctx, m.claim, keys)
+}
+
+// strays removes the keys that refreshes, and runs that did not complete, have
+// brought since the last complete run and that the result does not have.
+func (r *run) strays(ctx context.Context, claim *cache.Claim, m *memory, now manifest.Chunks) error {
+	remove := r.remover(func(b *store.Batch) (cache.Outcome, error) { return r.w.cache.PutNewcomers(ctx, claim, b) })
+	for _, id := range m.newcomers.Journals {
+		for key, err := range manifest.Missing(r.w.cache.Journaled(ctx, r.job.Name, id), now, m.next.Keys) {
+			if err == nil {
+				err = remove(key)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	for key, present := range m.newcomers.Keys {
+		if present && !r.rec.Removal {
+			continue
+		}
+		if err := remove([]byte(key)); err != nil {
+			return err
+		}
+	}
+	return remove(nil)
+}
