@@ -6,8 +6,9 @@ import "time"
 // and again: keys and values lie one after the other in Buf, and the encoder
 // appends to it directly. The zero Batch is empty and ready.
 type Batch struct {
-	Buf   []byte
-	marks []mark
+	Buf     []byte
+	Journal []byte // what the run writes down before it brings these entries; may be empty
+	marks   []mark
 }
 
 // mark is where an entry lies in Buf.
@@ -74,6 +75,7 @@ const keep = 1 << 20
 func (b *Batch) Reset() {
 	b.marks = b.marks[:0]
 	b.Buf = b.Buf[:0]
+	b.Journal = b.Journal[:0]
 	if cap(b.Buf) > keep {
 		b.Buf = nil
 	}

@@ -41,6 +41,7 @@ type memory struct {
 
 	shrank    bool            // what is gone from the result is held
 	newcomers cache.Newcomers // since the last complete run; of keys, whether they are in the result
+	journaled bool            // there is a journal of this run
 	brings    manifest.Chunk  // keys that the last manifest does not have as they are, and that are not written down yet
 }
 

@@ -20,10 +20,15 @@ const mostJournals = 4
 // not complete, the next one knows what it has left.
 func (m *memory) ahead(send func(*store.Batch) (*store.Batch, error)) func(*store.Batch) (*store.Batch, error) {
 	return func(b *store.Batch) (*store.Batch, error) {
-		if m.brings.Len() > 0 && len(m.newcomers.Journals) < mostJournals {
-			if err := m.r.w.cache.Journal(m.ctx, m.claim, m.r.job, m.brings.Bytes()); err != nil {
+		switch {
+		case m.brings.Len() == 0 || len(m.newcomers.Journals) >= mostJournals:
+		case m.journaled:
+			b.Journal = append(b.Journal, m.brings.Bytes()...)
+		default:
+			if err := m.r.w.cache.BeginJournal(m.ctx, m.claim, m.r.job, m.brings.Bytes()); err != nil {
 				return nil, err
 			}
+			m.journaled = true
 		}
 		m.brings.Reset()
 		return send(b)

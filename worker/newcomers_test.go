@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/store/storetest"
 )
@@ -12,7 +13,12 @@ import (
 // noJournal writes nothing down.
 type noJournal struct{ Cache }
 
-func (noJournal) Journal(context.Context, *cache.Claim, *jobs.Job, []byte) error { return nil }
+func (noJournal) BeginJournal(context.Context, *cache.Claim, *jobs.Job, []byte) error { return nil }
+
+func (c noJournal) Put(ctx context.Context, cl *cache.Claim, b *store.Batch) (cache.Outcome, error) {
+	b.Journal = nil
+	return c.Cache.Put(ctx, cl, b)
+}
 
 // noStrays is told of no newcomer.
 type noStrays struct{ Cache }

@@ -63,7 +63,7 @@ type Newcomers interface {
 	Newcomers(ctx context.Context, job string) (cache.Newcomers, error)
 	PutNewcomers(ctx context.Context, c *cache.Claim, b *store.Batch) (cache.Outcome, error)
 	Settle(ctx context.Context, c *cache.Claim, keys [][]byte) error
-	Journal(ctx context.Context, c *cache.Claim, job *jobs.Job, chunk []byte) error
+	BeginJournal(ctx context.Context, c *cache.Claim, job *jobs.Job, chunk []byte) error
 	Journaled(ctx context.Context, job, id string) iter.Seq2[[]byte, error]
 	DropJournals(ctx context.Context, c *cache.Claim, ids []string) error
 }

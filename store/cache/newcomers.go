@@ -115,9 +115,10 @@ func (c *Cache) Settle(ctx context.Context, cl *Claim, keys [][]byte) error {
 
 func (b books) journal(job, id string) string { return b.newcomers(0, job) + ":" + id }
 
-// Journal writes down a chunk of keys, as package manifest has them, that a run is
-// about to bring.
-func (c *Cache) Journal(ctx context.Context, cl *Claim, job *jobs.Job, chunk []byte) error {
+// BeginJournal begins a run's journal with a chunk of keys, as package manifest has
+// them, that the run is about to bring. What the Journal of a batch holds is added
+// as the batch is put.
+func (c *Cache) BeginJournal(ctx context.Context, cl *Claim, job *jobs.Job, chunk []byte) error {
 	set, journal, life := c.books.newcomers(0, job.Name), c.books.journal(job.Name, cl.id), newcomersLife(job)
 	_, err := c.c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.SAdd(ctx, set, "#"+cl.id)
@@ -127,7 +128,18 @@ func (c *Cache) Journal(ctx context.Context, cl *Claim, job *jobs.Job, chunk []b
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("write down what a run of %s brings: %w", job.Name, explain(err))
+		return fmt.Errorf("begin the journal of a run of %s: %w", job.Name, explain(err))
+	}
+	return nil
+}
+
+// journal writes down what a batch brings, where that does not go with it.
+func (c *Cache) journal(ctx context.Context, cl *Claim, b *store.Batch) error {
+	if len(b.Journal) == 0 {
+		return nil
+	}
+	if err := c.c.RPush(ctx, c.books.journal(cl.job, cl.id), b.Journal).Err(); err != nil {
+		return fmt.Errorf("write down what a run of %s brings: %w", cl.job, explain(err))
 	}
 	return nil
 }

@@ -43,6 +43,9 @@ func (c *Cache) Put(ctx context.Context, cl *Claim, b *store.Batch) (Outcome, er
 	if c.streams(cl) {
 		return c.stream(ctx, cl, b)
 	}
+	if err := c.journal(ctx, cl, b); err != nil {
+		return Outcome{}, err
+	}
 	return c.putAll(ctx, cl, b, everything(b))
 }
 

@@ -2,10 +2,17 @@ package cache
 
 import "github.com/stokerhq/stoker/store"
 
-// transaction appends what is written and removed.
+// transaction appends what is written and removed, and first what the journal says of
+// it.
 func (s *streaming) transaction() {
 	w := s.w
 	w.command("MULTI")
+	if len(s.b.Journal) > 0 {
+		w.array(3)
+		w.bulk(rpush)
+		w.bulk([]byte(s.journal))
+		w.bulk(s.b.Journal)
+	}
 	for _, i := range s.send {
 		e := s.b.Entry(i)
 		if e.Op == store.Remove {
@@ -27,13 +34,15 @@ var (
 	setHead = []byte("*5\r\n$3\r\nSET\r\n")
 	pxHead  = []byte("$2\r\nPX\r\n")
 	unlink  = []byte("UNLINK")
+	rpush   = []byte("RPUSH")
 )
 
 // executed reads the answers to a transaction; false: the book had changed, and
 // nothing was done.
 func (s *streaming) executed() (bool, error) {
 	var refused error
-	for range len(s.send) + 1 { // to MULTI, and QUEUED for each
+	journals := min(1, len(s.b.Journal))
+	for range 1 + journals + len(s.send) { // to MULTI, and QUEUED for each
 		line, err := s.w.line()
 		if err != nil {
 			return false, err
@@ -52,6 +61,11 @@ func (s *streaming) executed() (bool, error) {
 		return false, replyError(line[1:])
 	case string(line) == "*-1" || string(line) == "_":
 		return false, nil
+	}
+	for range journals {
+		if _, err := s.w.line(); err != nil {
+			return false, err
+		}
 	}
 	for _, i := range s.send {
 		line, err := s.w.line()
