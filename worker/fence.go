@@ -53,7 +53,7 @@ func (f *refresh) fence(ctx context.Context, asked [][]byte, remove bool) (err e
 	if remove {
 		grace = cache.Drop
 	}
-	f.removed, err = f.w.cache.Fence(ctx, f.armed, f.job, f.stamp, asked, grace)
+	f.removed, err = f.w.cache.Fence(ctx, f.armed, f.stamp, asked, grace)
 	return err
 }
 

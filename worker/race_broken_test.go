@@ -39,15 +39,15 @@ func (c plainPut) Put(ctx context.Context, _ *cache.Claim, b *store.Batch) (out 
 // noFence fences nothing.
 type noFence struct{ Cache }
 
-func (noFence) Fence(context.Context, *cache.Armed, *jobs.Job, store.Stamp, [][]byte, time.Duration) ([][]byte, error) {
+func (noFence) Fence(context.Context, *cache.Armed, store.Stamp, [][]byte, time.Duration) ([][]byte, error) {
 	return nil, nil
 }
 
 // longGrace leaves readable for longer what it fences.
 type longGrace struct{ Cache }
 
-func (c longGrace) Fence(ctx context.Context, a *cache.Armed, job *jobs.Job, s store.Stamp, keys [][]byte, grace time.Duration) ([][]byte, error) {
-	return c.Cache.Fence(ctx, a, job, s, keys, grace+time.Second)
+func (c longGrace) Fence(ctx context.Context, a *cache.Armed, s store.Stamp, keys [][]byte, grace time.Duration) ([][]byte, error) {
+	return c.Cache.Fence(ctx, a, s, keys, grace+time.Second)
 }
 
 // oneStamp takes all snapshots for one.

@@ -205,10 +205,10 @@ func TestAFullRedis(t *testing.T) {
 				}
 			}
 			a, s := stamp(t, values, 2)
-			if _, err := values.Fence(t.Context(), a, product, s, [][]byte{[]byte("full:000")}, 0); err != nil {
+			if _, err := values.Fence(t.Context(), a, s, [][]byte{[]byte("full:000")}, 0); err != nil {
 				t.Fatalf("fence on a full redis: %v", err)
 			}
-			if _, err := values.Fence(t.Context(), a, product, s, [][]byte{[]byte("full:001")}, time.Second); err != nil {
+			if _, err := values.Fence(t.Context(), a, s, [][]byte{[]byte("full:001")}, time.Second); err != nil {
 				t.Fatalf("fence on a full redis: %v", err)
 			}
 			if n := c.Exists(t.Context(), "full:000").Val(); n != 0 {
@@ -401,7 +401,7 @@ func TestCluster(t *testing.T) {
 		wantEntry(t, c, string(e.Key), e, before, redisTime(t, single))
 	}
 	a, s := stamp(t, values, 6)
-	if gone, err := values.Fence(t.Context(), a, product, s, keys[:50], 0); len(gone) != 50 || err != nil {
+	if gone, err := values.Fence(t.Context(), a, s, keys[:50], 0); len(gone) != 50 || err != nil {
 		t.Errorf("%d keys removed, %v", len(gone), err)
 	}
 	if out := put(t, values, run, all...); out.Old != 50 || out.Written != 50 {
@@ -424,14 +424,13 @@ func TestCluster(t *testing.T) {
 func wantNewcomers(t *testing.T, values *cache.Cache) {
 	t.Helper()
 	var fresh [][]byte
+	var all []store.Entry
 	var gone store.Batch
 	for i := range 30 {
-		fresh = append(fresh, fmt.Appendf(nil, "new:%d", i))
+		e := entry(fmt.Sprintf("new:%d", i), "v", time.Minute)
+		fresh, all = append(fresh, e.Key), append(all, e)
 	}
-	a, s := stamp(t, values, 8)
-	if _, err := values.Fence(t.Context(), a, product, s, append(fresh, []byte("k:99")), time.Minute); err != nil {
-		t.Fatal(err)
-	}
+	put(t, values, claimRefresh(t, values, 8), append(all, entry("k:99", "v", time.Minute))...) // the last is no newcomer
 	run := claimRun(t, values, 9)
 	for _, key := range fresh[10:] {
 		gone.Remove(key)
@@ -442,15 +441,16 @@ func wantNewcomers(t *testing.T, values *cache.Cache) {
 			t.Errorf("%d newcomers, want %d: %v", len(all.Keys), want, err)
 		}
 	}
-	count(30)
+	const before = 50 // were fenced without a grace, and refreshed
+	count(before + 30)
 	if err := values.Settle(t.Context(), run, fresh[:10]); err != nil {
 		t.Error(err)
 	}
-	count(20)
+	count(before + 20)
 	if _, err := values.PutNewcomers(t.Context(), run, &gone); err != nil {
 		t.Error(err)
 	}
-	count(0)
+	count(before)
 }
 
 // A batch by wire and by script: small and large values, and a book in which
@@ -475,7 +475,7 @@ func benchmarkPut(b *testing.B, claim func(testing.TB, *cache.Cache, uint64) *ca
 			other = append(other, fmt.Appendf(nil, "other:%d", i))
 		}
 		a, s := stamp(b, values, 1)
-		if _, err := values.Fence(b.Context(), a, product, s, other, 0); err != nil {
+		if _, err := values.Fence(b.Context(), a, s, other, 0); err != nil {
 			b.Fatal(err)
 		}
 	}

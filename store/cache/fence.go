@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 )
 
@@ -17,7 +16,7 @@ const Drop time.Duration = -1
 // is written to the keys from here on, and what is there stays readable for the
 // grace at most; with none it is removed. It returns which of the keys were
 // removed. The stamp is of a snapshot taken after a.
-func (c *Cache) Fence(ctx context.Context, a *Armed, job *jobs.Job, stamp store.Stamp, keys [][]byte, grace time.Duration) (removed [][]byte, err error) {
+func (c *Cache) Fence(ctx context.Context, a *Armed, stamp store.Stamp, keys [][]byte, grace time.Duration) (removed [][]byte, err error) {
 	ms := grace.Milliseconds()
 	if grace == Drop {
 		ms = -1
@@ -27,10 +26,8 @@ func (c *Cache) Fence(ctx context.Context, a *Armed, job *jobs.Job, stamp store.
 		for _, k := range part {
 			b.Remove(k)
 		}
-		head := func(book int) []any {
-			return []any{a.nonces[book], stamp.String(), ms, newcomersLife(job).Milliseconds()}
-		}
-		groups, replies, err := c.ask(ctx, fenceScript, job.Name, &b, everything(&b), head, func(args []any, _ store.Entry) []any { return args })
+		head := func(book int) []any { return []any{a.nonces[book], stamp.String(), ms} }
+		groups, replies, err := c.ask(ctx, fenceScript, "", &b, everything(&b), head, func(args []any, _ store.Entry) []any { return args })
 		if Again(err) {
 			return removed, err
 		}

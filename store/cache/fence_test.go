@@ -43,7 +43,7 @@ func TestFence(t *testing.T) {
 				r.refresh(tt.field, "a")
 			}
 			r.client.Set(t.Context(), "a", "v", tt.ttl)
-			removed, err := r.values.Fence(t.Context(), arm(t, r.values), product, at(10), [][]byte{[]byte("a"), []byte("not there")}, tt.grace)
+			removed, err := r.values.Fence(t.Context(), arm(t, r.values), at(10), [][]byte{[]byte("a"), []byte("not there")}, tt.grace)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -103,7 +103,7 @@ func TestFenceWithoutABook(t *testing.T) {
 		a := arm(t, r.values)
 		r.lose()
 		r.client.Set(t.Context(), "a", "v", time.Hour)
-		if _, err := r.values.Fence(t.Context(), a, product, at(10), [][]byte{[]byte("a")}, tt.grace); err != nil {
+		if _, err := r.values.Fence(t.Context(), a, at(10), [][]byte{[]byte("a")}, tt.grace); err != nil {
 			t.Error(err)
 		}
 		r.wantLeft("a", tt.left)
@@ -121,7 +121,7 @@ func TestFenceInAnotherBook(t *testing.T) {
 	r.lose()
 	arm(t, r.other)
 	r.client.Set(t.Context(), "a", "v", time.Hour)
-	if gone, err := r.values.Fence(t.Context(), a, product, at(10), [][]byte{[]byte("a")}, 0); len(gone) != 0 || !errors.Is(err, cache.ErrLost) {
+	if gone, err := r.values.Fence(t.Context(), a, at(10), [][]byte{[]byte("a")}, 0); len(gone) != 0 || !errors.Is(err, cache.ErrLost) {
 		t.Errorf("%q, %v", gone, err)
 	}
 	r.wantLeft("a", time.Hour)
@@ -143,11 +143,11 @@ func TestFenceOfMany(t *testing.T) {
 			r.client.Set(t.Context(), string(key), "v", time.Hour)
 		}
 	}
-	removed, err := r.values.Fence(t.Context(), arm(t, r.values), product, at(10), keys, 0)
+	removed, err := r.values.Fence(t.Context(), arm(t, r.values), at(10), keys, 0)
 	if err != nil || !slices.EqualFunc(removed, there, slices.Equal) {
 		t.Errorf("%d removed, %v; want %d in their order", len(removed), err, len(there))
 	}
-	if removed, err := r.values.Fence(t.Context(), arm(t, r.values), product, at(10), nil, 0); len(removed) > 0 || err != nil {
+	if removed, err := r.values.Fence(t.Context(), arm(t, r.values), at(10), nil, 0); len(removed) > 0 || err != nil {
 		t.Errorf("of nothing %q were removed, %v", removed, err)
 	}
 }

@@ -21,7 +21,7 @@ func TestSee(t *testing.T) {
 	client.HSet(ctx, "hash", "a", "1", "b", "")
 	client.RPush(ctx, "list", "x")
 	a, s := stamp(t, c, 7)
-	if _, err := c.Fence(ctx, a, product, s, [][]byte{[]byte("text")}, time.Minute); err != nil {
+	if _, err := c.Fence(ctx, a, s, [][]byte{[]byte("text")}, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	for typ, want := range map[jobs.Type]string{

@@ -36,7 +36,7 @@ func (b *bench) do(ctx context.Context, p redis.Pipeliner, base int64, a act, bo
 		if a.grace {
 			grace = graceTTL
 		}
-		return call("fence", all, head[0], modelStamp(a.stamp), grace, wholeTTL)
+		return call("fence", both, head[0], modelStamp(a.stamp), grace)
 	case doRemember:
 		return call("keep", []string{book, key + ":head"}, head[0], idField, a.id, "a manifest", wholeTTL)
 	case doPrune:

@@ -14,24 +14,24 @@ import (
 	"github.com/stokerhq/stoker/store"
 )
 
-// Newcomers are keys that refreshes have brought, or may bring, since the last
-// complete run of their job. Its manifest does not have them; when their rows go
-// and no fence tells of it (a TRUNCATE, a gap, commits that a failover lost), the
-// next run knows from here that they must go. They are a set beside the book:
+// Newcomers are keys that refreshes have brought since the last complete run of
+// their job. Its manifest does not have them; when their rows go and no fence tells
+// of it (a TRUNCATE, a gap, commits that a failover lost), the next run knows from
+// here that they must go. They are kept beside the book:
 //
 //	stoker:{cache}:new:<job>       set
 //	stoker:{cache}:new:<job>:<id>  list   the journal of a run
 //
-// A fence adds the keys that it finds absent. A refresh adds the key that it brings
-// if a run has begun since the key was fenced, because that run may have taken it
-// off. A run takes a key off when its manifest has it, or as it removes it; it adds
-// the one that it would remove if a newer change did not own it.
+// What is in the cache is in the manifest, or here. A refresh adds the key that it
+// brings; one that it finds there is known already. Who removes a key takes it off.
+// A run takes off what its manifest has, and adds what it would remove if a newer
+// change did not own it.
 //
 // So are the keys of a run that did not complete. A run writes down which it is
 // about to bring, before it does: its journal, whose id, after a #, is in the set
 // until a run completes.
 
-// newcomersLife is longer than a value lives that was written after the last fence.
+// newcomersLife is longer than the values live that they tell of.
 func newcomersLife(job *jobs.Job) time.Duration { return 2*job.TTL + time.Hour }
 
 // setsAtOnce is how many sets are asked for in one pipeline: in Cluster there is one

@@ -30,7 +30,7 @@ func (r *race) commit(c *cache.Cache) {
 	for {
 		a, s, _, err := r.begin(c, 0)
 		if err == nil {
-			_, err = c.Fence(r.Context(), a, product, s, [][]byte{[]byte(raceKey(row))}, grace(row))
+			_, err = c.Fence(r.Context(), a, s, [][]byte{[]byte(raceKey(row))}, grace(row))
 		}
 		if r.outcome(c, a, cache.Outcome{}, err); err == nil {
 			break

@@ -53,7 +53,7 @@ func (r *rig) fence(clock uint64, key string, grace time.Duration) {
 	r.Helper()
 	a, err := r.other.Renew(r.Context())
 	if err == nil {
-		_, err = r.other.Fence(r.Context(), a, product, at(clock), [][]byte{[]byte(key)}, grace)
+		_, err = r.other.Fence(r.Context(), a, at(clock), [][]byte{[]byte(key)}, grace)
 	}
 	if err != nil {
 		r.Error(err)

@@ -133,7 +133,7 @@ func TestRedisWithoutFlags(t *testing.T) {
 		t.Errorf("%+v", out)
 	}
 	before := loads
-	if _, err := r.values.Fence(t.Context(), r.armed, product, at(12), [][]byte{[]byte("a")}, cache.Drop); err != nil {
+	if _, err := r.values.Fence(t.Context(), r.armed, at(12), [][]byte{[]byte("a")}, cache.Drop); err != nil {
 		t.Error(err)
 	}
 	if loads != before {

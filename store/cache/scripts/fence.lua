@@ -1,35 +1,30 @@
 #!lua flags=allow-oom
 -- Fence comes after a change, with the stamp of a snapshot that shows it: no value read before is written from here on.
 -- What is there stays readable for a short grace, or is removed. A full Redis must not keep a stale value: hence allow-oom.
--- KEYS book, key..., newcomers   ARGV nonce, stamp, grace in ms (0: remove what is older; -1: remove whatever is there), life of newcomers in ms
+-- KEYS book, key...   ARGV nonce, stamp, grace in ms (0: remove what is older; -1: remove whatever is there)
 -- -> LOST, or the positions of the keys that were removed
--- A key that is not there may be one that no run has written: if a refresh brings it, no manifest has it. Newcomers remembers it.
 -- Without a book nothing is armed: there is nothing to remember. In another book the stamp may be worth nothing.
-local book, newcomers, nonce, stamp, grace = KEYS[1], KEYS[#KEYS], ARGV[1], ARGV[2], tonumber(ARGV[3])
+local book, nonce, stamp, grace = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local open = redis.call('HGET', book, '#n')
 if open and open ~= nonce then return 'LOST' end
 local t = redis.call('TIME')
 local mark = stamp .. string.format('%013.0f', t[1] * 1000 + math.floor(t[2] / 1000))
 
-local removed, absent = {}, {}
+local removed = {}
 local function expire(at, key)
   if grace <= 0 then
-    local there = redis.call('UNLINK', key) == 1
-    if there then removed[#removed + 1] = at elseif grace == 0 then absent[#absent + 1] = key end
+    if redis.call('UNLINK', key) == 1 then removed[#removed + 1] = at end
     return
   end
   local left = redis.call('PTTL', key)
-  if left == -2 then absent[#absent + 1] = key end
   if left == -1 or left > grace then redis.call('PEXPIRE', key, grace) end -- never longer: a fence again does not prolong the grace
 end
 
-for i = 2, #KEYS - 1 do
+for i = 2, #KEYS do
   local key = KEYS[i]
   local field = open and redis.call('HGET', book, key)
   local newer = field and string.sub(field, 1, 26) >= stamp -- a value there is as new as this fence
   if not newer or grace < 0 then expire(i - 1, key) end -- first: where Redis knows no allow-oom, a script that has written may go on
   if open and not newer then redis.call('HSET', book, key, mark) end
 end
-if #absent > 0 then redis.call('SADD', newcomers, unpack(absent)) end
-redis.call('PEXPIRE', newcomers, ARGV[4])
 return removed

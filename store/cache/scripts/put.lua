@@ -28,11 +28,7 @@ local function write(key, ttl, value)
   end
 end
 
--- A refresh brings a key that is not there and was not fenced since the newest run began: that run may have missed it, and have seen to the newcomers.
-local function new(key, fence)
-  return (not fence or f[2] and string.sub(fence, 1, 26) <= f[2]) and redis.call('EXISTS', key) == 0
-end
-
+local longest = 0
 local newest, old = stamp .. '9999999999999', {0}
 local mine = stamp .. string.format('%013.0f', now)
 for i = 2, #KEYS - 1 do
@@ -41,11 +37,13 @@ for i = 2, #KEYS - 1 do
     old[#old + 1] = i - 1
     if not refresh and ttl == '0' then redis.call('SADD', newcomers, KEYS[i]) end -- it has come again, and this run's manifest will not have it
   else
-    if refresh and ttl ~= '0' and new(KEYS[i], fence) then redis.call('SADD', newcomers, KEYS[i]) end
+    if refresh and ttl ~= '0' and redis.call('EXISTS', KEYS[i]) == 0 then redis.call('SADD', newcomers, KEYS[i]) end
     write(KEYS[i], ttl, ARGV[2 * i + 4])
     if refresh then redis.call('HSET', book, KEYS[i], mine) end
-    if not refresh and ttl == '0' then redis.call('SREM', newcomers, KEYS[i]) end
+    if ttl == '0' then redis.call('SREM', newcomers, KEYS[i]) end
+    longest = math.max(longest, tonumber(ttl))
   end
 end
+if refresh and longest > 0 then redis.call('PEXPIRE', newcomers, 2 * longest + 3600000) end -- it outlives what it tells of
 old[1] = removed
 return old
