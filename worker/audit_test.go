@@ -83,7 +83,8 @@ func TestAuditFindsAndRepairs(t *testing.T) {
 		Findings: []Finding{{Missing, "row:1000", CauseUnreported, false}, {Orphan, "row:5000", CauseStray, false}}})
 	tally, err := r.ledger.Tally(t.Context(), "row")
 	n := tally.Audit
-	if err != nil || n.Checked < 600 || n.Stale != 4 || n.Missing != 1 || n.Repaired != 5 || n.Since.IsZero() || n.LastFind.IsZero() || time.Since(n.Confirm) > time.Minute {
+	if err != nil || n.Checked < 550 || // two rounds of 301, but for those in doubt
+		n.Stale != 4 || n.Missing != 1 || n.Repaired != 5 || n.Since.IsZero() || n.LastFind.IsZero() || time.Since(n.Confirm) > time.Minute {
 		t.Errorf("the ledger has %+v, %v", n, err)
 	}
 	if nines, atLeast, _ := n.Nines(); atLeast || math.Abs(nines-math.Log10(float64(n.Checked)/4)) > 1e-9 {

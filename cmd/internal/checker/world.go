@@ -138,7 +138,7 @@ func (w *World) startServers(ctx context.Context) (err error) {
 
 // connect opens a session past all proxies.
 func (w *World) connect(ctx context.Context) (*pgx.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	return pgx.Connect(ctx, w.postgres.URL("postgres"))
 }
