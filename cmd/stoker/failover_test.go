@@ -87,7 +87,7 @@ func TestRedisFailover(t *testing.T) {
 		}
 	}
 	eventually(t, 10*time.Second, "the replica has all", value(other))
-	if err := other.SlaveOf(t.Context(), "NO", "ONE").Err(); err != nil {
+	if err := other.ReplicaOf(t.Context(), "NO", "ONE").Err(); err != nil {
 		t.Fatal(err)
 	}
 	storetest.Exec(t, w.vars["PG"], "UPDATE product SET name = 'new' WHERE id = 7", "DELETE FROM product WHERE id = 8")
