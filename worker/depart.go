@@ -53,7 +53,7 @@ func (r *run) depart(ctx context.Context, claim *cache.Claim, m *memory) error {
 	if complete || m.foreign() {
 		return nil
 	}
-	see := r.remover(func(b *store.Batch) (cache.Outcome, error) { return r.w.cache.Put(ctx, claim, b) })
+	see := r.remover(ctx, claim, r.w.cache.Put)
 	if m.shrank {
 		see = r.holder(m)
 	}
@@ -85,7 +85,7 @@ func (m *memory) held() bool {
 
 // remover returns a function that removes the keys it is given, in batches that put
 // writes; nil ends the last one.
-func (r *run) remover(put func(*store.Batch) (cache.Outcome, error)) func(key []byte) error {
+func (r *run) remover(ctx context.Context, claim *cache.Claim, put func(context.Context, *cache.Claim, *store.Batch) (cache.Outcome, error)) func(key []byte) error {
 	var b store.Batch
 	return func(key []byte) error {
 		if key != nil {
@@ -94,7 +94,7 @@ func (r *run) remover(put func(*store.Batch) (cache.Outcome, error)) func(key []
 		if b.Len() < batchKeys && key != nil {
 			return nil
 		}
-		out, err := put(&b)
+		out, err := put(ctx, claim, &b)
 		r.rec.Removed += out.Removed
 		b.Reset()
 		return err
@@ -129,12 +129,12 @@ func (r *run) removeAll(ctx context.Context, claim *cache.Claim, m *memory) erro
 	none := func(func([]byte, error) bool) {}
 	err := r.strays(ctx, claim, m, none)
 	if err == nil {
-		err = r.w.cache.DropJournals(ctx, claim, m.newcomers.Journals)
+		err = r.w.cache.DropJournals(ctx, r.job.Name, m.newcomers.Journals)
 	}
 	if err != nil || !m.has {
 		return err
 	}
-	remove := r.remover(func(b *store.Batch) (cache.Outcome, error) { return r.w.cache.Put(ctx, claim, b) })
+	remove := r.remover(ctx, claim, r.w.cache.Put)
 	for e, err := range manifest.Read(r.w.cache.Chunks(ctx, r.job.Name, m.old)) {
 		if err != nil {
 			if err := m.forget(err); err != nil {

@@ -47,7 +47,10 @@ func (m *memory) settle(ctx context.Context) error {
 	if m.shrank {
 		ids = nil
 	}
-	if err := m.r.w.cache.DropJournals(ctx, m.claim, ids); err != nil {
+	if m.journaled {
+		ids = append(ids, m.next.ID)
+	}
+	if err := m.r.w.cache.DropJournals(ctx, m.r.job.Name, ids); err != nil {
 		return err
 	}
 	var keys [][]byte
@@ -62,7 +65,7 @@ func (m *memory) settle(ctx context.Context) error {
 // strays removes the keys that refreshes, and runs that did not complete, have
 // brought since the last complete run and that the result does not have.
 func (r *run) strays(ctx context.Context, claim *cache.Claim, m *memory, now manifest.Chunks) error {
-	remove := r.remover(func(b *store.Batch) (cache.Outcome, error) { return r.w.cache.PutNewcomers(ctx, claim, b) })
+	remove := r.remover(ctx, claim, r.w.cache.PutNewcomers)
 	for _, id := range m.newcomers.Journals {
 		for key, err := range manifest.Missing(r.w.cache.Journaled(ctx, r.job.Name, id), now, m.next.Keys) {
 			if err == nil {

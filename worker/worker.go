@@ -65,7 +65,7 @@ type Newcomers interface {
 	Settle(ctx context.Context, c *cache.Claim, keys [][]byte) error
 	BeginJournal(ctx context.Context, c *cache.Claim, job *jobs.Job, chunk []byte) error
 	Journaled(ctx context.Context, job, id string) iter.Seq2[[]byte, error]
-	DropJournals(ctx context.Context, c *cache.Claim, ids []string) error
+	DropJournals(ctx context.Context, job string, ids []string) error
 }
 
 // Ledger keeps what is known of runs; store/cache has one.

@@ -21,12 +21,13 @@ type Claim struct {
 	typ   string // string or hash
 	field string // of the run in the book
 
-	before string // id of the run before this one
-	pruned string // #p when this run began
-	since  string // when the run armed whose values are kept, 13 digits; see Trust
-	meta   int64  // fields of the book that are no key's; -1: not known
-	began  int64  // ms, by Redis' own clock
-	wires  chan *wire
+	before  string // id of the run before this one
+	journal string // the key of the run's journal
+	pruned  string // #p when this run began
+	since   string // when the run armed whose values are kept, 13 digits; see Trust
+	meta    int64  // fields of the book that are no key's; -1: not known
+	began   int64  // ms, by Redis' own clock
+	wires   chan *wire
 }
 
 // ClaimRun begins the writing of a run: from here on, no older run or refresh of
@@ -34,7 +35,7 @@ type Claim struct {
 // the last one wrote. The caller closes the claim.
 func (c *Cache) ClaimRun(ctx context.Context, a *Armed, job *jobs.Job, s store.Stamp, id string) (*Claim, error) {
 	cl := newClaim(a, job, s, "run")
-	cl.id = id
+	cl.id, cl.journal = id, c.books.journal(job.Name, id)
 	cl.wires = make(chan *wire, maxWires)
 	cl.meta, cl.began = -1, a.At.UnixMilli()
 	if c.books.cluster {

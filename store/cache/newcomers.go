@@ -119,12 +119,12 @@ func (b books) journal(job, id string) string { return b.newcomers(0, job) + ":"
 // them, that the run is about to bring. What the Journal of a batch holds is added
 // as the batch is put.
 func (c *Cache) BeginJournal(ctx context.Context, cl *Claim, job *jobs.Job, chunk []byte) error {
-	set, journal, life := c.books.newcomers(0, job.Name), c.books.journal(job.Name, cl.id), newcomersLife(job)
+	set, life := c.books.newcomers(0, job.Name), newcomersLife(job)
 	_, err := c.c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.SAdd(ctx, set, "#"+cl.id)
 		p.PExpire(ctx, set, life)
-		p.RPush(ctx, journal, chunk)
-		p.PExpire(ctx, journal, life)
+		p.RPush(ctx, cl.journal, chunk)
+		p.PExpire(ctx, cl.journal, life)
 		return nil
 	})
 	if err != nil {
@@ -138,7 +138,7 @@ func (c *Cache) journal(ctx context.Context, cl *Claim, b *store.Batch) error {
 	if len(b.Journal) == 0 {
 		return nil
 	}
-	if err := c.c.RPush(ctx, c.books.journal(cl.job, cl.id), b.Journal).Err(); err != nil {
+	if err := c.c.RPush(ctx, cl.journal, b.Journal).Err(); err != nil {
 		return fmt.Errorf("write down what a run of %s brings: %w", cl.job, explain(err))
 	}
 	return nil
@@ -168,12 +168,14 @@ func (c *Cache) Journaled(ctx context.Context, job, id string) iter.Seq2[[]byte,
 	}
 }
 
-// DropJournals forgets journals of runs, and that of a claim, once a manifest has
-// what they tell of, or it is removed.
-func (c *Cache) DropJournals(ctx context.Context, cl *Claim, ids []string) error {
-	job := cl.job
+// DropJournals forgets journals of runs, once a manifest has what they tell of, or it
+// is removed.
+func (c *Cache) DropJournals(ctx context.Context, job string, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
 	_, err := c.c.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for _, id := range append(ids, cl.id) {
+		for _, id := range ids {
 			p.Unlink(ctx, c.books.journal(job, id))
 			p.SRem(ctx, c.books.newcomers(0, job), "#"+id)
 		}

@@ -32,10 +32,10 @@ func (c *Cache) stream(ctx context.Context, cl *Claim, b *store.Batch) (Outcome,
 // streamed is stream without what is left to the script: it returns these
 // entries' positions.
 func (c *Cache) streamed(ctx context.Context, cl *Claim, b *store.Batch) (Outcome, []int, error) {
-	s := streaming{cl: cl, b: b, book: c.books.key(0), journal: c.books.journal(cl.job, cl.id)}
+	s := streaming{cl: cl, b: b, book: c.books.key(0)}
 	rest, err := s.on(ctx, c.wire)
 	if err != nil && !answered(err) && ctx.Err() == nil {
-		s = streaming{cl: cl, b: b, book: s.book, journal: s.journal}
+		s = streaming{cl: cl, b: b, book: s.book}
 		rest, err = s.on(ctx, c.dial) // Redis may have closed all that were idle; to write twice is harmless
 	}
 	if err != nil {
@@ -70,8 +70,6 @@ type streaming struct {
 	b    *store.Batch
 	book string
 	out  Outcome
-
-	journal string
 
 	send  []int // positions of what is written or removed
 	keep  []int // of what only has to be there

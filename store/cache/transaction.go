@@ -10,7 +10,7 @@ func (s *streaming) transaction() {
 	if len(s.b.Journal) > 0 {
 		w.array(3)
 		w.bulk(rpush)
-		w.bulk([]byte(s.journal))
+		w.bulk([]byte(s.cl.journal))
 		w.bulk(s.b.Journal)
 	}
 	for _, i := range s.send {

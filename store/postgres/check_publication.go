@@ -61,7 +61,8 @@ func (c *checkup) unpublished(published map[string]bool, tables []Table) (names 
 			names = append(names, c.watchers(tables, t.OID)...)
 		}
 	}
-	return names
+	slices.Sort(names)
+	return slices.Compact(names) // a job may watch several
 }
 
 // published holds a publication that is there against what the feed needs of it.
