@@ -112,15 +112,21 @@ func (d *daemon) openFeed(ctx context.Context) (changes.Feed, store.FeedStart, e
 	return d.partFeed(ctx, feed, left), start, nil
 }
 
-func (d *daemon) openPart(ctx context.Context, spec *jobs.Spec) (changes.Feed, store.FeedStart, error) {
+func (d *daemon) openPart(ctx context.Context, spec *jobs.Spec) (openedFeed, store.FeedStart, error) {
 	if spec.Changes.Source == jobs.SourceOutbox {
 		return opened(d.servers.source.OpenOutbox(ctx, spec, d.log))
 	}
 	return opened(d.servers.source.OpenWAL(ctx, spec, d.log))
 }
 
+// openedFeed is a feed that can be ended from outside: Next returns err then.
+type openedFeed interface {
+	changes.Feed
+	End(err error)
+}
+
 // opened keeps a feed that was not opened from being one that is no nil.
-func opened[F changes.Feed](f F, start store.FeedStart, err error) (changes.Feed, store.FeedStart, error) {
+func opened[F openedFeed](f F, start store.FeedStart, err error) (openedFeed, store.FeedStart, error) {
 	if err != nil {
 		return nil, start, err
 	}

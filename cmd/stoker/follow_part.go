@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
-	"github.com/stokerhq/stoker/scheduler/changes"
 	"github.com/stokerhq/stoker/store/postgres"
 )
 
@@ -56,21 +55,19 @@ func (d *daemon) followable(ctx context.Context) (*jobs.Spec, map[string]error, 
 // followed again.
 const lookAgainEvery = 10 * time.Second
 
-// partFeed is a feed that some jobs are left out of. It fails once others are to be
-// left out, or none: then a feed of those is opened.
+// partFeed is a feed that some jobs are left out of. It ends once others are to be
+// left out, or none: then a feed of those is opened. What it had not yielded comes
+// again, or is made up by the runs of that feed's begin.
 type partFeed struct {
-	changes.Feed
-	changed context.Context // ended when others are to be left out
-	close   context.CancelFunc
+	openedFeed
+	stop    context.CancelFunc
 	looking sync.WaitGroup
 }
 
-func (d *daemon) partFeed(ctx context.Context, f changes.Feed, left map[string]error) *partFeed {
+func (d *daemon) partFeed(ctx context.Context, f openedFeed, left map[string]error) *partFeed {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	changed, change := context.WithCancel(ctx)
-	p := &partFeed{Feed: f, changed: changed, close: cancel}
+	p := &partFeed{openedFeed: f, stop: cancel}
 	p.looking.Go(func() {
-		defer change()
 		tick := time.NewTicker(lookAgainEvery)
 		defer tick.Stop()
 		for {
@@ -82,6 +79,7 @@ func (d *daemon) partFeed(ctx context.Context, f changes.Feed, left map[string]e
 			// An error is not of these jobs: the feed itself fails of it, if it must.
 			_, now, err := d.followable(ctx)
 			if err == nil && !maps.EqualFunc(left, now, func(a, b error) bool { return a.Error() == b.Error() }) {
+				f.End(errors.New("the jobs whose tables cannot be followed are others than before"))
 				return
 			}
 		}
@@ -89,22 +87,9 @@ func (d *daemon) partFeed(ctx context.Context, f changes.Feed, left map[string]e
 	return p
 }
 
-// Next is the feed's, until others are to be left out.
-func (p *partFeed) Next(ctx context.Context) ([]*jobs.Commits, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(p.changed, cancel)()
-	list, err := p.Feed.Next(ctx)
-	if err == nil && p.changed.Err() != nil {
-		// What it yielded comes again, or is made up by the runs of another feed's begin.
-		return nil, errors.New("the jobs whose tables cannot be followed are others than before")
-	}
-	return list, err
-}
-
 // Close closes the feed.
 func (p *partFeed) Close() error {
-	p.close()
+	p.stop()
 	p.looking.Wait()
-	return p.Feed.Close()
+	return p.openedFeed.Close()
 }

@@ -30,9 +30,9 @@ func (i *inbox) push(c *jobs.Commits) {
 	i.wake()
 }
 
-// fail ends the feed: Next returns err once it has returned what came before. The
+// End ends the feed: Next returns err once it has returned what came before. The
 // first error counts.
-func (i *inbox) fail(err error) {
+func (i *inbox) End(err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.failed == nil {

@@ -55,7 +55,7 @@ func (o *Outbox) poll(ctx context.Context) {
 		}
 		if err != nil {
 			if ctx.Err() == nil {
-				o.fail(err)
+				o.End(err)
 			}
 			return
 		}

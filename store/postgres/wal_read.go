@@ -32,7 +32,7 @@ func (w *WAL) read(ctx context.Context) {
 	for ctx.Err() == nil {
 		w.pass()
 		if err := w.tell(); err != nil {
-			w.fail(fmt.Errorf("tell postgres how far its changes are read: %w", err))
+			w.End(fmt.Errorf("tell postgres how far its changes are read: %w", err))
 			return
 		}
 		got, err := w.receive(ctx)
@@ -43,7 +43,7 @@ func (w *WAL) read(ctx context.Context) {
 			err = fmt.Errorf("nothing was heard for %s", silence)
 		}
 		if err != nil && ctx.Err() == nil {
-			w.fail(fmt.Errorf("read changes from slot %s: %w", w.slot, err))
+			w.End(fmt.Errorf("read changes from slot %s: %w", w.slot, err))
 			return
 		}
 	}
@@ -149,7 +149,7 @@ func (w *WAL) guard(ctx context.Context, s *Source, spec *jobs.Spec, opened publ
 		}
 		// An error is that the database is away: who reads and writes says so.
 		if changed, err := w.changed(ctx, s, spec, opened); err == nil && changed != nil {
-			w.fail(changed)
+			w.End(changed)
 			return
 		}
 	}
