@@ -1,7 +1,7 @@
 """An API node that reads what Stoker keeps warm.
 
 GET /products/{id}          answers with the bytes that are in Redis
-PUT /products/{id}/price    changes a row, then tells Stoker which key is out of date
+PUT /products/{id}/price    changes a row, then invalidates its key
 
 The node reads product:{id} and never writes it: Stoker is the only writer.
 """
@@ -89,21 +89,21 @@ class Node:
                 found = await conn.fetchval(
                     "UPDATE product SET price = $2 WHERE id = $1 RETURNING id", product_id, price
                 )
-        # The transaction has committed here, and only now is Stoker told: before the
-        # COMMIT it would load the old row again.
+        # The transaction has committed here, and only now may the key be invalidated:
+        # before the COMMIT Stoker would load the old row again.
         return found is not None
 
     async def invalidate(self, product_id: int) -> bool:
-        """Tells Stoker that a key is out of date; False if it could not be told."""
+        """Asks Stoker to load a key again; False if Stoker did not answer."""
         try:
             answer = await self.stoker.post(
                 "/api/v1/jobs/product/invalidate", json={"keys": [{"id": product_id}]}
             )
             answer.raise_for_status()
         except httpx.HTTPError as err:
-            # The price is changed, so this is no reason to fail the request. The next
-            # run of the job writes the new value, and the TTL bounds the old one.
-            log.warning("stoker was not told that product %d changed: %s", product_id, err)
+            # The price is changed, so the request has not failed. The next run of the
+            # job writes the new value, and the TTL bounds the old one.
+            log.warning("the key of product %d was not invalidated: %s", product_id, err)
             return False
         return True
 
@@ -162,4 +162,4 @@ async def change_price(body: NewPrice, product_id: int = Path(ge=1, le=MAX_ID)) 
     if not await node().set_price(product_id, body.price):
         raise HTTPException(404, "no such product")
     # 202: the row is changed, and the key follows as soon as a worker has loaded it.
-    return {"changed": True, "stoker_told": await node().invalidate(product_id)}
+    return {"changed": True, "invalidated": await node().invalidate(product_id)}
