@@ -12,7 +12,7 @@ func (d *decoder) spec(n *yaml.Node) *Spec {
 		File:     d.file,
 		Postgres: Postgres{MaxConnections: 8, StatementTimeout: time.Minute},
 		Admin:    Admin{Listen: "127.0.0.1:8080"},
-		Changes:  Changes{Source: SourceNone, Slot: SlotTemporary, Name: "stoker", RunAbove: 10_000},
+		Changes:  Changes{Source: SourceNone, Slot: SlotTemporary, Name: "stoker", RunAbove: 10_000, Concurrency: 4},
 	}
 	base := builtIn()
 	given := d.fields(n, "the spec", map[string]setter{

@@ -17,6 +17,7 @@ func (d *decoder) changes(n *yaml.Node, c *Changes) {
 		"name":          required(d, &c.Name, parseFeedName),
 		"unbounded_wal": required(d, &c.UnboundedWAL, parseBool),
 		"run_above":     required(d, &c.RunAbove, parseRunAbove),
+		"concurrency":   required(d, &c.Concurrency, parseConcurrency),
 	})
 	if c.Source == SourceWAL {
 		return
@@ -52,6 +53,17 @@ func parseRunAbove(s string) (int, error) {
 		return 0, wrong("is not a number", "write how many keys of a job may be refreshed before it is run instead, as in 10000")
 	case n < 1 || n > 1_000_000:
 		return 0, wrong("is outside 1 to 1000000", "these keys are held in memory")
+	}
+	return n, nil
+}
+
+func parseConcurrency(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	switch {
+	case err != nil:
+		return 0, wrong("is not a number", "write how many refreshes may go on at a time because of changes, as in 4")
+	case n < 1 || n > 100:
+		return 0, wrong("is outside 1 to 100", "each takes a connection of postgres.max_connections while it loads")
 	}
 	return n, nil
 }

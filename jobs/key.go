@@ -123,3 +123,16 @@ func (t *KeyTemplate) shape() string {
 	}
 	return b.String()
 }
+
+// Text is a text that no other key of the job has.
+func (k Key) Text(job *Job) string {
+	columns := job.Key.Columns()
+	if len(columns) == 1 {
+		return k[columns[0]]
+	}
+	var b strings.Builder
+	for _, column := range columns {
+		fmt.Fprintf(&b, "%d:%s", len(k[column]), k[column])
+	}
+	return b.String()
+}

@@ -102,7 +102,7 @@ func describe(s *Spec) string {
 	line("postgres %q %d %v", s.Postgres.URL.Reveal(), s.Postgres.MaxConnections, s.Postgres.StatementTimeout)
 	line("redis %q queue %q", s.Redis.URL.Reveal(), s.Redis.QueueURL.Reveal())
 	line("admin %s token %q write %v", s.Admin.Listen, s.Admin.Token.Reveal(), s.Admin.QueuesWrite)
-	line("changes %s %q slot %s name %s unbounded %v run above %d", s.Changes.Source, s.Changes.URL.Reveal(), s.Changes.Slot, s.Changes.Name, s.Changes.UnboundedWAL, s.Changes.RunAbove)
+	line("changes %s %q slot %s name %s unbounded %v run above %d concurrency %d", s.Changes.Source, s.Changes.URL.Reveal(), s.Changes.Slot, s.Changes.Name, s.Changes.UnboundedWAL, s.Changes.RunAbove, s.Changes.Concurrency)
 	line("audit %v", s.Audit.Rate)
 	for _, j := range s.Jobs {
 		line("job %s: %q", j.Name, j.Query)

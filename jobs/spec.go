@@ -86,6 +86,7 @@ type Changes struct {
 	Name         string // of the publication, and of a permanent slot; default stoker
 	UnboundedWAL bool   // a permanent slot may keep WAL without limit
 	RunAbove     int    // changes that touch more keys of a job than this run the job instead; default 10000
+	Concurrency  int    // refreshes at a time that changes ask for, of all jobs; default 4
 }
 
 // Audit is the continuous comparison of the cache with the database.

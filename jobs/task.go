@@ -33,10 +33,6 @@ const (
 	// second, each minute of it costs Redis some 50 MB.
 	refreshRetention = time.Minute
 
-	// changeRetention is for the change feed, which looks twice a second. Asynq drops
-	// what is over it every eight seconds, a hundred at a time.
-	changeRetention = 10 * time.Second
-
 	runRetries     = 3
 	refreshRetries = 8 // nobody asks again for an invalidation
 )
@@ -77,13 +73,6 @@ func (r Run) Task() *asynq.Task {
 // mend: 1 to MaxKeys keys are needed, all with the same columns.
 func NewInvalidation(job string, keys ...Key) (*asynq.Task, error) {
 	return newRefresh(Invalidation{Job: job, Keys: keys})
-}
-
-// NewChange returns a task that re-loads keys of job that changed rows have named and
-// that are fenced: 1 to MaxKeys, of the columns of its template.
-func NewChange(job string, keys []Key) *asynq.Task {
-	return newTask(TypeRefresh, marshal(Invalidation{Job: job, Keys: keys, Fenced: true}), asynq.Queue(QueueRefresh),
-		asynq.Timeout(refreshLimit), asynq.Retention(changeRetention), asynq.MaxRetry(refreshRetries))
 }
 
 // NewChangeRun returns a task that runs job because of changes that name no keys, or

@@ -86,7 +86,7 @@ func (s *Scheduler) heard(ctx context.Context, task *asynq.TaskInfo) (bool, erro
 
 // twin enqueues the twin of a task, unless it has one.
 func (s *Scheduler) twin(ctx context.Context, task *asynq.TaskInfo) {
-	_, err := s.queue.EnqueueContext(ctx, jobs.NewTwin(task))
+	_, err := s.queue.EnqueueContext(ctx, jobs.NewRescue(task))
 	switch {
 	case errors.Is(err, asynq.ErrTaskIDConflict):
 	case err != nil:

@@ -43,6 +43,12 @@ type Record struct {
 	Warning   string        `json:"warning,omitempty"` // the first key that was not written, by name, and why
 }
 
+// RunResult is what a run task leaves behind for who waits for it.
+type RunResult struct {
+	Record  Record `json:"record"`
+	Skipped string `json:"skipped,omitempty"` // why nothing was run
+}
+
 // Progress is what a run says of itself while it goes on.
 type Progress struct {
 	ID       string    `json:"id"`
@@ -52,6 +58,22 @@ type Progress struct {
 	Keys     int64     `json:"keys"`
 	Bytes    int64     `json:"bytes"`
 	Expected int64     `json:"expected,omitempty"` // rows of the last complete run or the planner's guess; 0 when unknown
+}
+
+// RefreshReport is what the change feed did to keys of a job since its last report.
+type RefreshReport struct {
+	Refreshes int       // that succeeded
+	Keys      int       // loaded by them
+	Error     string    // of the last refresh that failed; "": no key waits for another try
+	Pending   int       // keys that are fenced and not loaded, if Error is set
+	Oldest    time.Time // when the oldest of these was fenced
+}
+
+// Pending is what the change feed could not load yet and tries again.
+type Pending struct {
+	Keys  int       `json:"keys"`  // that are fenced and not loaded
+	Since time.Time `json:"since"` // when the oldest of them was fenced
+	Error string    `json:"error"` // of the last try
 }
 
 // Tally is what the scheduler and the worker count for a job beside its runs.

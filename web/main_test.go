@@ -31,10 +31,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fakeLedger holds what runs left behind. A job in errs cannot be read.
 type fakeLedger struct {
-	runs  map[string][]store.Record
-	live  map[string]store.Progress
-	tally map[string]store.Tally
-	errs  map[string]error
+	runs    map[string][]store.Record
+	live    map[string]store.Progress
+	tally   map[string]store.Tally
+	pending map[string]store.Pending
+	errs    map[string]error
 }
 
 func (l fakeLedger) Runs(_ context.Context, job string, n int) ([]store.Record, error) {
@@ -45,6 +46,11 @@ func (l fakeLedger) Runs(_ context.Context, job string, n int) ([]store.Record, 
 func (l fakeLedger) Live(_ context.Context, job string) (store.Progress, bool, error) {
 	p, ok := l.live[job]
 	return p, ok, l.errs[job]
+}
+
+func (l fakeLedger) Pending(_ context.Context, job string) (store.Pending, bool, error) {
+	p, is := l.pending[job]
+	return p, is, l.errs[job]
 }
 
 func (l fakeLedger) Tally(_ context.Context, job string) (store.Tally, error) {

@@ -16,6 +16,7 @@ type Ledger interface {
 	Runs(ctx context.Context, job string, n int) ([]store.Record, error) // newest first
 	Live(ctx context.Context, job string) (store.Progress, bool, error)  // a run that is going on now
 	Tally(ctx context.Context, job string) (store.Tally, error)
+	Pending(ctx context.Context, job string) (store.Pending, bool, error) // keys that the change feed could not load yet
 }
 
 // Sampler measures warmth: of the keys in job's sample, how many are in Redis
@@ -47,6 +48,8 @@ type JobStatus struct {
 	Refreshes   int64     `json:"refreshes"`
 	Refreshed   int64     `json:"refreshed"`
 	LastRefresh time.Time `json:"last_refresh,omitzero"`
+
+	Pending *store.Pending `json:"pending,omitempty"` // changed keys that could not be loaded and are tried again; nil when there are none
 
 	Audit *AuditStatus `json:"audit,omitempty"` // nil when nothing was audited
 
@@ -181,7 +184,16 @@ func (st *JobStatus) readTally(ctx context.Context, l Ledger, now time.Time) err
 	st.Missed, st.Skipped = t.Missed, t.Skipped
 	st.Refreshes, st.Refreshed, st.LastRefresh = t.Refreshes, t.Refreshed, t.LastRefresh
 	st.Audit = auditStatus(t.Audit, now)
-	if t.RefreshError != "" {
+	pending, is, err := l.Pending(ctx, st.Name)
+	if err != nil {
+		return fmt.Errorf("read the pending changes: %w", err)
+	}
+	if is {
+		st.Pending = &pending
+		age := max(0, now.Sub(pending.Since)).Round(time.Second)
+		st.Failures = append(st.Failures, Failure{Of: FailedRefresh, At: t.RefreshFailed,
+			Message: fmt.Sprintf("%d changed keys are not loaded again, the oldest for %s; tried again until it works: %s", pending.Keys, age, pending.Error)})
+	} else if t.RefreshError != "" {
 		st.Failures = append(st.Failures, Failure{Of: FailedRefresh, Message: t.RefreshError, At: t.RefreshFailed})
 	}
 	return nil
@@ -203,6 +215,9 @@ func (st *JobStatus) readWarmth(ctx context.Context, s Sampler) error {
 func (st *JobStatus) mask(m masker) {
 	for i := range st.Failures {
 		st.Failures[i].Message = m.text(st.Failures[i].Message)
+	}
+	if st.Pending != nil {
+		st.Pending.Error = m.text(st.Pending.Error)
 	}
 	if st.LastRun != nil {
 		m.record(st.LastRun)

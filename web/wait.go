@@ -79,7 +79,7 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, done invalidated)
 // worker was killed, or the twin of that. It returns why it failed.
 func (s *Server) awaitTask(ctx context.Context, queue, id string) (failure string, err error) {
 	for {
-		for twin := id; ; twin = jobs.TwinID(twin) {
+		for twin := id; ; twin = jobs.RescueID(twin) {
 			info, err := s.cfg.Tasks.GetTaskInfo(queue, twin)
 			if errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound) {
 				break // there is no such twin; or Redis has lost the task

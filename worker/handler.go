@@ -13,12 +13,6 @@ import (
 	"github.com/stokerhq/stoker/store"
 )
 
-// RunResult is what a run task leaves behind for who waits for it.
-type RunResult struct {
-	Record  store.Record `json:"record"`
-	Skipped string       `json:"skipped,omitempty"` // why nothing was run
-}
-
 // handleRun does one run task.
 func (w *Worker) handleRun(ctx context.Context, task *asynq.Task) error {
 	t, err := jobs.ParseRun(task)
@@ -34,14 +28,14 @@ func (w *Worker) handleRun(ctx context.Context, task *asynq.Task) error {
 		return err
 	}
 	if skipped != "" {
-		return w.leave(task, t.Job, RunResult{Skipped: skipped})
+		return w.leave(task, t.Job, store.RunResult{Skipped: skipped})
 	}
 	defer release()
 	rec, err := w.Run(ctx, id, t, nil)
 	if err != nil {
 		return tickOutcome(ctx, t, outcome(err))
 	}
-	return w.leave(task, t.Job, RunResult{Record: rec})
+	return w.leave(task, t.Job, store.RunResult{Record: rec})
 }
 
 // begin takes the job's lease, or says why the task is not to be run. A tick is

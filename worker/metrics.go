@@ -111,8 +111,8 @@ func (w *Worker) observeRun(rec store.Record, err error) {
 	}
 }
 
-// observeRefresh tells of a refresh's end in metrics, ledger and one line of log.
-func (w *Worker) observeRefresh(ctx context.Context, id string, asked int, out Refreshed, err error) {
+// observeRefresh tells of a refresh's end in metrics and one line of log.
+func (w *Worker) observeRefresh(id string, asked int, out Refreshed, err error) {
 	m, job := w.metrics, out.Job
 	state := store.StateOK
 	switch {
@@ -128,12 +128,17 @@ func (w *Worker) observeRefresh(ctx context.Context, id string, asked int, out R
 	m.oversized.WithLabelValues(job).Add(float64(out.Oversized))
 	m.refused.WithLabelValues(job).Add(float64(out.Refusals))
 	m.refreshTime.WithLabelValues(job).Observe(out.Took.Seconds())
-	attrs := []any{jobs.LogJob, job, jobs.LogTask, id, "asked", asked, "keys", out.Keys, "removed", out.Removed, "took", out.Took}
+	attrs := []any{jobs.LogJob, job, "asked", asked, "keys", out.Keys, "removed", out.Removed, "took", out.Took}
+	if id != "" {
+		attrs = append(attrs, jobs.LogTask, id)
+	}
 	if state == store.StateInterrupted {
 		w.log.Info("refresh interrupted", attrs...)
 		return
 	}
 	switch {
+	case err != nil && id == "":
+		w.log.Debug("refresh failed", append(attrs, jobs.LogErr, err)...) // the change feed logs it with what it does next
 	case err != nil:
 		w.log.Error("refresh failed", append(attrs, jobs.LogErr, err)...)
 	case out.Warning != "":
@@ -141,6 +146,10 @@ func (w *Worker) observeRefresh(ctx context.Context, id string, asked int, out R
 	default:
 		w.log.Debug("refresh complete", attrs...)
 	}
+}
+
+// countRefresh counts a refresh in the ledger, or keeps why it failed.
+func (w *Worker) countRefresh(ctx context.Context, job string, asked int, err error) {
 	ctx, cancel := afterwards(ctx)
 	defer cancel()
 	if lerr := w.ledger.Refreshed(ctx, job, asked, err); lerr != nil {

@@ -67,7 +67,7 @@ func (r *rig) await(info *asynq.TaskInfo, state asynq.TaskState, within time.Dur
 	return now
 }
 
-func (r *rig) result(info *asynq.TaskInfo) (out RunResult) {
+func (r *rig) result(info *asynq.TaskInfo) (out store.RunResult) {
 	r.t.Helper()
 	if err := json.Unmarshal(info.Result, &out); err != nil {
 		r.t.Fatalf("result %q: %v", info.Result, err)

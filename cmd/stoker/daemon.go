@@ -222,13 +222,20 @@ func (d *daemon) startWorker() (stop func(), err error) {
 	}, nil
 }
 
-// connections are those that the workers share. One is left to the change feed, so
-// that a fence does not wait for runs.
+// connections are those that the workers share. The change feed has the others: one for its
+// fences, which must not wait for runs, and one for each refresh.
 func (d *daemon) connections() int {
-	if n := d.spec.Postgres.MaxConnections; n > 2 && d.follows() {
-		return n - 1
+	n := d.spec.Postgres.MaxConnections
+	if !d.follows() || n <= 2 {
+		return n
 	}
-	return d.spec.Postgres.MaxConnections
+	return n - 1 - d.refreshers()
+}
+
+// refreshers is how many refreshes go on at a time because of changes: as many as the spec says,
+// but at most half of the connections that fences leave.
+func (d *daemon) refreshers() int {
+	return min(d.spec.Changes.Concurrency, max(1, (d.spec.Postgres.MaxConnections-1)/2))
 }
 
 func (d *daemon) startScheduler() (stop func()) {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/scheduler/changes"
-	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/feed"
 	"github.com/stokerhq/stoker/store/postgres"
 )
 
@@ -32,7 +32,12 @@ func (d *daemon) startChanges(starting context.Context) (stop func()) {
 	}
 	s := d.servers
 	d.feedMetrics()
-	f := changes.New(d.spec, d.openFeed, s.source, d.worker, s.cache, s.ledger, s.client(), s.inspector(), changes.NewMetrics(d.metrics), d.log)
+	f := changes.New(changes.Config{
+		Jobs: d.spec.Jobs, RunAbove: d.spec.Changes.RunAbove, Concurrency: d.refreshers(),
+		Open: d.openFeed, Database: s.source, Fencer: d.worker, Refresher: d.worker, Reporter: s.ledger,
+		Epochs: s.cache, Leases: s.ledger, Queue: s.client(), Tasks: s.inspector(),
+		Metrics: changes.NewMetrics(d.metrics), Log: d.log,
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { f.Run(ctx) })
@@ -40,7 +45,7 @@ func (d *daemon) startChanges(starting context.Context) (stop func()) {
 		wg.Go(func() { d.watchSlot(ctx) })
 	}
 	select {
-	case <-f.Settled():
+	case <-f.Started():
 	case <-starting.Done():
 	case <-time.After(settleLimit):
 	}
@@ -83,7 +88,7 @@ func (d *daemon) fitForChanges(ctx context.Context) error {
 // openFeed opens the feed that the spec names, if it does no harm. What the jobs'
 // columns are is learnt first, also where another process runs them: then a fence
 // needs no lock on their tables.
-func (d *daemon) openFeed(ctx context.Context) (changes.Feed, store.FeedStart, error) {
+func (d *daemon) openFeed(ctx context.Context) (changes.Feed, feed.Start, error) {
 	source := d.servers.source
 	for _, job := range d.spec.Jobs {
 		if len(job.Watch) == 0 {
@@ -95,7 +100,7 @@ func (d *daemon) openFeed(ctx context.Context) (changes.Feed, store.FeedStart, e
 	}
 	spec, left, err := d.followable(ctx)
 	if err != nil {
-		return nil, store.FeedStart{}, err
+		return nil, feed.Start{}, err
 	}
 	feed, start, err := d.openPart(ctx, spec)
 	if err != nil {
@@ -112,7 +117,7 @@ func (d *daemon) openFeed(ctx context.Context) (changes.Feed, store.FeedStart, e
 	return d.partFeed(ctx, feed, left), start, nil
 }
 
-func (d *daemon) openPart(ctx context.Context, spec *jobs.Spec) (openedFeed, store.FeedStart, error) {
+func (d *daemon) openPart(ctx context.Context, spec *jobs.Spec) (openedFeed, feed.Start, error) {
 	if spec.Changes.Source == jobs.SourceOutbox {
 		return opened(d.servers.source.OpenOutbox(ctx, spec, d.log))
 	}
@@ -126,7 +131,7 @@ type openedFeed interface {
 }
 
 // opened keeps a feed that was not opened from being one that is no nil.
-func opened[F openedFeed](f F, start store.FeedStart, err error) (openedFeed, store.FeedStart, error) {
+func opened[F openedFeed](f F, start feed.Start, err error) (openedFeed, feed.Start, error) {
 	if err != nil {
 		return nil, start, err
 	}

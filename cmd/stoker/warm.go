@@ -146,7 +146,7 @@ func (r *runner) await(ctx context.Context, job string, info *asynq.TaskInfo, wa
 	if err != nil {
 		return store.Record{}, err
 	}
-	result, err := decode[worker.RunResult](b)
+	result, err := decode[store.RunResult](b)
 	if err == nil && result.Skipped != "" {
 		err = fmt.Errorf("skipped: %s", result.Skipped)
 	}

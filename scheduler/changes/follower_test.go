@@ -9,10 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/hibiken/asynq"
-
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/feed"
 )
 
 // Broken by: a fence that does not wait for a snapshot that shows the commit, and by
@@ -32,29 +31,33 @@ func TestBarrier(t *testing.T) {
 	})
 }
 
-// Broken by: a position that is done while a commit before it waits, for a snapshot
-// or for its refresh.
-func TestDoneIsWhatIsRefreshed(t *testing.T) {
+// Broken by: a position that is acknowledged while a commit before it waits, for a snapshot, for
+// its fence or for its refresh.
+func TestAcknowledgedIsWhatIsRefreshed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start.Durable = true
+		r.hold()
 		defer r.run(r.Follower)()
 		r.show(53, "51")
 		r.yield(commit(50, product, "a"), commit(51, product, "b"), commit(52, product, "c"))
-		r.want("before the refresh", r.told, "[]")
-		r.end("t1", asynq.TaskStateCompleted)
-		r.want("while 51 waits", r.told, "[50]")
+		r.sleep(time.Second)
+		r.want("before the refresh", r.acked, "[]")
+		r.release()
+		r.sleep(time.Second)
+		r.want("while 51 waits", r.acked, "[50]")
 		r.show(53, "")
 		r.sleep(time.Second)
-		r.want("51 is fenced", r.told, "[50]")
-		r.end("t2", asynq.TaskStateCompleted)
-		r.want("all is done", r.told, "[50 52]")
+		r.want("51 is fenced", r.acked, "[50]")
+		r.release()
+		r.sleep(time.Second)
+		r.want("all is done", r.acked, "[50 52]")
 		r.want("what we have followed", r.position, 52)
 	})
 }
 
 // A table that is locked holds up its own job alone.
-func TestLanes(t *testing.T) {
+func TestLockedTableHoldsUpItsOwnJob(t *testing.T) {
 	play(t, func(r *rig) {
 		locked := true
 		r.refuse = func(job string, _ []jobs.Key) error {
@@ -69,7 +72,7 @@ func TestLanes(t *testing.T) {
 		r.mu.Lock()
 		locked = false
 		r.mu.Unlock()
-		r.sleep(laneLongest)
+		r.sleep(fenceLongestPause)
 		r.want("product", r.fences["product"], "[1 3]")
 	})
 }
@@ -91,25 +94,24 @@ func TestKeysThatCannotBe(t *testing.T) {
 		}
 		r.yield(commit(1, product, "1", "x", "2"), commit(2, other, "2"))
 		r.sleep(time.Second)
-		handed := r.handed()
-		slices.Sort(handed)
-		r.want("handed out", handed, "[product[1 2] run]")
+		r.want("loaded", r.begun(), "[product[1 2]]")
+		r.want("run", r.handed(), "[run other]")
 	})
 }
 
 func TestGaps(t *testing.T) {
 	for name, test := range map[string]struct {
-		start    store.FeedStart
+		start    feed.Start
 		place    string
 		position uint64
 		gaps     int
 	}{
-		"a new slot":             {store.FeedStart{Place: "a", Fresh: true}, "a", 9, 1},
-		"never followed":         {store.FeedStart{Place: "a"}, "", 0, 1},
-		"another feed before":    {store.FeedStart{Place: "a"}, "b", 9, 1},
-		"somebody else has read": {store.FeedStart{Place: "a", Position: 10}, "a", 9, 1},
-		"where it was":           {store.FeedStart{Place: "a", Position: 9}, "a", 9, 0},
-		"told after a crash":     {store.FeedStart{Place: "a", Position: 5}, "a", 9, 0},
+		"a new slot":             {feed.Start{Place: "a", Fresh: true}, "a", 9, 1},
+		"never followed":         {feed.Start{Place: "a"}, "", 0, 1},
+		"another feed before":    {feed.Start{Place: "a"}, "b", 9, 1},
+		"somebody else has read": {feed.Start{Place: "a", Position: 10}, "a", 9, 1},
+		"where it was":           {feed.Start{Place: "a", Position: 9}, "a", 9, 0},
+		"told after a crash":     {feed.Start{Place: "a", Position: 5}, "a", 9, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -187,7 +189,7 @@ func TestWhatCannotBeFencedIsRun(t *testing.T) {
 				r.refuse = func(string, []jobs.Key) error { return err }
 				r.yield(commit(1, product, "1.5"))
 				r.sleep(10 * time.Second)
-				r.want("handed out", r.handed(), "[run]")
+				r.want("run", r.handed(), "[run product]")
 			})
 		})
 	}
@@ -212,7 +214,7 @@ func TestUnsettledTransactions(t *testing.T) {
 				defer r.run(r.Follower)()
 				for _, at := range slices.Sorted(maps.Keys(test.gaps)) {
 					r.sleep(time.Until(began.Add(at)))
-					r.want(at.String(), r.begun(), test.gaps[at])
+					r.want(at.String(), r.gapped(), test.gaps[at])
 				}
 			})
 		})

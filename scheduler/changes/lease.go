@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
 )
 
 // The lease of the follower: one that was killed is replaced within leaseTTL and
@@ -18,21 +19,28 @@ const (
 	standEvery = 500 * time.Millisecond
 )
 
+// Leases lets one replica follow; store/ledger has them.
+type Leases interface {
+	Lease(ctx context.Context, name, holder string, ttl time.Duration) (bool, error)
+	Renew(ctx context.Context, name, holder string, ttl time.Duration) (bool, error)
+	Release(ctx context.Context, name, holder string) error
+}
+
 var errLeaseLost = errors.New("another replica follows now")
 
-// hold waits for the lease, calls do while it is held, and gives it back.
-func (f *Follower) hold(ctx context.Context, do func(context.Context) error) error {
+// withLease waits for the lease, calls do while it is held, and gives it back.
+func (f *Follower) withLease(ctx context.Context, do func(context.Context) error) error {
 	holder := rand.Text()
 	for {
-		ok, err := f.leases.Lease(ctx, leaseName, holder, leaseTTL)
+		ok, err := f.cfg.Leases.Lease(ctx, leaseName, holder, leaseTTL)
 		if err != nil {
 			return err
 		}
 		if ok {
 			break
 		}
-		f.decide()
-		if !sleep(ctx, standEvery) {
+		f.markStarted()
+		if !store.Sleep(ctx, standEvery) {
 			return ctx.Err()
 		}
 	}
@@ -52,8 +60,8 @@ func (f *Follower) hold(ctx context.Context, do func(context.Context) error) err
 // renew keeps the lease until ctx ends. A Redis that does not answer gives it to
 // nobody else; of one that has lost it, who asks first has it.
 func (f *Follower) renew(ctx context.Context, holder string, lost context.CancelCauseFunc) {
-	for sleep(ctx, leaseEvery) {
-		ok, err := f.leases.Renew(ctx, leaseName, holder, leaseTTL)
+	for store.Sleep(ctx, leaseEvery) {
+		ok, err := f.cfg.Leases.Renew(ctx, leaseName, holder, leaseTTL)
 		if err == nil && !ok {
 			lost(errLeaseLost)
 			return
@@ -65,7 +73,7 @@ func (f *Follower) renew(ctx context.Context, holder string, lost context.Cancel
 func (f *Follower) release(ctx context.Context, holder string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if err := f.leases.Release(ctx, leaseName, holder); err != nil {
+	if err := f.cfg.Leases.Release(ctx, leaseName, holder); err != nil {
 		f.log.Warn("the lease of the change feed was not given back; it lapses by itself", jobs.LogErr, err)
 	}
 }

@@ -13,7 +13,8 @@ type Metrics struct {
 	following                             prometheus.Gauge
 	transactions, rows, waits, gaps, lost prometheus.Counter
 	keys, refreshes, refreshed, runs      *prometheus.CounterVec
-	lag                                   prometheus.Histogram
+	pendingKeys, pendingAge               *prometheus.GaugeVec
+	fenceLag, refreshLag                  prometheus.Histogram
 }
 
 // NewMetrics registers the metrics of the change feed.
@@ -28,47 +29,76 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		r.MustRegister(c)
 		return c
 	}
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"job"})
+		r.MustRegister(g)
+		return g
+	}
+	lag := func(name, help string) prometheus.Histogram {
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(0.0005, 2.5, 14),
+		})
+		r.MustRegister(h)
+		return h
+	}
 	m := &Metrics{
-		following: prometheus.NewGauge(prometheus.GaugeOpts{Name: "stoker_changes_following", Help: "1 while this process follows the change feed; the sum over all replicas is 1."}),
-		lag: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "stoker_changes_fence_lag_seconds", Help: "Time from a commit, by Postgres' clock, until its keys were fenced.",
-			Buckets: prometheus.ExponentialBuckets(0.0005, 2.5, 14)}),
+		following: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "stoker_changes_following", Help: "1 while this process follows the change feed; the sum over all replicas is 1.",
+		}),
+		fenceLag:     lag("stoker_changes_fence_lag_seconds", "Time from a commit, by Postgres' clock, until its keys were fenced."),
+		refreshLag:   lag("stoker_changes_refresh_lag_seconds", "Time from a commit, by Postgres' clock, until its keys were loaded again."),
 		transactions: counter("stoker_changes_transactions_total", "Transactions that changed watched tables."),
 		rows:         counter("stoker_changes_rows_total", "Changed rows of watched tables."),
 		waits:        counter("stoker_changes_barrier_waits_total", "Looks at which a commit was in the log but in no snapshot yet."),
 		gaps:         counter("stoker_changes_gaps_total", "Times that changes may have been missed and the watched jobs were run."),
-		lost:         counter("stoker_changes_tasks_lost_total", "Tasks that Redis lost and that were handed out anew."),
+		lost:         counter("stoker_changes_tasks_lost_total", "Runs that Redis lost or that failed, and that were enqueued again."),
 		keys:         byJob("stoker_changes_keys_total", "Keys fenced because rows have changed."),
-		refreshes:    byJob("stoker_changes_refreshes_total", "Refresh tasks handed out."),
-		refreshed:    byJob("stoker_changes_keys_refreshed_total", "Keys in refresh tasks handed out: fewer than were fenced where changes were folded."),
-		runs:         byJob("stoker_changes_runs_total", "Runs handed out because a table has changed as a whole or by too many keys."),
+		refreshes:    byJob("stoker_changes_refreshes_total", "Refreshes begun because rows have changed."),
+		refreshed: byJob("stoker_changes_keys_refreshed_total",
+			"Keys in these refreshes: fewer than were fenced where changes were folded, more where refreshes failed."),
+		runs:        byJob("stoker_changes_runs_total", "Runs enqueued because a table has changed as a whole or by too many keys."),
+		pendingKeys: gauge("stoker_changes_pending_keys", "Keys that are fenced and not loaded yet, looked at once a second."),
+		pendingAge:  gauge("stoker_changes_oldest_pending_seconds", "How long the oldest of these keys has been fenced."),
 	}
-	r.MustRegister(m.following, m.lag)
+	r.MustRegister(m.following)
 	return m
 }
 
-// begin shows every job's counters from the start.
+// begin shows every job's metrics from the start.
 func (m *Metrics) begin(list []*jobs.Job) {
 	for _, job := range list {
 		for _, c := range []*prometheus.CounterVec{m.keys, m.refreshes, m.refreshed, m.runs} {
 			c.WithLabelValues(job.Name)
 		}
+		m.pending(job.Name, 0, time.Time{})
 	}
 }
 
-// fenced tells of keys that are fenced; the oldest change of them was committed then,
-// by Postgres' clock, or at a time that is not known.
+// fenced counts keys that are fenced. The oldest change of them was committed then, by
+// Postgres' clock, or at a time that is not known.
 func (m *Metrics) fenced(job string, keys int, committed time.Time) {
 	m.keys.WithLabelValues(job).Add(float64(keys))
 	if !committed.IsZero() {
-		m.lag.Observe(max(0, time.Since(committed).Seconds()))
+		m.fenceLag.Observe(max(0, time.Since(committed).Seconds()))
 	}
 }
 
-func (m *Metrics) handedOut(job string, b *batch) {
-	if b.keys == nil {
-		m.runs.WithLabelValues(job).Inc()
-		return
-	}
+func (m *Metrics) refreshing(job string, keys int) {
 	m.refreshes.WithLabelValues(job).Inc()
-	m.refreshed.WithLabelValues(job).Add(float64(len(b.keys)))
+	m.refreshed.WithLabelValues(job).Add(float64(keys))
+}
+
+func (m *Metrics) refreshedKey(committed, now time.Time) {
+	if !committed.IsZero() {
+		m.refreshLag.Observe(max(0, now.Sub(committed).Seconds()))
+	}
+}
+
+func (m *Metrics) pending(job string, keys int, oldest time.Time) {
+	age := 0.0
+	if keys > 0 && !oldest.IsZero() {
+		age = time.Since(oldest).Seconds()
+	}
+	m.pendingKeys.WithLabelValues(job).Set(float64(keys))
+	m.pendingAge.WithLabelValues(job).Set(age)
 }

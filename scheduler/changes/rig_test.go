@@ -17,9 +17,12 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/feed"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const concurrency = 4
 
 // rig is a follower of a feed, a database, a cache and a queue that a test plays.
 type rig struct {
@@ -27,16 +30,23 @@ type rig struct {
 	*Follower
 	mu sync.Mutex
 
-	feed    chan []*jobs.Commits
+	feed    chan []*feed.Commits
 	broken  chan error
 	opened  int
-	start   store.FeedStart
+	start   feed.Start
 	openErr error
-	told    []uint64 // positions that were done
+	acked   []uint64 // positions that were acknowledged
 
 	now    store.Snapshot
 	fences map[string][]string // :: job -> keys, in the order of their fences
 	refuse func(job string, keys []jobs.Key) error
+
+	loads   []string                                // refreshes, in the order of their beginning
+	load    func(job string, keys []jobs.Key) error // nil: every refresh succeeds at once
+	held    chan struct{}                           // nil: refreshes do not wait; else each waits for a token
+	loading int                                     // refreshes under way
+	most    int                                     // the most that were, at a time
+	reports map[string]store.RefreshReport          // :: job -> what was reported last
 
 	place    string
 	position uint64
@@ -61,22 +71,24 @@ func mustJob(name, key string) *jobs.Job {
 }
 
 func newRig(t *testing.T) *rig {
-	r := &rig{T: t, feed: make(chan []*jobs.Commits), broken: make(chan error), start: store.FeedStart{Place: "here", Fresh: true, Origin: "history"},
-		now: store.Snapshot{Text: "100:100:", Origin: "history"}, fences: make(map[string][]string), tasks: make(map[string]*asynq.TaskInfo)}
+	r := &rig{T: t, feed: make(chan []*feed.Commits), broken: make(chan error), start: feed.Start{Place: "here", Fresh: true, Origin: "history"},
+		now: store.Snapshot{Text: "100:100:", Origin: "history"}, fences: make(map[string][]string), reports: make(map[string]store.RefreshReport), tasks: make(map[string]*asynq.TaskInfo)}
 	r.Follower = r.replica()
 	return r
 }
 
 // replica returns another follower of the same feed.
 func (r *rig) replica() *Follower {
-	spec := &jobs.Spec{Jobs: []*jobs.Job{product, other}, Changes: jobs.Changes{RunAbove: 1000}}
-	open := func(context.Context) (Feed, store.FeedStart, error) {
+	open := func(context.Context) (Feed, feed.Start, error) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.opened++
 		return r, r.start, r.openErr
 	}
-	return New(spec, open, r, r, r, r, r, r, NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
+	return New(Config{
+		Jobs: []*jobs.Job{product, other}, RunAbove: 1000, Concurrency: concurrency, Open: open, Database: r, Fencer: r, Refresher: r, Reporter: r,
+		Epochs: r, Leases: r, Queue: r, Tasks: r, Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+	})
 }
 
 // play runs a test in a bubble of its own time, with the follower running.
@@ -98,8 +110,8 @@ func (r *rig) run(f *Follower) (stop func()) {
 }
 
 // commit is a transaction that changed keys of a job.
-func commit(xid uint32, job *jobs.Job, ids ...string) *jobs.Commits {
-	c := &jobs.Commits{Effect: jobs.NewEffect(1000), Position: uint64(xid), Rows: int64(len(ids))}
+func commit(xid uint32, job *jobs.Job, ids ...string) *feed.Commits {
+	c := &feed.Commits{Effect: feed.NewEffect(1000), Position: uint64(xid), Rows: int64(len(ids))}
 	if xid > 0 {
 		c.XIDs = []uint32{xid}
 	}
@@ -110,12 +122,12 @@ func commit(xid uint32, job *jobs.Job, ids ...string) *jobs.Commits {
 }
 
 // yield has the feed yield commits, and waits until nothing moves any more.
-func (r *rig) yield(commits ...*jobs.Commits) {
+func (r *rig) yield(commits ...*feed.Commits) {
 	r.feed <- commits
 	synctest.Wait()
 }
 
-func (r *rig) Next(ctx context.Context) ([]*jobs.Commits, error) {
+func (r *rig) Next(ctx context.Context) ([]*feed.Commits, error) {
 	select {
 	case <-ctx.Done():
 		return nil, nil
@@ -129,7 +141,7 @@ func (r *rig) Next(ctx context.Context) ([]*jobs.Commits, error) {
 func (r *rig) Done(_ context.Context, position uint64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.told = append(r.told, position)
+	r.acked = append(r.acked, position)
 	return nil
 }
 
@@ -148,7 +160,7 @@ func (r *rig) show(xmax int, running string) {
 	r.now.Text = fmt.Sprintf("1:%d:%s", xmax, running)
 }
 
-func (r *rig) Resolve(context.Context, *jobs.Part, *jobs.Effect) error { return nil }
+func (r *rig) Resolve(context.Context, *feed.Part, *feed.Effect) error { return nil }
 
 func (r *rig) Fence(_ context.Context, job *jobs.Job, keys []jobs.Key) error {
 	r.mu.Lock()
@@ -160,6 +172,59 @@ func (r *rig) Fence(_ context.Context, job *jobs.Job, keys []jobs.Key) error {
 	}
 	r.fences[job.Name] = append(r.fences[job.Name], ids(keys)...)
 	return nil
+}
+
+// RefreshFenced loads keys: it waits for a token of held, and ends as load says.
+func (r *rig) RefreshFenced(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
+	r.mu.Lock()
+	r.loads = append(r.loads, fmt.Sprint(job.Name, ids(keys)))
+	r.loading++
+	r.most = max(r.most, r.loading)
+	held, load := r.held, r.load
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.loading--
+	}()
+	if held != nil {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-held:
+		}
+	}
+	if load == nil {
+		return nil
+	}
+	return load(job.Name, keys)
+}
+
+func (r *rig) ReportRefreshes(_ context.Context, job string, report store.RefreshReport) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reports[job] = report
+	return nil
+}
+
+// hold has refreshes wait for release.
+func (r *rig) hold() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held = make(chan struct{})
+}
+
+// release lets one refresh end that waits.
+func (r *rig) release() {
+	r.held <- struct{}{}
+	synctest.Wait()
+}
+
+// begun is the refreshes that have begun.
+func (r *rig) begun() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.loads)
 }
 
 func ids(keys []jobs.Key) (list []string) {
@@ -177,7 +242,7 @@ func (r *rig) Gap(context.Context) error {
 	return nil
 }
 
-func (r *rig) begun() int {
+func (r *rig) gapped() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.gaps
@@ -244,30 +309,30 @@ func (r *rig) sleep(d time.Duration) {
 	synctest.Wait()
 }
 
-// end ends a task in a state, and waits until the desk has noticed, and then the
+// end ends a task in a state, and waits until the dispatcher has noticed, and then the
 // stream, which each look only so often.
 func (r *rig) end(id string, state asynq.TaskState) {
 	r.mu.Lock()
 	r.tasks[id] = &asynq.TaskInfo{ID: id, State: state}
 	r.mu.Unlock()
-	r.sleep(calmLook + idleLook + time.Second)
+	r.sleep(taskLook + idleLook + time.Second)
 }
 
-// handed is what the n-th task carries: the ids of its keys, or "run".
+// handed is the jobs of the runs that were enqueued, and "ended" for those that have ended.
 func (r *rig) handed() (list []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, id := range r.order {
 		info := r.tasks[id]
-		inv, err := jobs.ParseInvalidation(asynq.NewTask(info.Type, info.Payload))
-		switch {
-		case info.Payload == nil:
+		if info.Payload == nil {
 			list = append(list, "ended")
-		case err != nil:
-			list = append(list, "run")
-		default:
-			list = append(list, fmt.Sprint(inv.Job, ids(inv.Keys)))
+			continue
 		}
+		run, err := jobs.ParseRun(asynq.NewTask(info.Type, info.Payload))
+		if err != nil {
+			r.Error(err)
+		}
+		list = append(list, "run "+run.Job)
 	}
 	return list
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync"
 
-	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/feed"
 )
 
 // inbox hands commits from the goroutine that reads a feed to who calls Next.
@@ -13,13 +13,13 @@ type inbox struct {
 	arrived chan struct{} // holds one token when there is something for Next
 
 	mu     sync.Mutex
-	queue  []*jobs.Commits // not yet taken by Next
+	queue  []*feed.Commits // not yet taken by Next
 	failed error
 }
 
 func newInbox(longest int) *inbox { return &inbox{longest: longest, arrived: make(chan struct{}, 1)} }
 
-func (i *inbox) push(c *jobs.Commits) {
+func (i *inbox) push(c *feed.Commits) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if n := len(i.queue); n >= i.longest {
@@ -56,7 +56,7 @@ func (i *inbox) empty() bool {
 
 // Next waits for commits and returns those since the last call. It is not an
 // error that ctx has ended: then there are none.
-func (i *inbox) Next(ctx context.Context) ([]*jobs.Commits, error) {
+func (i *inbox) Next(ctx context.Context) ([]*feed.Commits, error) {
 	for {
 		i.mu.Lock()
 		queue, failed := i.queue, i.failed

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
-	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/feed"
 )
 
 // Outbox is the change feed from the table that triggers fill. What it reads is
@@ -50,12 +50,12 @@ const pollEvery = 100 * time.Millisecond
 
 // OpenOutbox opens the feed of the tables that the spec's jobs watch. Triggers that
 // do not record what the spec watches are an error that says what to run.
-func (s *Source) OpenOutbox(ctx context.Context, spec *jobs.Spec, log *slog.Logger) (*Outbox, store.FeedStart, error) {
+func (s *Source) OpenOutbox(ctx context.Context, spec *jobs.Spec, log *slog.Logger) (*Outbox, feed.Start, error) {
 	return s.openOutbox(ctx, spec, log, pollEvery)
 }
 
-func (s *Source) openOutbox(ctx context.Context, spec *jobs.Spec, log *slog.Logger, every time.Duration) (*Outbox, store.FeedStart, error) {
-	var start store.FeedStart
+func (s *Source) openOutbox(ctx context.Context, spec *jobs.Spec, log *slog.Logger, every time.Duration) (*Outbox, feed.Start, error) {
+	var start feed.Start
 	tables, err := s.watched(ctx, spec)
 	if err != nil {
 		return nil, start, err
@@ -68,7 +68,7 @@ func (s *Source) openOutbox(ctx context.Context, spec *jobs.Spec, log *slog.Logg
 	if err := state.covers(needs); err != nil {
 		return nil, start, err
 	}
-	start = store.FeedStart{Place: state.place(needs), Durable: true, Origin: state.origin}
+	start = feed.Start{Place: state.place(needs), Durable: true, Origin: state.origin}
 	o := &Outbox{inbox: newInbox(1), source: s, spec: spec, log: log, place: start.Place, origin: start.Origin, table: state.Table, watches: make(map[uint32][]watch), every: every}
 	for _, n := range needs {
 		o.watches[n.table.OID] = n.watches
@@ -111,7 +111,7 @@ func (o *Outbox) Close() error {
 const mostTaken = 1_000_000
 
 // hand hands the rows of a poll to Next.
-func (o *Outbox) hand(rows taken, c *jobs.Commits) {
+func (o *Outbox) hand(rows taken, c *feed.Commits) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.polls++

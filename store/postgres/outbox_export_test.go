@@ -6,11 +6,11 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
-	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/feed"
 )
 
 // OpenOutboxEvery is OpenOutbox with another time between polls.
-func (s *Source) OpenOutboxEvery(ctx context.Context, spec *jobs.Spec, log *slog.Logger, every time.Duration) (*Outbox, store.FeedStart, error) {
+func (s *Source) OpenOutboxEvery(ctx context.Context, spec *jobs.Spec, log *slog.Logger, every time.Duration) (*Outbox, feed.Start, error) {
 	return s.openOutbox(ctx, spec, log, every)
 }
 

@@ -7,10 +7,11 @@ import (
 	"slices"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/feed"
 )
 
 // fold adds a row of the outbox to the commits.
-func (o *Outbox) fold(c *jobs.Commits, n note) {
+func (o *Outbox) fold(c *feed.Commits, n note) {
 	if n.Table == 0 {
 		o.foldInvalidation(c, n)
 		return
@@ -18,7 +19,7 @@ func (o *Outbox) fold(c *jobs.Commits, n note) {
 	c.Rows += n.Rows
 	for _, w := range o.watches[n.Table] {
 		if n.Whole != "" {
-			c.Effect.Whole(w.job, n.Whole+" of table "+w.job.Watch[w.at].Table)
+			c.Effect.Rerun(w.job, n.Whole+" of table "+w.job.Watch[w.at].Table)
 			continue
 		}
 		for _, values := range n.keys() {
@@ -37,23 +38,23 @@ func (n note) keys() [][]*string {
 }
 
 // image is a changed row as far as it is recorded.
-func (n note) image(values []*string) jobs.Image {
-	return func(column string) (string, jobs.Cell) {
+func (n note) image(values []*string) feed.Image {
+	return func(column string) (string, feed.Cell) {
 		i := slices.Index(n.Columns, column)
 		if i < 0 || i >= len(values) {
-			return "", jobs.CellUnknown
+			return "", feed.CellUnknown
 		}
 		if values[i] == nil {
-			return "", jobs.CellNull
+			return "", feed.CellNull
 		}
-		return *values[i], jobs.CellValue
+		return *values[i], feed.CellValue
 	}
 }
 
 // foldInvalidation adds what a caller of stoker_invalidate has said. A mistake in it
 // is logged and skipped: the caller's transaction is long committed, and what
 // comes after must not wait.
-func (o *Outbox) foldInvalidation(c *jobs.Commits, n note) {
+func (o *Outbox) foldInvalidation(c *feed.Commits, n note) {
 	job, ok := o.spec.Job(n.Job)
 	if !ok {
 		o.refuse(n, fmt.Errorf("no job of that name is in the spec"))
@@ -61,7 +62,7 @@ func (o *Outbox) foldInvalidation(c *jobs.Commits, n note) {
 	}
 	if n.All {
 		c.Rows++
-		c.Effect.Whole(job, "stoker_invalidate of the whole job")
+		c.Effect.Rerun(job, "stoker_invalidate of the whole job")
 		return
 	}
 	key, err := invalidated(job, n.Key)

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/feed"
 	"github.com/stokerhq/stoker/store/postgres"
 	"github.com/stokerhq/stoker/store/storetest"
 )
@@ -66,7 +66,7 @@ func (r *outboxRig) ended() (commits int, err error) {
 	ctx, cancel := context.WithTimeout(r.t.Context(), 8*time.Second)
 	defer cancel()
 	for ctx.Err() == nil && err == nil {
-		var list []*jobs.Commits
+		var list []*feed.Commits
 		list, err = r.feed.Next(ctx)
 		commits += len(list)
 	}

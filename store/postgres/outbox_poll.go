@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/feed"
 )
 
 // mostRows is how many rows one poll reads. A poll that found as many is followed
@@ -81,7 +81,7 @@ func (o *Outbox) read(ctx context.Context) (full bool, err error) {
 		ctx, cancel = context.WithTimeout(ctx, o.source.timeout)
 		defer cancel()
 	}
-	b := batch{commits: &jobs.Commits{Effect: jobs.NewEffect(o.spec.Changes.RunAbove)}}
+	b := batch{commits: &feed.Commits{Effect: feed.NewEffect(o.spec.Changes.RunAbove)}}
 	err = o.source.with(ctx, func(c *pgx.Conn) error {
 		return o.receive(c.PgConn().ExecParams(ctx, fmt.Sprintf(pollSQL, o.table, mostRows), [][]byte{multirange(spans)}, nil, nil, []int16{0, 0, 0, 0, 1}), &b)
 	})
@@ -111,7 +111,7 @@ func (o *Outbox) crowd(n int) {
 // batch is what one poll has read.
 type batch struct {
 	rows    taken
-	commits *jobs.Commits
+	commits *feed.Commits
 	clock   time.Time // Postgres', when it was read
 	oldest  time.Time // when the first of the rows was written
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stokerhq/stoker/jobs"
-	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/feed"
 	"github.com/stokerhq/stoker/store/postgres"
 	"github.com/stokerhq/stoker/store/storetest"
 )
@@ -58,7 +58,7 @@ type outboxRig struct {
 	source *postgres.Source
 	spec   *jobs.Spec
 	feed   *postgres.Outbox
-	start  store.FeedStart
+	start  feed.Start
 	log    bytes.Buffer // read after close
 }
 
@@ -131,7 +131,7 @@ func (r *outboxRig) exec(statements ...string) {
 // yielded is done unless keep.
 func (r *outboxRig) next(keep bool) []string {
 	r.t.Helper()
-	sum := &jobs.Commits{Effect: jobs.NewEffect(r.spec.Changes.RunAbove)}
+	sum := &feed.Commits{Effect: feed.NewEffect(r.spec.Changes.RunAbove)}
 	for deadline := time.Now().Add(20 * time.Second); ; {
 		read := r.read()
 		ctx, cancel := context.WithTimeout(r.t.Context(), 150*time.Millisecond)
@@ -168,10 +168,10 @@ func (r *outboxRig) read() bool {
 }
 
 // effectLines is an effect as text, sorted.
-func effectLines(e *jobs.Effect) (lines []string) {
+func effectLines(e *feed.Effect) (lines []string) {
 	for p := range e.Parts() {
-		if p.Whole != "" {
-			lines = append(lines, p.Job.Name+" whole: "+p.Whole)
+		if p.RerunReason != "" {
+			lines = append(lines, p.Job.Name+" whole: "+p.RerunReason)
 		}
 		for _, k := range p.Keys {
 			lines = append(lines, fmt.Sprintf("%s %v", p.Job.Name, k))

@@ -11,12 +11,13 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/feed"
 )
 
 // Resolve asks the keys queries of a part's watches which keys the changed values
 // reach, all in one snapshot, and adds these keys to the effect that the part is
 // of. A query that cannot be run makes the part whole.
-func (s *Source) Resolve(ctx context.Context, part *jobs.Part, effect *jobs.Effect) error {
+func (s *Source) Resolve(ctx context.Context, part *feed.Part, effect *feed.Effect) error {
 	if len(part.Lookups) == 0 {
 		return nil
 	}
@@ -28,13 +29,13 @@ func (s *Source) Resolve(ctx context.Context, part *jobs.Part, effect *jobs.Effe
 		return err
 	})
 	if store.Permanent(err) {
-		effect.Whole(part.Job, fmt.Sprintf("a keys query of its watch list failed: %v", err))
+		effect.Rerun(part.Job, fmt.Sprintf("a keys query of its watch list failed: %v", err))
 		return nil
 	}
 	return err
 }
 
-func (s *Source) lookUp(ctx context.Context, c *pgconn.PgConn, part *jobs.Part, effect *jobs.Effect) error {
+func (s *Source) lookUp(ctx context.Context, c *pgconn.PgConn, part *feed.Part, effect *feed.Effect) error {
 	watches := slices.Sorted(maps.Keys(part.Lookups))
 	b := s.begin(false, impatient)
 	for _, w := range watches {
@@ -66,7 +67,7 @@ const keysPrefix = "SELECT * FROM ("
 
 // addKeys adds the keys of a keys query's result. A row with NULL in a key column
 // has none.
-func addKeys(res *pgconn.Result, job *jobs.Job, effect *jobs.Effect) error {
+func addKeys(res *pgconn.Result, job *jobs.Job, effect *feed.Effect) error {
 	at := make(map[string]int)
 	for _, column := range job.Key.Columns() {
 		i := slices.IndexFunc(res.FieldDescriptions, func(f pgconn.FieldDescription) bool { return f.Name == column })

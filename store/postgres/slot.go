@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stokerhq/stoker/jobs"
-	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/feed"
 )
 
 // Slot is the state of a replication slot.
@@ -52,13 +52,13 @@ func (s *Source) Slot(ctx context.Context, name string) (slot Slot, err error) {
 }
 
 // makeSlot makes a temporary slot, or finds or makes the permanent one.
-func (w *WAL) makeSlot(ctx context.Context, s *Source, c jobs.Changes, place string) (store.FeedStart, error) {
+func (w *WAL) makeSlot(ctx context.Context, s *Source, c jobs.Changes, place string) (feed.Start, error) {
 	if c.Slot == jobs.SlotTemporary {
 		w.slot = c.Name + "_" + strings.ToLower(rand.Text()[:8])
-		return w.makeAnew(ctx, s, store.FeedStart{Place: "wal " + w.slot}, true)
+		return w.makeAnew(ctx, s, feed.Start{Place: "wal " + w.slot}, true)
 	}
 	w.slot = c.Name
-	start := store.FeedStart{Place: "wal slot " + w.slot + " " + place, Durable: true}
+	start := feed.Start{Place: "wal slot " + w.slot + " " + place, Durable: true}
 	slot, err := w.free(ctx, s, w.slot)
 	if err != nil {
 		return start, err
@@ -84,7 +84,7 @@ func (w *WAL) makeSlot(ctx context.Context, s *Source, c jobs.Changes, place str
 
 // makeAnew makes the slot. What was written to the log before it, and is not visible
 // yet, it does not tell of.
-func (w *WAL) makeAnew(ctx context.Context, s *Source, start store.FeedStart, temporary bool) (store.FeedStart, error) {
+func (w *WAL) makeAnew(ctx context.Context, s *Source, start feed.Start, temporary bool) (feed.Start, error) {
 	var err error
 	start.Fresh = true
 	if start.Position, err = w.create(ctx, temporary); err != nil {

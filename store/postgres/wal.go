@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stokerhq/stoker/jobs"
-	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/feed"
 )
 
 // WAL is the change feed from Postgres' write-ahead log: logical decoding by
@@ -42,8 +42,8 @@ type WAL struct {
 // comes first and the slot second, because a slot cannot decode what was written
 // before its publication was there. A permanent slot that somebody still reads
 // from is taken over: the caller says that it alone follows.
-func (s *Source) OpenWAL(ctx context.Context, spec *jobs.Spec, log *slog.Logger) (*WAL, store.FeedStart, error) {
-	var start store.FeedStart
+func (s *Source) OpenWAL(ctx context.Context, spec *jobs.Spec, log *slog.Logger) (*WAL, feed.Start, error) {
+	var start feed.Start
 	public, err := s.publish(ctx, spec)
 	if err != nil {
 		return nil, start, err
@@ -89,7 +89,7 @@ func replicate(ctx context.Context, url jobs.Secret) (*pgconn.PgConn, error) {
 }
 
 // begin finds or makes the slot, and starts to stream from it.
-func (w *WAL) begin(ctx context.Context, s *Source, c jobs.Changes, place string) (store.FeedStart, error) {
+func (w *WAL) begin(ctx context.Context, s *Source, c jobs.Changes, place string) (feed.Start, error) {
 	start, err := w.makeSlot(ctx, s, c, place)
 	if err != nil {
 		return start, err
@@ -115,7 +115,7 @@ func (w *WAL) begin(ctx context.Context, s *Source, c jobs.Changes, place string
 const longestQueue = 256
 
 // hand hands a transaction to Next. It is called by the goroutine that reads.
-func (w *WAL) hand(c *jobs.Commits) {
+func (w *WAL) hand(c *feed.Commits) {
 	w.mu.Lock()
 	w.pushed = c.Position
 	w.mu.Unlock()
@@ -165,7 +165,7 @@ func (w *WAL) pass() {
 	seen, passed := uint64(w.seen), w.keep && uint64(w.seen) > w.pushed
 	w.mu.Unlock()
 	if passed && w.empty() {
-		w.hand(&jobs.Commits{Effect: jobs.NewEffect(0), Position: seen})
+		w.hand(&feed.Commits{Effect: feed.NewEffect(0), Position: seen})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pglogrepl"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/feed"
 )
 
 // decoder folds the messages of a transaction into its effect on the jobs.
@@ -16,7 +17,7 @@ type decoder struct {
 	watches   map[uint32][]watch   // :: table -> who watches it
 	parts     map[uint32][]Part    // :: table -> where the rows lie whose changes are told as its own
 	relations map[uint32]*relation // :: table -> its columns, as the log has told
-	now       *jobs.Commits        // the transaction that is being read
+	now       *feed.Commits        // the transaction that is being read
 }
 
 // watch is one entry of a job's watch list.
@@ -81,13 +82,13 @@ func (d *decoder) told(t Table) {
 
 // add reads one message. At the end of a transaction it returns what that has
 // changed, if anything concerns us, and where it ends.
-func (d *decoder) add(msg pglogrepl.Message) (*jobs.Commits, pglogrepl.LSN, error) {
+func (d *decoder) add(msg pglogrepl.Message) (*feed.Commits, pglogrepl.LSN, error) {
 	switch m := msg.(type) {
 	case *pglogrepl.BeginMessage:
 		if d.now != nil {
 			return nil, 0, fmt.Errorf("transaction %d begins before the end of %d", m.Xid, d.now.XIDs[0])
 		}
-		d.now = &jobs.Commits{Effect: jobs.NewEffect(d.limit), XIDs: []uint32{m.Xid}, Committed: m.CommitTime}
+		d.now = &feed.Commits{Effect: feed.NewEffect(d.limit), XIDs: []uint32{m.Xid}, Committed: m.CommitTime}
 		return nil, 0, nil
 	case *pglogrepl.RelationMessage:
 		d.relation(m)
@@ -101,7 +102,7 @@ func (d *decoder) add(msg pglogrepl.Message) (*jobs.Commits, pglogrepl.LSN, erro
 	return nil, 0, d.change(msg)
 }
 
-func (d *decoder) commit(m *pglogrepl.CommitMessage) (*jobs.Commits, pglogrepl.LSN, error) {
+func (d *decoder) commit(m *pglogrepl.CommitMessage) (*feed.Commits, pglogrepl.LSN, error) {
 	c := d.now
 	d.now = nil
 	if c == nil {
@@ -131,17 +132,17 @@ func (d *decoder) relation(m *pglogrepl.RelationMessage) {
 func (d *decoder) change(msg pglogrepl.Message) error {
 	switch m := msg.(type) {
 	case *pglogrepl.InsertMessage:
-		return d.images(m.RelationID, func(r *relation) []jobs.Image { return []jobs.Image{r.image(m.Tuple, nil)} })
+		return d.images(m.RelationID, func(r *relation) []feed.Image { return []feed.Image{r.image(m.Tuple, nil)} })
 	case *pglogrepl.UpdateMessage:
-		return d.images(m.RelationID, func(r *relation) []jobs.Image {
-			return []jobs.Image{r.old(m.OldTuple, m.NewTuple), r.image(m.NewTuple, m.OldTuple)}
+		return d.images(m.RelationID, func(r *relation) []feed.Image {
+			return []feed.Image{r.old(m.OldTuple, m.NewTuple), r.image(m.NewTuple, m.OldTuple)}
 		})
 	case *pglogrepl.DeleteMessage:
-		return d.images(m.RelationID, func(r *relation) []jobs.Image { return []jobs.Image{r.old(m.OldTuple, nil)} })
+		return d.images(m.RelationID, func(r *relation) []feed.Image { return []feed.Image{r.old(m.OldTuple, nil)} })
 	case *pglogrepl.TruncateMessage:
 		for _, table := range m.RelationIDs {
 			for _, w := range d.watches[table] {
-				d.now.Effect.Whole(w.job, "TRUNCATE of table "+w.job.Watch[w.at].Table)
+				d.now.Effect.Rerun(w.job, "TRUNCATE of table "+w.job.Watch[w.at].Table)
 			}
 		}
 	}
@@ -149,7 +150,7 @@ func (d *decoder) change(msg pglogrepl.Message) error {
 }
 
 // images adds a row's images for all who watch its table.
-func (d *decoder) images(table uint32, of func(*relation) []jobs.Image) error {
+func (d *decoder) images(table uint32, of func(*relation) []feed.Image) error {
 	r := d.relations[table]
 	if r == nil {
 		return fmt.Errorf("a change of table %d, which was not described", table)
@@ -170,10 +171,10 @@ func (d *decoder) images(table uint32, of func(*relation) []jobs.Image) error {
 
 // image reads the columns of a new row. A large value that an update has left
 // alone is not in it; it may be in the old one.
-func (r *relation) image(row, old *pglogrepl.TupleData) jobs.Image {
-	return func(column string) (string, jobs.Cell) {
+func (r *relation) image(row, old *pglogrepl.TupleData) feed.Image {
+	return func(column string) (string, feed.Cell) {
 		value, what := r.cell(row, column)
-		if what == jobs.CellUnknown && old != nil && r.carried[column] {
+		if what == feed.CellUnknown && old != nil && r.carried[column] {
 			return r.cell(old, column)
 		}
 		return value, what
@@ -183,28 +184,28 @@ func (r *relation) image(row, old *pglogrepl.TupleData) jobs.Image {
 // old reads the columns of a row before its change, as far as the table's replica
 // identity carries them: the others are NULL in it, whatever they were. Where an
 // update carries no old row, what its identity has did not change.
-func (r *relation) old(old, row *pglogrepl.TupleData) jobs.Image {
+func (r *relation) old(old, row *pglogrepl.TupleData) feed.Image {
 	if old == nil {
 		old = row
 	}
-	return func(column string) (string, jobs.Cell) {
+	return func(column string) (string, feed.Cell) {
 		if !r.carried[column] {
-			return "", jobs.CellUnknown
+			return "", feed.CellUnknown
 		}
 		return r.cell(old, column)
 	}
 }
 
-func (r *relation) cell(row *pglogrepl.TupleData, column string) (string, jobs.Cell) {
+func (r *relation) cell(row *pglogrepl.TupleData, column string) (string, feed.Cell) {
 	at, ok := r.columns[column]
 	if !ok || at >= len(row.Columns) {
-		return "", jobs.CellUnknown
+		return "", feed.CellUnknown
 	}
 	switch c := row.Columns[at]; c.DataType {
 	case pglogrepl.TupleDataTypeText:
-		return string(c.Data), jobs.CellValue
+		return string(c.Data), feed.CellValue
 	case pglogrepl.TupleDataTypeNull:
-		return "", jobs.CellNull
+		return "", feed.CellNull
 	}
-	return "", jobs.CellUnknown
+	return "", feed.CellUnknown
 }

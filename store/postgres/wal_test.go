@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
-	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/feed"
 	"github.com/stokerhq/stoker/store/postgres"
 	"github.com/stokerhq/stoker/store/storetest"
 )
@@ -70,7 +70,7 @@ var walSQL = []string{
 	`INSERT INTO shop."Price List" VALUES (7, 1.5)`, "INSERT INTO heir VALUES (900, 1, 'h', 2)",
 }
 
-func openWAL(t *testing.T, s *postgres.Source, spec *jobs.Spec) (*postgres.WAL, store.FeedStart) {
+func openWAL(t *testing.T, s *postgres.Source, spec *jobs.Spec) (*postgres.WAL, feed.Start) {
 	t.Helper()
 	w, start, err := s.OpenWAL(t.Context(), spec, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -90,7 +90,7 @@ func next(t *testing.T, w *postgres.WAL, n int) (effect string, position uint64)
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	sum := &jobs.Commits{Effect: jobs.NewEffect(20)}
+	sum := &feed.Commits{Effect: feed.NewEffect(20)}
 	for len(sum.XIDs) < n && ctx.Err() == nil {
 		list, err := w.Next(ctx)
 		if err != nil {
@@ -106,11 +106,11 @@ func next(t *testing.T, w *postgres.WAL, n int) (effect string, position uint64)
 	return describe(sum.Effect), sum.Position
 }
 
-func describe(e *jobs.Effect) string {
+func describe(e *feed.Effect) string {
 	var out []string
 	for p := range e.Parts() {
-		if p.Whole != "" {
-			out = append(out, p.Job.Name+" whole: "+p.Whole)
+		if p.RerunReason != "" {
+			out = append(out, p.Job.Name+" whole: "+p.RerunReason)
 			continue
 		}
 		for _, text := range slices.Sorted(maps.Keys(p.Keys)) {
@@ -242,7 +242,7 @@ func TestPermanentSlot(t *testing.T) {
 		t.Fatalf("without a limit of the WAL that is kept: %v", err)
 	}
 	spec.Changes.UnboundedWAL = true
-	again := func() (*postgres.WAL, store.FeedStart) {
+	again := func() (*postgres.WAL, feed.Start) {
 		t.Helper()
 		w, start, err := s.OpenWAL(t.Context(), spec, slog.New(slog.DiscardHandler))
 		if err != nil {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/feed"
 	"github.com/stokerhq/stoker/store/postgres"
 	"github.com/stokerhq/stoker/store/storetest"
 )
@@ -49,7 +49,7 @@ func TestUnsettled(t *testing.T) {
 	first, firstID := writing(t, url, "INSERT INTO plain VALUES (1001)")
 	type opened struct {
 		feed  *postgres.WAL
-		start store.FeedStart
+		start feed.Start
 		err   error
 	}
 	ready := make(chan opened, 1)

@@ -22,6 +22,8 @@ type Ledger interface {
 	Missed(ctx context.Context, job string, last time.Time, n int64) error
 	Skipped(ctx context.Context, job string) error
 	Refreshed(ctx context.Context, job string, keys int, failure error) error
+	ReportRefreshes(ctx context.Context, job string, r store.RefreshReport) error
+	Pending(ctx context.Context, job string) (store.Pending, bool, error)
 	Audited(ctx context.Context, job string, a store.Audit) error
 	Tally(ctx context.Context, job string) (store.Tally, error)
 	Lease(ctx context.Context, job, holder string, ttl time.Duration) (bool, error)
@@ -47,7 +49,9 @@ type fakeJob struct {
 	liveEnd time.Time
 	sample  []string
 	tally   store.Tally
-	missed  int64 // unix seconds of the last missed tick that was counted
+	pending store.Pending
+	lapses  time.Time // when pending is gone
+	missed  int64     // unix seconds of the last missed tick that was counted
 	holder  string
 	leased  time.Time // until when holder has the lease
 }
@@ -191,6 +195,37 @@ func (l *FakeLedger) Refreshed(_ context.Context, job string, keys int, failure 
 	j.tally.Refreshed += int64(keys)
 	j.tally.LastRefresh = now
 	return nil
+}
+
+// ReportRefreshes counts what the change feed did, and keeps for a few seconds what it could
+// not do yet.
+func (l *FakeLedger) ReportRefreshes(_ context.Context, job string, r store.RefreshReport) error {
+	j, now := l.lock(job)
+	defer l.mu.Unlock()
+	if r.Refreshes > 0 {
+		j.tally.Refreshes += int64(r.Refreshes)
+		j.tally.Refreshed += int64(r.Keys)
+		j.tally.LastRefresh = now.UTC().Round(0)
+	}
+	switch {
+	case r.Error != "":
+		j.tally.RefreshError, j.tally.RefreshFailed = r.Error, now.UTC().Round(0)
+		j.pending, j.lapses = store.Pending{Keys: r.Pending, Since: r.Oldest.UTC().Round(0), Error: r.Error}, now.Add(5*time.Second)
+	case r.Refreshes > 0:
+		j.tally.RefreshError, j.tally.RefreshFailed = "", time.Time{}
+		j.lapses = time.Time{}
+	}
+	return nil
+}
+
+// Pending returns what was reported in the last few seconds to be not done yet.
+func (l *FakeLedger) Pending(_ context.Context, job string) (store.Pending, bool, error) {
+	j, now := l.lock(job)
+	defer l.mu.Unlock()
+	if !now.Before(j.lapses) {
+		return store.Pending{}, false, nil
+	}
+	return j.pending, true, nil
 }
 
 // Audited adds what an audit has counted.

@@ -43,6 +43,7 @@ var ledgerChecks = []ledgerCheck{
 	{"missed ticks", checkMissed},
 	{"skipped ticks", checkSkipped},
 	{"refreshes", checkRefreshes},
+	{"reports", checkReports},
 	{"audit", checkAudit},
 	{"lease is exclusive", checkLease},
 	{"lease lapses", checkLeaseLapses},
@@ -228,6 +229,34 @@ func checkRefreshes(ctx context.Context, l Ledger, _ func(time.Duration)) error 
 	}
 	got, err := l.Tally(ctx, "other")
 	return errors.Join(errs, differ("another job's tally", got, store.Tally{}, err))
+}
+
+// checkReports: what the change feed could not load is shown until it is loaded, or for a few
+// seconds after the last report.
+func checkReports(ctx context.Context, l Ledger, pass func(time.Duration)) error {
+	oldest := time.Now().Add(-time.Minute).UTC().Round(0)
+	shown := func(what string, want *store.Pending) error {
+		got, is, err := l.Pending(ctx, "j")
+		if err == nil && is != (want != nil) {
+			return fmt.Errorf("%s: shown: %v", what, is)
+		}
+		if want == nil {
+			return err
+		}
+		return differ(what, got, *want, err)
+	}
+	failed := store.RefreshReport{Refreshes: 2, Keys: 5, Error: "down", Pending: 3, Oldest: oldest}
+	errs := errors.Join(shown("before a report", nil), l.ReportRefreshes(ctx, "j", failed),
+		shown("what failed", &store.Pending{Keys: 3, Since: oldest, Error: "down"}))
+	tally, err := l.Tally(ctx, "j")
+	tally.LastRefresh, tally.RefreshFailed = time.Time{}, time.Time{}
+	errs = errors.Join(errs, differ("tally", tally, store.Tally{Refreshes: 2, Refreshed: 5, RefreshError: "down"}, err))
+	pass(6 * time.Second)
+	errs = errors.Join(errs, shown("after six seconds", nil), l.ReportRefreshes(ctx, "j", failed),
+		l.ReportRefreshes(ctx, "j", store.RefreshReport{Refreshes: 1, Keys: 3}), shown("after a success", nil))
+	tally, err = l.Tally(ctx, "j")
+	tally.LastRefresh = time.Time{}
+	return errors.Join(errs, differ("tally", tally, store.Tally{Refreshes: 5, Refreshed: 13}, err))
 }
 
 // recent: a time is set, and lies in the test, or it is not set at all.

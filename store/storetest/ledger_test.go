@@ -28,6 +28,7 @@ func TestBrokenLedgers(t *testing.T) {
 		"missed ticks":      func(l *FakeLedger) Ledger { return missedEachTime{l} },
 		"skipped ticks":     func(l *FakeLedger) Ledger { return skipless{l} },
 		"refreshes":         func(l *FakeLedger) Ledger { return unforgiving{l} },
+		"reports":           func(l *FakeLedger) Ledger { return neverLapses{l} },
 		"audit":             func(l *FakeLedger) Ledger { return lastAudit{l} },
 		"lease is exclusive": func(l *FakeLedger) Ledger {
 			return anyoneReleases{l}
@@ -118,6 +119,15 @@ func (l unforgiving) Refreshed(ctx context.Context, job string, keys int, failur
 		j.tally.RefreshError, j.tally.RefreshFailed = text, at
 	}
 	return err
+}
+
+// neverLapses shows what a follower reported that is dead by now.
+type neverLapses struct{ *FakeLedger }
+
+func (l neverLapses) Pending(_ context.Context, job string) (store.Pending, bool, error) {
+	j, _ := l.lock(job)
+	defer l.mu.Unlock()
+	return j.pending, j.pending.Keys > 0, nil
 }
 
 // lastAudit keeps what was counted last.

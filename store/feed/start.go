@@ -1,9 +1,9 @@
-package store
+package feed
 
 import "context"
 
-// FeedStart is where a change feed begins to read.
-type FeedStart struct {
+// Start is where a change feed begins to read.
+type Start struct {
 	// Place names the feed and how it was set up. What is known of one place says
 	// nothing of another.
 	Place string

@@ -1,12 +1,13 @@
-package jobs
+package feed
 
 import (
 	"fmt"
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/stokerhq/stoker/jobs"
 )
 
 // Commits is committed row changes of watched tables, of one transaction or of
@@ -38,12 +39,12 @@ type Effect struct {
 	parts map[string]*Part
 }
 
-// Part is the effect on one job. With Whole, nothing else is in it.
+// Part is the effect on one job. With RerunReason, nothing else is in it.
 type Part struct {
-	Job     *Job
-	Keys    map[string]Key              // :: the key's text -> itself; named by changed rows
-	Lookups map[int]map[string]struct{} // :: index of a watch -> the values to ask its query for
-	Whole   string                      // why the whole job is to be run; "": it is not
+	Job         *jobs.Job
+	Keys        map[string]jobs.Key         // :: the key's text -> itself; named by changed rows
+	Lookups     map[int]map[string]struct{} // :: index of a watch -> the values to ask its query for
+	RerunReason string                      // why the whole job is to be run; "": it is not
 }
 
 // NewEffect returns an empty effect. More than limit keys of a job make it whole.
@@ -68,7 +69,7 @@ type Image func(column string) (value string, what Cell)
 
 // Row adds a changed row of a table that the job watches; watch is the index of
 // that watch. A row with NULL where a key comes from has none.
-func (e *Effect) Row(job *Job, watch int, row Image) {
+func (e *Effect) Row(job *jobs.Job, watch int, row Image) {
 	w := job.Watch[watch]
 	switch {
 	case w.Key != nil:
@@ -78,10 +79,10 @@ func (e *Effect) Row(job *Job, watch int, row Image) {
 		case CellValue:
 			e.lookup(job, watch, value)
 		case CellUnknown:
-			e.Whole(job, unknownColumn(w.Table, w.Column))
+			e.Rerun(job, unknownColumn(w.Table, w.Column))
 		}
 	default:
-		e.Whole(job, "a change of table "+w.Table)
+		e.Rerun(job, "a change of table "+w.Table)
 	}
 }
 
@@ -89,15 +90,15 @@ func unknownColumn(table, column string) string {
 	return fmt.Sprintf("a change of table %s that does not carry its column %s", table, column)
 }
 
-func (e *Effect) key(job *Job, w Watch, row Image) {
-	key := make(Key, len(w.Key))
+func (e *Effect) key(job *jobs.Job, w jobs.Watch, row Image) {
+	key := make(jobs.Key, len(w.Key))
 	for column, from := range w.Key {
 		value, what := row(from)
 		switch what {
 		case CellNull:
 			return
 		case CellUnknown:
-			e.Whole(job, unknownColumn(w.Table, from))
+			e.Rerun(job, unknownColumn(w.Table, from))
 			return
 		}
 		key[column] = value
@@ -106,16 +107,16 @@ func (e *Effect) key(job *Job, w Watch, row Image) {
 }
 
 // Key adds a key of the job. It has a value for every column of its template.
-func (e *Effect) Key(job *Job, key Key) {
-	if p := e.part(job); p.Whole == "" {
-		p.Keys[key.text(job)] = key
+func (e *Effect) Key(job *jobs.Job, key jobs.Key) {
+	if p := e.part(job); p.RerunReason == "" {
+		p.Keys[key.Text(job)] = key
 		e.bound(p)
 	}
 }
 
-func (e *Effect) lookup(job *Job, watch int, value string) {
+func (e *Effect) lookup(job *jobs.Job, watch int, value string) {
 	p := e.part(job)
-	if p.Whole != "" {
+	if p.RerunReason != "" {
 		return
 	}
 	if p.Lookups[watch] == nil {
@@ -125,10 +126,10 @@ func (e *Effect) lookup(job *Job, watch int, value string) {
 	e.bound(p)
 }
 
-// Whole says that the whole job is to be run, and why.
-func (e *Effect) Whole(job *Job, why string) {
-	if p := e.part(job); p.Whole == "" {
-		p.Whole = why
+// Rerun says that the whole job is to be run, and why.
+func (e *Effect) Rerun(job *jobs.Job, why string) {
+	if p := e.part(job); p.RerunReason == "" {
+		p.RerunReason = why
 		p.Keys, p.Lookups = nil, nil
 	}
 }
@@ -140,14 +141,14 @@ func (e *Effect) bound(p *Part) {
 		n += len(values)
 	}
 	if n > e.limit {
-		e.Whole(p.Job, fmt.Sprintf("changes of more than %d keys", e.limit))
+		e.Rerun(p.Job, fmt.Sprintf("changes of more than %d keys", e.limit))
 	}
 }
 
-func (e *Effect) part(job *Job) *Part {
+func (e *Effect) part(job *jobs.Job) *Part {
 	p := e.parts[job.Name]
 	if p == nil {
-		p = &Part{Job: job, Keys: make(map[string]Key), Lookups: make(map[int]map[string]struct{})}
+		p = &Part{Job: job, Keys: make(map[string]jobs.Key), Lookups: make(map[int]map[string]struct{})}
 		e.parts[job.Name] = p
 	}
 	return p
@@ -166,8 +167,8 @@ func (e *Effect) Take(p *Part) {
 		e.parts[p.Job.Name] = p
 		return
 	}
-	if p.Whole != "" {
-		e.Whole(p.Job, p.Whole)
+	if p.RerunReason != "" {
+		e.Rerun(p.Job, p.RerunReason)
 	}
 	for _, key := range p.Keys {
 		e.Key(p.Job, key)
@@ -191,17 +192,4 @@ func (e *Effect) Parts() iter.Seq[*Part] {
 			}
 		}
 	}
-}
-
-// text tells keys of a job apart.
-func (k Key) text(job *Job) string {
-	columns := job.Key.Columns()
-	if len(columns) == 1 {
-		return k[columns[0]]
-	}
-	var b strings.Builder
-	for _, column := range columns {
-		fmt.Fprintf(&b, "%d:%s", len(k[column]), k[column])
-	}
-	return b.String()
 }

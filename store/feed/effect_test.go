@@ -1,4 +1,4 @@
-package jobs
+package feed
 
 import (
 	"maps"
@@ -6,15 +6,17 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/stokerhq/stoker/jobs"
 )
 
-func watching(t *testing.T, watches ...Watch) *Job {
+func watching(t *testing.T, watches ...jobs.Watch) *jobs.Job {
 	t.Helper()
-	key, err := ParseKeyTemplate("product:{id}:{shop}")
+	key, err := jobs.ParseKeyTemplate("product:{id}:{shop}")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Job{Name: "product", Key: key, Watch: watches}
+	return &jobs.Job{Name: "product", Key: key, Watch: watches}
 }
 
 func image(cells map[string]string, null ...string) Image {
@@ -30,7 +32,7 @@ func image(cells map[string]string, null ...string) Image {
 	}
 }
 
-var byKey = Watch{Table: "product", Key: map[string]string{"id": "id", "shop": "shop_id"}}
+var byKey = jobs.Watch{Table: "product", Key: map[string]string{"id": "id", "shop": "shop_id"}}
 
 // only returns the one part of an effect.
 func only(t *testing.T, e *Effect) *Part {
@@ -49,24 +51,24 @@ func TestEffectFolds(t *testing.T) {
 		e.Row(job, 0, image(map[string]string{"id": "1", "shop_id": "11"}))
 		e.Row(job, 0, image(map[string]string{"id": "11", "shop_id": "1"})) // not the same key
 	}
-	want := []Key{{"id": "1", "shop": "11"}, {"id": "11", "shop": "1"}}
-	got := slices.SortedFunc(maps.Values(only(t, e).Keys), func(a, b Key) int { return len(a["id"]) - len(b["id"]) })
+	want := []jobs.Key{{"id": "1", "shop": "11"}, {"id": "11", "shop": "1"}}
+	got := slices.SortedFunc(maps.Values(only(t, e).Keys), func(a, b jobs.Key) int { return len(a["id"]) - len(b["id"]) })
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 
 func TestEffectBecomesWhole(t *testing.T) {
-	lookup := Watch{Table: "supplier", Column: "supplier_id", Keys: "SELECT 1"}
+	lookup := jobs.Watch{Table: "supplier", Column: "supplier_id", Keys: "SELECT 1"}
 	for name, test := range map[string]struct {
-		watch Watch
-		do    func(*Effect, *Job)
+		watch jobs.Watch
+		do    func(*Effect, *jobs.Job)
 		want  string
 	}{
-		"a table alone":        {Watch{Table: "category"}, func(e *Effect, j *Job) { e.Row(j, 0, image(nil)) }, "a change of table category"},
-		"an unknown key":       {byKey, func(e *Effect, j *Job) { e.Row(j, 0, image(map[string]string{"id": "1"})) }, "a change of table product that does not carry its column shop_id"},
-		"an unknown lookup":    {lookup, func(e *Effect, j *Job) { e.Row(j, 0, image(nil)) }, "a change of table supplier that does not carry its column supplier_id"},
-		"NULL in a key":        {byKey, func(e *Effect, j *Job) { e.Row(j, 0, image(map[string]string{"id": "1"}, "shop_id")) }, ""},
+		"a table alone":        {jobs.Watch{Table: "category"}, func(e *Effect, j *jobs.Job) { e.Row(j, 0, image(nil)) }, "a change of table category"},
+		"an unknown key":       {byKey, func(e *Effect, j *jobs.Job) { e.Row(j, 0, image(map[string]string{"id": "1"})) }, "a change of table product that does not carry its column shop_id"},
+		"an unknown lookup":    {lookup, func(e *Effect, j *jobs.Job) { e.Row(j, 0, image(nil)) }, "a change of table supplier that does not carry its column supplier_id"},
+		"NULL in a key":        {byKey, func(e *Effect, j *jobs.Job) { e.Row(j, 0, image(map[string]string{"id": "1"}, "shop_id")) }, ""},
 		"too many keys":        {byKey, many("shop_id"), "changes of more than 3 keys"},
 		"too many of a lookup": {lookup, many("supplier_id"), "changes of more than 3 keys"},
 	} {
@@ -75,7 +77,7 @@ func TestEffectBecomesWhole(t *testing.T) {
 			test.do(e, job)
 			got := ""
 			for p := range e.Parts() {
-				got = p.Whole
+				got = p.RerunReason
 				if got != "" && len(p.Keys)+len(p.Lookups) > 0 {
 					t.Errorf("keys beside a whole job: %+v", p)
 				}
@@ -87,8 +89,8 @@ func TestEffectBecomesWhole(t *testing.T) {
 	}
 }
 
-func many(column string) func(*Effect, *Job) {
-	return func(e *Effect, j *Job) {
+func many(column string) func(*Effect, *jobs.Job) {
+	return func(e *Effect, j *jobs.Job) {
 		for _, v := range []string{"1", "2", "3", "4", "5"} {
 			e.Row(j, 0, image(map[string]string{"id": "1", column: v}))
 		}
@@ -111,12 +113,12 @@ func TestCommitsMerge(t *testing.T) {
 		t.Errorf("merged: %+v of %+v", sum, p)
 	}
 	sum.Merge(one(3, 10, "d"))
-	if p := only(t, sum.Effect); p.Whole == "" {
+	if p := only(t, sum.Effect); p.RerunReason == "" {
 		t.Errorf("four keys with a limit of three: %+v", p)
 	}
 	other := &Commits{Effect: NewEffect(3)}
 	other.Merge(sum)
-	if p := only(t, other.Effect); p.Whole == "" {
+	if p := only(t, other.Effect); p.RerunReason == "" {
 		t.Error("a whole job is not whole any more")
 	}
 }
