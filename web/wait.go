@@ -20,8 +20,8 @@ type Tasks interface {
 }
 
 const (
-	waitLook  = 20 * time.Millisecond // how often a task is looked at
-	waitLimit = 25 * time.Second      // less than requestLimit, so that there is an answer
+	waitLook  = 5 * time.Millisecond // how often a task is looked at
+	waitLimit = 25 * time.Second     // less than requestLimit, so that there is an answer
 )
 
 // waited is the answer to ?wait=1.

@@ -40,8 +40,10 @@ func Share(maxConnections int) Concurrency {
 
 // pace is how a Server spends time.
 type pace struct {
-	// How often the queues are looked at. Asynq does not block on Redis: half of
-	// this is what a task waits when nothing else is going on.
+	// How often the queues are polled: Asynq does not block on Redis, and waits between half and
+	// one and a half of this. It is what a task waits while nothing else goes on, and most of what
+	// an idle daemon asks of Redis. Someone may wait for an on-demand refresh (?wait=1); a run takes
+	// longer than this anyway, and changes do not come this way.
 	runs, refreshes time.Duration
 
 	grace    time.Duration // what a stopped server waits for its tasks; they end at once but for the batch that is being written
@@ -49,18 +51,14 @@ type pace struct {
 }
 
 var usual = pace{
-	runs: 20 * time.Millisecond, refreshes: 10 * time.Millisecond,
+	runs: 250 * time.Millisecond, refreshes: 32 * time.Millisecond,
 	grace: 10 * time.Second, announce: 10 * time.Second,
 }
 
 // NewServer prepares both Asynq servers on a client that is theirs alone (a
 // hook is added to it) and that the caller closes after Shutdown.
 func NewServer(w *Worker, client redis.UniversalClient, c Concurrency) *Server {
-	p := usual
-	if w.spec.Changes.Source != jobs.SourceNone {
-		p.refreshes /= 2 // who follows changes wants them in the cache at once
-	}
-	return newServer(w, client, c, p)
+	return newServer(w, client, c, usual)
 }
 
 func newServer(w *Worker, client redis.UniversalClient, c Concurrency, p pace) *Server {

@@ -177,29 +177,39 @@ func TestLostTable(t *testing.T) {
 	}
 }
 
-// A worker that is killed with refreshes in hand does not cost the minute that Asynq
-// takes to notice.
+// A worker that is killed with refreshes in hand does not cost the minute that Asynq takes to
+// notice.
 func TestKilledWorkerIsReplaced(t *testing.T) {
 	w := newServers(t)
-	d := follow(t, w, "source: wal", "scheduler,changes", "worker")
+	storetest.Exec(t, w.vars["PG"], changesSQL...)
+	w.vars["LISTEN"] = freeAddress(t)
+	spec := specFile(t, strings.Replace(changesSpec, "CHANGES", "source: none", 1))
+	update := func(name string) {
+		storetest.Exec(t, w.vars["PG"], "UPDATE product SET name = '"+name+"' WHERE id = 7")
+		if r := stoker(t, w.vars, "invalidate", "product", "id=7", "--config", spec); r.status != 0 {
+			t.Fatalf("%+v", r)
+		}
+	}
+	scheduler, worker := start(t, w.vars, "run", "--config", spec, "--roles", "scheduler"), start(t, w.vars, "run", "--config", spec, "--roles", "worker")
+	w.awaitRuns(t)
 	unlock := w.lock(t, "supplier")
-	storetest.Exec(t, w.vars["PG"], "UPDATE product SET name = 'new' WHERE id = 7")
+	update("new")
 	eventually(t, 5*time.Second, "a refresh is in hand", func() (bool, error) {
 		n, err := w.client.LLen(t.Context(), "asynq:{stoker-refresh}:active").Result()
 		return n > 0, err
 	})
-	if status := d[1].stop(syscall.SIGKILL); status == 0 {
+	if status := worker.stop(syscall.SIGKILL); status == 0 {
 		t.Error("a killed daemon ended in order")
 	}
 	began := time.Now()
 	unlock()
-	spare := start(t, w.vars, "run", "--config", specFile(t, strings.Replace(changesSpec, "CHANGES", "source: wal", 1)), "--roles", "worker")
+	spare := start(t, w.vars, "run", "--config", spec, "--roles", "worker")
 	w.becomesWithin(t, 15*time.Second, map[string]string{"product:7": `{"id":7,"name":"new","supplier":"supplier 8"}`})
 	t.Logf("fresh %s after the kill", time.Since(began).Round(time.Millisecond))
-	storetest.Exec(t, w.vars["PG"], "UPDATE product SET name = 'again' WHERE id = 7") // the same key: its first task is still in the dead worker's hand
+	update("again") // the same key: its first task is still in the dead worker's hand
 	w.becomesWithin(t, 5*time.Second, map[string]string{"product:7": `{"id":7,"name":"again","supplier":"supplier 8"}`})
 	spare.stop(os.Interrupt)
-	d[0].stop(os.Interrupt)
+	scheduler.stop(os.Interrupt)
 }
 
 // Another replica takes over within five seconds, and what was committed meanwhile is
@@ -214,14 +224,21 @@ func TestKilledFollowerIsReplaced(t *testing.T) {
 				d[0], d[1] = d[1], d[0]
 			}
 			ran := len(records(t, w.client, "product"))
+			unlock := w.lock(t, "supplier")
+			storetest.Exec(t, w.vars["PG"], "UPDATE product SET name = 'in hand' WHERE id = 8")
+			eventually(t, 5*time.Second, "its key is fenced and being loaded", func() (bool, error) {
+				return w.client.HExists(t.Context(), "stoker:{cache}:book", "product:8").Result()
+			})
 			d[0].stop(syscall.SIGKILL)
+			unlock()
 			began := time.Now()
 			storetest.Exec(t, w.vars["PG"], "UPDATE product SET name = 'missed' WHERE id = 7")
 			eventually(t, 10*time.Second, "the other daemon follows", func() (bool, error) { return strings.Contains(d[1].log.String(), "changes are followed"), nil })
 			if took := time.Since(began); took > 5*time.Second {
 				t.Errorf("taken over after %s", took)
 			}
-			w.becomes(t, map[string]string{"product:7": `{"id":7,"name":"missed","supplier":"supplier 8"}`})
+			w.becomes(t, map[string]string{
+				"product:7": `{"id":7,"name":"missed","supplier":"supplier 8"}`, "product:8": `{"id":8,"name":"in hand","supplier":"supplier 9"}`})
 			if got := len(records(t, w.client, "product")) > ran; got != reruns {
 				t.Errorf("the job was run again: %v, want %v", got, reruns)
 			}
