@@ -74,10 +74,8 @@ func columnAt(s string, i int) (string, error) {
 // checkKeyStart refuses the names that are not the user's to give: # marks the
 // book's own fields, and a job must not be able to overwrite our records.
 func checkKeyStart(literal string) error {
-	for _, ours := range []string{"#", "stoker:", "asynq:"} {
-		if strings.HasPrefix(literal, ours) {
-			return wrong("starts with "+ours+", which is reserved", "choose another prefix")
-		}
+	if prefix := Reserved([]byte(literal)); prefix != "" {
+		return wrong("starts with "+prefix+", which is reserved", "choose another prefix")
 	}
 	return nil
 }
@@ -111,9 +109,9 @@ func (t *KeyTemplate) Append(dst []byte, text func(dst []byte, column int) []byt
 	return dst
 }
 
-// shape is the template with its columns' names left out: jobs of one shape may
+// Shape is the template with its columns' names left out: jobs of one shape may
 // write the same keys.
-func (t *KeyTemplate) shape() string {
+func (t *KeyTemplate) Shape() string {
 	var b strings.Builder
 	for _, p := range t.parts {
 		b.WriteString(p.literal)

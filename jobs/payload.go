@@ -135,7 +135,7 @@ func (k Key) check(first Key) error {
 }
 
 func checkJob(name string) error {
-	if !isName(name) {
+	if !IsName(name) {
 		return fmt.Errorf("%q is not the name of a job: use the name in the spec (a-z, 0-9 and -)", name)
 	}
 	return nil

@@ -36,32 +36,33 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// inOrder sorts by position and drops repeats: an anchored value with a mistake
+// InOrder sorts by position and drops repeats: an anchored value with a mistake
 // is read once for each alias of it.
-func (p Problems) inOrder() Problems {
+func (p Problems) InOrder() Problems {
 	slices.SortStableFunc(p, func(a, b Problem) int {
 		return cmp.Or(a.Line-b.Line, a.Col-b.Col)
 	})
 	return slices.Compact(p)
 }
 
-// mistake is what is wrong with one value. The message goes on from the name of
-// the field ("ttl" + "is not a duration") and never repeats the value, which may
-// have come out of the environment; the detail may.
-type mistake struct {
-	message, detail, hint string
+// Mistake is what is wrong with one value. The message goes on from the name of the field ("ttl" +
+// "is not a duration") and never repeats the value, which may have come out of the environment;
+// the detail may.
+type Mistake struct {
+	Message, Detail, Hint string
 }
 
-func (m *mistake) Error() string {
-	s := m.message
-	if m.detail != "" {
-		s += ": " + m.detail
+// Error returns message, detail and hint.
+func (m *Mistake) Error() string {
+	s := m.Message
+	if m.Detail != "" {
+		s += ": " + m.Detail
 	}
-	if m.hint != "" {
-		s += " (" + m.hint + ")"
+	if m.Hint != "" {
+		s += " (" + m.Hint + ")"
 	}
 	return s
 }
 
 // wrong returns a mistake with the step that mends it.
-func wrong(message, hint string) error { return &mistake{message: message, hint: hint} }
+func wrong(message, hint string) error { return &Mistake{Message: message, Hint: hint} }

@@ -23,7 +23,7 @@ func Generation(id string) int { return len(id) - len(strings.TrimRight(id, resc
 func NewRescue(of *asynq.TaskInfo) *asynq.Task {
 	limit, kept, retries := refreshLimit, refreshRetention, refreshRetries
 	if of.Type == TypeRun {
-		limit, kept, retries = runLimit, retention, runRetries
+		limit, kept, retries = RunLimit, retention, runRetries
 	}
 	return newTask(of.Type, of.Payload, asynq.TaskID(RescueID(of.ID)), asynq.Queue(of.Queue),
 		asynq.Timeout(limit), asynq.Retention(kept), asynq.MaxRetry(retries))

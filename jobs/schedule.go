@@ -48,7 +48,7 @@ func ParseSchedule(spec string, loc *time.Location) (*Schedule, error) {
 
 func parseEvery(text, rest string) (*Schedule, error) {
 	const hint = "write whole seconds, as in @every 30s"
-	d, err := parseDuration(strings.TrimSpace(rest))
+	d, err := ParseDuration(strings.TrimSpace(rest))
 	switch {
 	case err != nil || !strings.HasPrefix(rest, " "):
 		return nil, wrong("is not @every and a duration", hint)
@@ -72,7 +72,7 @@ func parseCron(text string) (fields *cron.SpecSchedule, err error) {
 	parser := cron.NewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
 	parsed, err := parser.Parse(text)
 	if err != nil {
-		return nil, &mistake{message: "is not a schedule", detail: err.Error(), hint: hint}
+		return nil, &Mistake{Message: "is not a schedule", Detail: err.Error(), Hint: hint}
 	}
 	fields, ok := parsed.(*cron.SpecSchedule)
 	if !ok {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -22,7 +23,8 @@ const (
 // Limits of the tasks. The worker holds a run to its job's own timeout; these
 // only end what has lost its worker's attention.
 const (
-	runLimit     = 24 * time.Hour
+	// RunLimit is the longest that a run may take.
+	RunLimit     = 24 * time.Hour
 	refreshLimit = time.Hour
 
 	// retention keeps the ID of a tick taken until the slowest replica has tried
@@ -43,7 +45,7 @@ func NewTick(job string, due time.Time, cause Cause) *asynq.Task {
 	payload := marshal(Run{Job: job, Due: due.Unix(), Cause: cause})
 	id := fmt.Sprintf("warm:%s@%d", job, due.Unix())
 	return newTask(TypeRun, payload, asynq.TaskID(id), asynq.Queue(QueueRun),
-		asynq.Timeout(runLimit), asynq.Retention(retention), asynq.MaxRetry(runRetries))
+		asynq.Timeout(RunLimit), asynq.Retention(retention), asynq.MaxRetry(runRetries))
 }
 
 // NewRun returns a task that runs job once, now.
@@ -59,13 +61,13 @@ func NewKeysetRemoval(job string, cause Cause) *asynq.Task {
 func NewEpochRun(job string, epoch uint32) *asynq.Task {
 	payload := marshal(Run{Job: job, Cause: CauseEpoch})
 	return newTask(TypeRun, payload, asynq.TaskID(fmt.Sprintf("epoch:%s@%d", job, epoch)), asynq.Queue(QueueRun),
-		asynq.Timeout(runLimit), asynq.Retention(retention), asynq.MaxRetry(runRetries))
+		asynq.Timeout(RunLimit), asynq.Retention(retention), asynq.MaxRetry(runRetries))
 }
 
 // Task returns a task that does what r asks once, now.
 func (r Run) Task() *asynq.Task {
 	return newTask(TypeRun, marshal(r), asynq.Queue(QueueRun),
-		asynq.Timeout(runLimit), asynq.Retention(retention), asynq.MaxRetry(runRetries))
+		asynq.Timeout(RunLimit), asynq.Retention(retention), asynq.MaxRetry(runRetries))
 }
 
 // NewInvalidation returns a task that re-loads exactly these keys of job through
@@ -137,4 +139,24 @@ func marshal(payload any) []byte {
 		panic(err)
 	}
 	return data
+}
+
+// headerAt is when a task was made, in unix milliseconds. It is for metrics
+// alone: no client's clock decides anything.
+const headerAt = "stoker-at"
+
+// newTask is asynq.NewTask with the time in a header.
+func newTask(typ string, payload []byte, opts ...asynq.Option) *asynq.Task {
+	at := strconv.FormatInt(time.Now().UnixMilli(), 10)
+	return asynq.NewTaskWithHeaders(typ, payload, map[string]string{headerAt: at}, opts...)
+}
+
+// EnqueuedAt returns when a task was made; ok is false for a task that was not
+// made by this package.
+func EnqueuedAt(t *asynq.Task) (at time.Time, ok bool) {
+	ms, err := strconv.ParseInt(t.Headers()[headerAt], 10, 64)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return time.UnixMilli(ms), true
 }

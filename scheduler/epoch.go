@@ -8,6 +8,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
 )
 
 // epochEvery is how often the epoch is looked at.
@@ -20,17 +21,17 @@ const epochEvery = 2 * time.Second
 // and it looks until every job has completed a run of the epoch, because a run that
 // was going when it began may be the one that misses something.
 func (s *Scheduler) watchEpoch(ctx context.Context) {
-	var seen, settled uint32
+	var seen, complete uint32
 	lost := false // records may be gone
-	for sleep(ctx, epochEvery) {
+	for store.Sleep(ctx, epochEvery) {
 		epoch, history, err := s.epochs.Epoch(ctx)
-		if err == nil && epoch != settled && epoch > 0 { // 0: the record is lost, and not made anew yet
+		if err == nil && epoch != complete && epoch > 0 { // 0: the record is lost, and not made anew yet
 			if epoch != seen {
 				seen, lost = epoch, seen > 0
 			}
 			all := false
 			if all, err = s.rerun(ctx, epoch, history, lost); all {
-				settled = epoch
+				complete = epoch
 			}
 		}
 		if err != nil && ctx.Err() == nil {
@@ -41,18 +42,17 @@ func (s *Scheduler) watchEpoch(ctx context.Context) {
 
 // rerun enqueues the jobs whose last complete run is of another epoch, or, if they
 // watch nothing, of another history, and reports whether there was none. A job of
-// which nothing is known has never been run, and the catch-up sees to it, unless
-// records may be lost.
+// which nothing is known has never been run: the catch-up runs it, unless records may be lost.
 func (s *Scheduler) rerun(ctx context.Context, epoch, history uint32, lost bool) (all bool, errs error) {
 	all = true
 	for _, job := range s.jobs {
 		last, ok, err := s.ledger.LastComplete(ctx, job.Name)
-		why := outdated(job, last.Epoch, epoch, history)
-		all = all && err == nil && why == ""
-		if err == nil && why != "" && (ok || lost) {
+		reason := outdated(job, last.Epoch, epoch, history)
+		all = all && err == nil && reason == ""
+		if err == nil && reason != "" && (ok || lost) {
 			_, err = s.queue.EnqueueContext(ctx, jobs.NewEpochRun(job.Name, epoch))
 			if err == nil {
-				s.log.Info("run enqueued: "+why, jobs.LogJob, job.Name, "epoch", epoch)
+				s.log.Info("run enqueued: "+reason, jobs.LogJob, job.Name, "epoch", epoch)
 			}
 		}
 		if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {

@@ -67,7 +67,8 @@ func TestEpochs(t *testing.T) {
 				if test.ran > 0 {
 					ran(test.ran)
 				}
-				s := scheduler.New([]*jobs.Job{watching, plain}, q, nil, l, e, scheduler.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
+				s := scheduler.New(scheduler.Config{Jobs: []*jobs.Job{watching, plain}, Queue: q, Ledger: l, Epochs: e,
+					Metrics: scheduler.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler)})
 				ctx, cancel := context.WithCancel(t.Context())
 				go s.Run(ctx)
 				time.Sleep(5 * time.Second)

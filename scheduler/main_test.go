@@ -172,7 +172,7 @@ type replica struct {
 }
 
 func newScheduler(list []*jobs.Job, q scheduler.Enqueuer, l scheduler.Ledger, r prometheus.Registerer) *scheduler.Scheduler {
-	return scheduler.New(list, q, nil, l, noEpoch{}, scheduler.NewMetrics(r), slog.New(slog.DiscardHandler))
+	return scheduler.New(scheduler.Config{Jobs: list, Queue: q, Ledger: l, Epochs: noEpoch{}, Metrics: scheduler.NewMetrics(r), Log: slog.New(slog.DiscardHandler)})
 }
 
 func start(list []*jobs.Job, q scheduler.Enqueuer, l scheduler.Ledger) *replica {

@@ -9,7 +9,7 @@ import (
 // Metrics counts what the scheduler does, by job, and by queue.
 type Metrics struct {
 	due, missed, failed *prometheus.CounterVec
-	twins               *prometheus.CounterVec
+	rescues             *prometheus.CounterVec
 }
 
 // NewMetrics registers the scheduler's metrics.
@@ -20,10 +20,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		return c
 	}
 	return &Metrics{
-		due:    counter("stoker_ticks_due_total", "Ticks that came due in this process.", "job"),
-		missed: counter("stoker_ticks_missed_total", "Ticks that came too late or could not be enqueued before the next one.", "job"),
-		failed: counter("stoker_enqueue_failures_total", "Attempts to enqueue a tick that failed and were tried again.", "job"),
-		twins:  counter("stoker_tasks_repeated_total", "Tasks handed out a second time because they were not done in time.", "queue"),
+		due:     counter("stoker_ticks_due_total", "Ticks that came due in this process.", "job"),
+		missed:  counter("stoker_ticks_missed_total", "Ticks that came too late or could not be enqueued before the next one.", "job"),
+		failed:  counter("stoker_enqueue_failures_total", "Attempts to enqueue a tick that failed and were tried again.", "job"),
+		rescues: counter("stoker_tasks_repeated_total", "Tasks handed out a second time because they were not done in time.", "queue"),
 	}
 }
 

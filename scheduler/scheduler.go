@@ -1,7 +1,13 @@
-// Package scheduler decides when: it turns each job's schedule into ticks and
-// each tick into one Asynq task, whatever the number of replicas. All replicas
-// are active and no leader is needed, because a tick's task is named by its due
-// time and Asynq refuses a second task of that name. It runs no job's query.
+// Package scheduler decides when jobs run. It has four parts, all of which enqueue Asynq tasks; none
+// runs a query:
+//
+//   - ticks: each firing of a job's schedule becomes one task, whatever the number of replicas. All
+//     replicas are active and none leads, because a tick's task is named by its due time and Asynq
+//     refuses a second task of that name.
+//   - catch-up: at the start, the last tick is made up once if no run covers it.
+//   - epochs: when the history of Postgres may have changed, or changes may have been missed, jobs
+//     are run again.
+//   - rescuer: a task whose worker seems dead is enqueued a second time.
 package scheduler
 
 import (
@@ -37,6 +43,17 @@ type Epochs interface {
 	Epoch(ctx context.Context) (now, history uint32, err error)
 }
 
+// Config is what a Scheduler needs.
+type Config struct {
+	Jobs    []*jobs.Job // whose schedules are followed
+	Queue   Enqueuer    // takes their runs
+	Tasks   Tasks       // lists the tasks in hand, to rescue those of dead workers; nil: no task is rescued
+	Ledger  Ledger      // says what has been run
+	Epochs  Epochs      // says when all must be run again
+	Metrics *Metrics
+	Log     *slog.Logger
+}
+
 // Scheduler follows the schedules of all jobs.
 type Scheduler struct {
 	jobs    []*jobs.Job
@@ -48,11 +65,10 @@ type Scheduler struct {
 	log     *slog.Logger
 }
 
-// New returns a scheduler of the given jobs. Without tasks (nil) it does not look
-// after those in hand.
-func New(list []*jobs.Job, q Enqueuer, t Tasks, l Ledger, e Epochs, m *Metrics, log *slog.Logger) *Scheduler {
-	m.begin(list)
-	return &Scheduler{jobs: list, queue: q, tasks: t, ledger: l, epochs: e, metrics: m, log: log}
+// New returns a scheduler of c.Jobs.
+func New(c Config) *Scheduler {
+	c.Metrics.begin(c.Jobs)
+	return &Scheduler{jobs: c.Jobs, queue: c.Queue, tasks: c.Tasks, ledger: c.Ledger, epochs: c.Epochs, metrics: c.Metrics, log: c.Log}
 }
 
 // Run follows every job's schedule until ctx ends. It never gives up: what
@@ -64,7 +80,7 @@ func (s *Scheduler) Run(ctx context.Context) {
 	}
 	wg.Go(func() { s.watchEpoch(ctx) })
 	if s.tasks != nil {
-		wg.Go(func() { s.twins(ctx) })
+		wg.Go(func() { s.rescue(ctx) })
 	}
 	wg.Wait()
 }
@@ -76,17 +92,17 @@ func (s *Scheduler) follow(ctx context.Context, job *jobs.Job) {
 	if job.Schedule == nil {
 		return
 	}
-	var untold missing
+	var uncounted missing
 	for due, passed := range ticks(ctx, job.Schedule, start) {
 		s.metrics.due.WithLabelValues(job.Name).Add(float64(1 + passed))
 		if passed > 0 {
-			s.late(ctx, job, due, passed, &untold)
+			s.late(ctx, job, due, passed, &uncounted)
 		}
 		switch {
 		case s.tick(ctx, job, due):
-			s.tell(ctx, job, &untold)
+			s.countMissed(ctx, job, &uncounted)
 		case ctx.Err() == nil:
-			s.missed(job, due, 1, &untold)
+			s.missed(job, due, 1, &uncounted)
 		}
 	}
 }
@@ -158,22 +174,21 @@ func (s *Scheduler) persist(ctx context.Context, job *jobs.Job, due, until time.
 		}
 		s.metrics.failed.WithLabelValues(job.Name).Inc()
 		s.log.Warn("tick could not be enqueued; trying again", jobs.LogJob, job.Name, jobs.LogDue, due, jobs.LogErr, err)
-		if !sleep(ctx, pause/2+rand.N(pause)) {
+		if !store.Sleep(ctx, pause/2+rand.N(pause)) {
 			return false
 		}
 	}
 }
 
-// missing is n missed ticks, up to the one due at last, that the ledger was not
-// told of yet: what makes ticks be missed is mostly a Redis that does not answer,
-// and the ledger lies there too.
+// missing is n missed ticks, up to the one due at last, that are not counted in the ledger yet: ticks
+// are mostly missed because Redis does not answer, and the ledger lies there too.
 type missing struct {
 	last time.Time
 	n    int64
 }
 
-// late counts the ticks before due that passed while this process slept, but for
-// those that another replica saw to.
+// late counts the ticks before due that passed while this process slept, except those that
+// another replica enqueued.
 func (s *Scheduler) late(ctx context.Context, job *jobs.Job, due time.Time, passed int64, m *missing) {
 	before, ok := job.Schedule.Prev(due.Add(-time.Second))
 	if !ok {
@@ -195,9 +210,9 @@ func (s *Scheduler) missed(job *jobs.Job, last time.Time, n int64, m *missing) {
 	m.last, m.n = last, m.n+n
 }
 
-// tell tells the ledger what was missed, now that Redis takes tasks again. If it
-// was away for this replica alone, the others have seen to it.
-func (s *Scheduler) tell(ctx context.Context, job *jobs.Job, m *missing) {
+// countMissed counts in the ledger what was missed, now that Redis takes tasks again. If Redis was
+// away for this replica alone, the others have enqueued those ticks.
+func (s *Scheduler) countMissed(ctx context.Context, job *jobs.Job, m *missing) {
 	if m.n == 0 {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
 )
 
 // longestSleep bounds one sleep, so that a wall clock that was set, or a machine
@@ -44,19 +45,8 @@ func sleepUntil(ctx context.Context, due time.Time) bool {
 		if wait <= 0 {
 			return ctx.Err() == nil
 		}
-		if !sleep(ctx, min(wait, longestSleep)) {
+		if !store.Sleep(ctx, min(wait, longestSleep)) {
 			return false
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
 	}
 }

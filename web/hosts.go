@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 
 	"github.com/stokerhq/stoker/jobs"
@@ -17,7 +16,7 @@ func CheckListen(admin jobs.Admin) error {
 	if err != nil {
 		return fmt.Errorf("admin.listen %q is not host:port: write it as 127.0.0.1:8080: %w", admin.Listen, err)
 	}
-	if admin.Token.IsZero() && !isLoopback(host) {
+	if admin.Token.IsZero() && !jobs.IsLoopback(host) {
 		return fmt.Errorf("admin.listen %s can be reached from other machines and admin.token is empty: "+
 			"set admin.token, or listen on 127.0.0.1", admin.Listen)
 	}
@@ -34,16 +33,6 @@ func checkBound(addr net.Addr, admin jobs.Admin) error {
 		"set admin.token, or listen on 127.0.0.1", addr)
 }
 
-// isLoopback reports whether host names this machine only. Other names count
-// as foreign: what they resolve to may change.
-func isLoopback(host string) bool {
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
-}
-
 // loopbackOnly is the name gate. Without a token, whoever reaches the listener
 // is believed; a page on the internet would reach it through the visitor's own
 // browser by pointing its name at 127.0.0.1 (DNS rebinding), which only the Host
@@ -52,7 +41,7 @@ func (s *Server) loopbackOnly(next http.Handler) http.Handler {
 	listen, _, _ := net.SplitHostPort(s.cfg.Spec.Admin.Listen)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := requestHost(r)
-		if isProbe(r) || isLoopback(host) || host == strings.ToLower(listen) {
+		if isProbe(r) || jobs.IsLoopback(host) || host == strings.ToLower(listen) {
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -38,7 +38,7 @@ type Config struct {
 
 	Sampler  Sampler                     // nil: no warmth is shown
 	Fencer   Fencer                      // nil: the worker fences, and finds wrong key values
-	Tasks    Tasks                       // nil: nobody can wait for an invalidation
+	Tasks    jobs.TaskReader             // nil: nobody can wait for an invalidation
 	Queue    asynq.RedisConnOpt          // where the dashboard looks; nil: no dashboard
 	Gatherer prometheus.Gatherer         // nil: no /metrics
 	Ready    func(context.Context) error // what /readyz asks; nil, or a nil error: ready

@@ -14,11 +14,6 @@ import (
 	"github.com/stokerhq/stoker/store"
 )
 
-// Tasks tells what became of a task; *asynq.Inspector does.
-type Tasks interface {
-	GetTaskInfo(queue, id string) (*asynq.TaskInfo, error)
-}
-
 const (
 	waitLook  = 5 * time.Millisecond // how often a task is looked at
 	waitLimit = 25 * time.Second     // less than requestLimit, so that there is an answer
@@ -75,26 +70,20 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, done invalidated)
 	answerJSON(w, code, answer)
 }
 
-// awaitTask waits until a task has ended, or the twin that was made of it because its
-// worker was killed, or the twin of that. It returns why it failed.
+// awaitTask waits until a task has ended, or the rescue of it that was made because its worker was
+// killed. It returns why it failed.
 func (s *Server) awaitTask(ctx context.Context, queue, id string) (failure string, err error) {
 	for {
-		for twin := id; ; twin = jobs.RescueID(twin) {
-			info, err := s.cfg.Tasks.GetTaskInfo(queue, twin)
-			if errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound) {
-				break // there is no such twin; or Redis has lost the task
-			}
-			if err != nil {
-				return "", err
-			}
-			if info.State == asynq.TaskStateCompleted || info.State == asynq.TaskStateArchived {
-				return outcome(info), nil
-			}
+		info, err := jobs.FindTask(s.cfg.Tasks, queue, id)
+		lost := errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound)
+		switch {
+		case err != nil && !lost:
+			return "", err
+		case err == nil && (info.State == asynq.TaskStateCompleted || info.State == asynq.TaskStateArchived):
+			return outcome(info), nil
 		}
-		select {
-		case <-ctx.Done():
+		if !store.Sleep(ctx, waitLook) {
 			return "", ctx.Err()
-		case <-time.After(waitLook):
 		}
 	}
 }
@@ -105,9 +94,7 @@ func outcome(info *asynq.TaskInfo) string {
 	if info.State == asynq.TaskStateArchived {
 		return info.LastErr
 	}
-	var result struct {
-		Record store.Record `json:"record"`
-	}
+	var result store.RunResult
 	if err := json.Unmarshal(info.Result, &result); err == nil && result.Record.State == store.StateSuperseded {
 		return "a newer run of the job has taken over: wait for that one"
 	}

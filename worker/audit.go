@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
+
+	"github.com/stokerhq/stoker/store"
 )
 
 // auditLease is the name of the lease of who audits.
@@ -61,7 +63,7 @@ func (w *Worker) Audit(ctx context.Context, c Inspector, rate float64) {
 			a.complain(err)
 			due = time.Now().Add(auditEvery)
 		}
-		pause(ctx, min(time.Until(due), auditEvery)) // the lease is renewed however long it waits
+		store.Sleep(ctx, min(time.Until(due), auditEvery)) // the lease is renewed however long it waits
 	}
 }
 

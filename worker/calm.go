@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/stokerhq/stoker/store"
 )
 
 // calm is a go-redis hook for Asynq's client. When taking a task fails at once
@@ -22,7 +24,7 @@ func (calm) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
 		if err != nil && failedScript(cmd, err) {
-			pause(ctx, 200*time.Millisecond+rand.N(200*time.Millisecond))
+			store.Sleep(ctx, 200*time.Millisecond+rand.N(200*time.Millisecond))
 		}
 		return err
 	}
@@ -40,13 +42,4 @@ func failedScript(cmd redis.Cmder, err error) bool {
 		return err != redis.Nil && !redis.HasErrorPrefix(err, "NOSCRIPT")
 	}
 	return false
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

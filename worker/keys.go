@@ -1,10 +1,10 @@
 package worker
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
+	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 )
 
@@ -49,18 +49,11 @@ func (s *shaper) key(dst []byte, row store.Row) (out []byte, ok bool, err error)
 	if len(key) == 0 {
 		return dst, false, s.refuse("the row's key is empty: give the key template a prefix")
 	}
-	for _, ours := range reserved {
-		if bytes.HasPrefix(key, ours) {
-			return dst, false, s.refuse("key %s begins with %s, which is reserved: give the key template a prefix", key, ours)
-		}
+	if prefix := jobs.Reserved(key); prefix != "" {
+		return dst, false, s.refuse("key %s begins with %s, which is reserved: give the key template a prefix", key, prefix)
 	}
 	return out, true, nil
 }
-
-// reserved is how no key of the user's may begin: with the mark of the book's
-// own fields, or as our records and Asynq's. A template that begins with a
-// column can come to any of them, whatever jobs checked of its text.
-var reserved = [][]byte{[]byte("#"), []byte("stoker:"), []byte("asynq:")}
 
 // refuse is an error that asking again does not mend: query and key template do
 // not go together.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
+
+	"github.com/stokerhq/stoker/store"
 )
 
 // The lease of a run lives for leaseTTL and is renewed every leaseEvery: a
@@ -116,7 +118,7 @@ func (w *Worker) lockKey(ctx context.Context, job *jobs.Job, key jobs.Key, why e
 		if ok {
 			break
 		}
-		pause(ctx, 20*time.Millisecond)
+		store.Sleep(ctx, 20*time.Millisecond)
 	}
 	return func() {
 		ctx, cancel := afterwards(ctx)

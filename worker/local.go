@@ -28,7 +28,7 @@ func (w *Worker) RunLocal(ctx context.Context, t jobs.Run, waiting func(), watch
 		}
 		waiting()
 		waiting = func() {}
-		if pause(ctx, time.Second); ctx.Err() != nil {
+		if store.Sleep(ctx, time.Second); ctx.Err() != nil {
 			return store.Record{}, context.Cause(ctx)
 		}
 	}

@@ -87,7 +87,7 @@ func (w *Worker) refresh(ctx context.Context, job *jobs.Job, inv jobs.Invalidati
 		if n == freeRefusals {
 			defer w.lockKey(ctx, job, inv.Keys[0], err)()
 		}
-		pause(ctx, time.Duration(n)*time.Millisecond+rand.N(5*time.Millisecond))
+		store.Sleep(ctx, time.Duration(n)*time.Millisecond+rand.N(5*time.Millisecond))
 	}
 }
 

@@ -63,7 +63,7 @@ func (r *run) do(ctx context.Context) error {
 		}
 		r.rec.Restarts++
 		r.w.log.Warn("run begins again", jobs.LogJob, r.job.Name, jobs.LogTask, r.rec.ID, jobs.LogErr, err)
-		pause(ctx, time.Duration(n)*50*time.Millisecond)
+		store.Sleep(ctx, time.Duration(n)*50*time.Millisecond)
 	}
 }
 

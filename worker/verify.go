@@ -166,7 +166,7 @@ func (v *verifier) check(ctx context.Context, how Verification) error {
 // settle looks again until there is a verdict on every key in doubt.
 func (v *verifier) settle(ctx context.Context) (sum verdicts, err error) {
 	for v.doubts.open() > 0 {
-		if pause(ctx, v.doubts.wait(time.Now())); ctx.Err() != nil {
+		if store.Sleep(ctx, v.doubts.wait(time.Now())); ctx.Err() != nil {
 			return sum, ctx.Err()
 		}
 		out, err := v.doubts.look(ctx, time.Now())

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"bytes"
 	"context"
 	"hash/maphash"
 	"slices"
@@ -46,7 +45,7 @@ func (v *verifier) strays(ctx context.Context, fits fitter) error {
 	var page []*suspect
 	look := func(keys []string) error {
 		for _, key := range keys {
-			if v.seen.has(key) || isReserved(key) || !v.fits(key, fits) {
+			if v.seen.has(key) || jobs.Reserved([]byte(key)) != "" || !v.fits(key, fits) {
 				continue
 			}
 			if page = append(page, &suspect{key: key}); len(page) == jobs.MaxKeys {
@@ -109,13 +108,4 @@ func (v *verifier) suspect(ctx context.Context, page []*suspect) error {
 	}
 	v.watch()
 	return nil
-}
-
-func isReserved(key string) bool {
-	for _, ours := range reserved {
-		if bytes.HasPrefix([]byte(key), ours) {
-			return true
-		}
-	}
-	return false
 }

@@ -137,7 +137,7 @@ func TestWrongCommandsDoNothing(t *testing.T) {
 // A spec with ten mistakes gets ten located problems and exit status 2, from
 // every command that reads it.
 func TestTenMistakes(t *testing.T) {
-	const file = "../../jobs/testdata/ten.bad.yaml"
+	const file = "../../jobs/specfile/testdata/ten.bad.yaml"
 	for _, command := range []string{"check", "run", "warm x", "status"} {
 		r := stoker(t, map[string]string{"DATABASE_URL": "postgres://localhost/x", "REDIS_URL": "redis://localhost"}, append(strings.Fields(command), "--config", file)...)
 		located := regexp.MustCompile(`(?m)^\S*ten\.bad\.yaml:\d+:\d+: .+$`).FindAllString(r.stderr, -1)

@@ -242,7 +242,10 @@ func (d *daemon) startScheduler() (stop func()) {
 	if !d.has(roleScheduler) {
 		return func() {}
 	}
-	s := scheduler.New(d.spec.Jobs, d.servers.client(), d.servers.inspector(), d.servers.ledger, d.servers.cache, scheduler.NewMetrics(d.metrics), d.log)
+	s := scheduler.New(scheduler.Config{
+		Jobs: d.spec.Jobs, Queue: d.servers.client(), Tasks: d.servers.inspector(), Ledger: d.servers.ledger, Epochs: d.servers.cache,
+		Metrics: scheduler.NewMetrics(d.metrics), Log: d.log,
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { s.Run(ctx) })

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stokerhq/stoker/cmd/internal/shop"
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/specfile"
 	"github.com/stokerhq/stoker/store/private"
 )
 
@@ -159,5 +160,5 @@ func demoSpec(postgresURL, redisURL, listen string) (*jobs.Spec, error) {
 		return nil, fmt.Errorf("write the demo's spec: %w", err)
 	}
 	vars := map[string]string{"SHOP_POSTGRES": postgresURL, "SHOP_REDIS": redisURL, "SHOP_LISTEN": listen}
-	return jobs.Load(file, func(name string) (string, bool) { v, ok := vars[name]; return v, ok })
+	return specfile.Load(file, func(name string) (string, bool) { v, ok := vars[name]; return v, ok })
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/specfile"
 )
 
 // env is what a command touches of the world around it.
@@ -130,7 +131,7 @@ func (a *app) heedSecondSignal(cmd *cobra.Command) {
 
 // spec loads the spec file.
 func (a *app) spec() (*jobs.Spec, error) {
-	spec, err := jobs.Load(a.config, a.lookup)
+	spec, err := specfile.Load(a.config, a.lookup)
 	if err == nil {
 		return spec, nil
 	}

@@ -10,16 +10,28 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
-	"github.com/stokerhq/stoker/store/cache"
 )
+
+// inspector reads tasks and queues; *asynq.Inspector is one.
+type inspector interface {
+	jobs.TaskReader
+	Servers() ([]*asynq.ServerInfo, error)
+	GetQueueInfo(queue string) (*asynq.QueueInfo, error)
+}
+
+// liveRuns reads the progress of a job's run; store/ledger does.
+type liveRuns interface {
+	Live(ctx context.Context, job string) (store.Progress, bool, error)
+}
 
 // waiter follows an enqueued task to its end.
 type waiter struct {
-	inspector *asynq.Inspector
-	ledger    *cache.Ledger
-	note      func(string)               // told once why the task has not begun
-	watch     func(store.Progress) error // told of the task's run
+	inspector inspector
+	ledger    liveRuns
+	note      func(string)               // is given, once, why the task has not begun
+	watch     func(store.Progress) error // is given the progress of the task's run
 }
 
 const (
@@ -34,12 +46,10 @@ const (
 // well. That no worker takes it is an error after a few seconds; the task then
 // stays queued.
 func (w *waiter) wait(ctx context.Context, job string, task *asynq.TaskInfo) ([]byte, error) {
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
 	pending := time.Now()
 	noted := ""
 	for {
-		info, err := w.inspector.GetTaskInfo(task.Queue, task.ID)
+		info, err := jobs.FindTask(w.inspector, task.Queue, task.ID)
 		if err != nil {
 			return nil, fmt.Errorf("look at task %s: %w", task.ID, err)
 		}
@@ -62,14 +72,12 @@ func (w *waiter) wait(ctx context.Context, job string, task *asynq.TaskInfo) ([]
 			}
 		case asynq.TaskStateActive:
 			pending = time.Now()
-			if err := w.progress(ctx, job, task.ID); err != nil {
+			if err := w.progress(ctx, job, info.ID); err != nil {
 				return nil, err
 			}
 		}
-		select {
-		case <-ctx.Done():
+		if !store.Sleep(ctx, lookEvery) {
 			return nil, fmt.Errorf("stopped waiting; task %s goes on", task.ID)
-		case <-tick.C:
 		}
 	}
 }

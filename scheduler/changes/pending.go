@@ -76,8 +76,8 @@ func (p *pendingKeys) add(text string, key jobs.Key, round uint64, committed, no
 }
 
 // next takes the batch that may be loaded now: the oldest key that may be, and others that may
-// go with it. Keys that failed go apart from those that did not. It returns nil and how long
-// to wait if there is none; 0: until a key is added.
+// go with it. Keys that may have made a load fail go apart from those that did not. It returns nil
+// and how long to wait if there is none; 0: until a key is added.
 func (p *pendingKeys) next(now time.Time) (*batch, time.Duration) {
 	if len(p.queue) == 0 && len(p.delayed) == 0 {
 		return nil, 0
@@ -89,11 +89,11 @@ func (p *pendingKeys) next(now time.Time) (*batch, time.Duration) {
 	if first == nil {
 		return nil, wait
 	}
-	retry := first.tries > 0
+	suspect := first.most < jobs.MaxKeys
 	b := &batch{of: p, begun: now}
 	most := jobs.MaxKeys
 	take := func(k *pendingKey) bool {
-		if len(b.keys) >= min(most, k.most) || (k.tries > 0) != retry || k.notBefore.After(now) {
+		if len(b.keys) >= min(most, k.most) || (k.most < jobs.MaxKeys) != suspect || k.notBefore.After(now) {
 			return false
 		}
 		most = min(most, k.most)

@@ -1,18 +1,20 @@
-package jobs
+package specfile
 
 import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/stokerhq/stoker/jobs"
 )
 
 // spec reads the whole document.
-func (d *decoder) spec(n *yaml.Node) *Spec {
-	s := &Spec{
+func (d *decoder) spec(n *yaml.Node) *jobs.Spec {
+	s := &jobs.Spec{
 		File:     d.file,
-		Postgres: Postgres{MaxConnections: 8, StatementTimeout: time.Minute},
-		Admin:    Admin{Listen: "127.0.0.1:8080"},
-		Changes:  Changes{Source: SourceNone, Slot: SlotTemporary, Name: "stoker", RunAbove: 10_000, Concurrency: 4},
+		Postgres: jobs.Postgres{MaxConnections: 8, StatementTimeout: time.Minute},
+		Admin:    jobs.Admin{Listen: "127.0.0.1:8080"},
+		Changes:  jobs.Changes{Source: jobs.SourceNone, Slot: jobs.SlotTemporary, Name: "stoker", RunAbove: 10_000, Concurrency: 4},
 	}
 	base := builtIn()
 	given := d.fields(n, "the spec", map[string]setter{
@@ -47,7 +49,7 @@ func (d *decoder) demand(n *yaml.Node, given map[string]*yaml.Node, what, name, 
 	return false
 }
 
-func (d *decoder) postgres(n *yaml.Node, p *Postgres) {
+func (d *decoder) postgres(n *yaml.Node, p *jobs.Postgres) {
 	given := d.fields(n, "postgres", map[string]setter{
 		"url":               required(d, &p.URL, parsePostgresURL),
 		"max_connections":   required(d, &p.MaxConnections, parseConnections),
@@ -56,7 +58,7 @@ func (d *decoder) postgres(n *yaml.Node, p *Postgres) {
 	d.demand(n, given, "postgres", "url", "add url: ${DATABASE_URL}")
 }
 
-func (d *decoder) redis(n *yaml.Node, r *Redis) {
+func (d *decoder) redis(n *yaml.Node, r *jobs.Redis) {
 	given := d.fields(n, "redis", map[string]setter{
 		"url":       required(d, &r.URL, parseRedisURL),
 		"queue_url": optional(d, &r.QueueURL, parseRedisURL),
@@ -67,14 +69,14 @@ func (d *decoder) redis(n *yaml.Node, r *Redis) {
 	}
 }
 
-func (d *decoder) admin(n *yaml.Node, a *Admin) {
+func (d *decoder) admin(n *yaml.Node, a *jobs.Admin) {
 	before := len(d.problems)
 	given := d.fields(n, "admin", map[string]setter{
 		"listen": required(d, &a.Listen, parseListen),
-		"token":  optional(d, &a.Token, func(s string) (Secret, error) { return NewSecret(s), nil }),
+		"token":  optional(d, &a.Token, func(s string) (jobs.Secret, error) { return jobs.NewSecret(s), nil }),
 		"queues": required(d, &a.QueuesWrite, parseQueues),
 	})
-	if len(d.problems) == before && a.Token.IsZero() && !isLoopback(a.Listen) {
+	if len(d.problems) == before && a.Token.IsZero() && !isLocal(a.Listen) {
 		d.problem(given["listen"], "set admin.token, or listen on 127.0.0.1", "admin can be reached from other machines and has no token")
 	}
 }

@@ -1,4 +1,4 @@
-package jobs
+package specfile
 
 import (
 	"errors"
@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/stokerhq/stoker/jobs"
 )
 
 // decoder turns YAML nodes into a Spec. It goes on after a mistake, so that all
@@ -17,11 +19,11 @@ type decoder struct {
 	file     string
 	lookup   func(string) (string, bool)
 	root     *os.Root // the spec's folder, for query_file
-	problems Problems
+	problems jobs.Problems
 }
 
 func (d *decoder) problem(n *yaml.Node, hint, format string, args ...any) {
-	d.problems = append(d.problems, Problem{d.file, n.Line, n.Column, fmt.Sprintf(format, args...), hint})
+	d.problems = append(d.problems, jobs.Problem{File: d.file, Line: n.Line, Col: n.Column, Message: fmt.Sprintf(format, args...), Hint: hint})
 }
 
 // setter reads the value of a field.
@@ -165,15 +167,15 @@ func holdsAlias(n *yaml.Node) bool {
 
 // invalid reports what is wrong with the value of a field.
 func (d *decoder) invalid(n *yaml.Node, name string, err error) {
-	m, ok := errors.AsType[*mistake](err)
+	m, ok := errors.AsType[*jobs.Mistake](err)
 	if !ok {
-		m = &mistake{message: "is wrong", detail: err.Error()}
+		m = &jobs.Mistake{Message: "is wrong", Detail: err.Error()}
 	}
-	message := name + " " + m.message
-	if m.detail != "" {
-		message += ": " + m.detail
+	message := name + " " + m.Message
+	if m.Detail != "" {
+		message += ": " + m.Detail
 	}
-	d.problem(n, m.hint, "%s", message)
+	d.problem(n, m.Hint, "%s", message)
 }
 
 func kindOf(n *yaml.Node) string {
@@ -187,3 +189,6 @@ func kindOf(n *yaml.Node) string {
 	}
 	return "a single value"
 }
+
+// wrong returns a mistake with the step that mends it.
+func wrong(message, hint string) error { return &jobs.Mistake{Message: message, Hint: hint} }

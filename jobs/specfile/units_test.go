@@ -1,8 +1,10 @@
-package jobs
+package specfile
 
 import (
 	"testing"
 	"time"
+
+	"github.com/stokerhq/stoker/jobs"
 )
 
 // What is refused is pinned in testdata/units.bad.want.
@@ -11,7 +13,7 @@ func TestUnits(t *testing.T) {
 		"30s": 30 * time.Second, "1h30m": 90 * time.Minute, "1d": 24 * time.Hour, "1.5d": 36 * time.Hour,
 		"1d12h": 36 * time.Hour, "-1d12h": -36 * time.Hour, "0": 0, "0d": 0, "2d1ms": 48*time.Hour + time.Millisecond,
 	} {
-		if got, err := parseDuration(in); err != nil || got != want {
+		if got, err := jobs.ParseDuration(in); err != nil || got != want {
 			t.Errorf("duration %s = %v, %v; want %v", in, got, err, want)
 		}
 	}
@@ -33,7 +35,7 @@ func TestUnits(t *testing.T) {
 		}
 	}
 	for _, in := range []string{"", "d", "1dd", "1d+1h", "1e3d", "x1d", "infd", "1d2"} {
-		if got, err := parseDuration(in); err == nil {
+		if got, err := jobs.ParseDuration(in); err == nil {
 			t.Errorf("duration %q = %v, want an error", in, got)
 		}
 	}
@@ -54,8 +56,8 @@ func TestLoopback(t *testing.T) {
 		"127.0.0.1:80": true, "127.9.9.9:80": true, "[::1]:80": true, "localhost:80": true,
 		":80": false, "0.0.0.0:80": false, "[::]:80": false, "10.0.0.1:80": false, "example.com:80": false, "localhost.evil:80": false,
 	} {
-		if got := isLoopback(listen); got != want {
-			t.Errorf("isLoopback(%s) = %v", listen, got)
+		if got := isLocal(listen); got != want {
+			t.Errorf("isLocal(%s) = %v", listen, got)
 		}
 	}
 }

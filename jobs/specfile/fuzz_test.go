@@ -1,4 +1,4 @@
-package jobs
+package specfile
 
 import (
 	"errors"
@@ -6,9 +6,11 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/stokerhq/stoker/jobs"
 )
 
-func loadText(t *testing.T, text string) (*Spec, error) {
+func loadText(t *testing.T, text string) (*jobs.Spec, error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "stoker.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
@@ -39,7 +41,7 @@ func FuzzLoad(f *testing.F) {
 			checkSpec(t, spec)
 			return
 		}
-		problems, ok := errors.AsType[Problems](err)
+		problems, ok := errors.AsType[jobs.Problems](err)
 		if !ok || len(problems) == 0 || spec != nil {
 			t.Fatalf("Load = %v, %v", spec, err)
 		}
@@ -48,7 +50,7 @@ func FuzzLoad(f *testing.F) {
 				t.Fatalf("a problem without a place or a message: %+v", p)
 			}
 		}
-		inOrder := func(a, b Problem) int { return a.Line - b.Line }
+		inOrder := func(a, b jobs.Problem) int { return a.Line - b.Line }
 		if !slices.IsSortedFunc(problems, inOrder) {
 			t.Fatalf("not in the order of the file:\n%v", err)
 		}
@@ -56,21 +58,21 @@ func FuzzLoad(f *testing.F) {
 }
 
 // checkSpec holds what the rest of the program relies on.
-func checkSpec(t *testing.T, s *Spec) {
+func checkSpec(t *testing.T, s *jobs.Spec) {
 	if len(s.Jobs) == 0 || s.Postgres.URL.IsZero() || s.Redis.URL.IsZero() || s.Redis.QueueURL.IsZero() || s.Postgres.MaxConnections < 1 {
 		t.Fatalf("half a spec: %+v", s)
 	}
-	if s.Admin.Token.IsZero() && !isLoopback(s.Admin.Listen) {
+	if s.Admin.Token.IsZero() && !isLocal(s.Admin.Listen) {
 		t.Fatalf("%s without a token", s.Admin.Listen)
 	}
 	for _, j := range s.Jobs {
-		if !isName(j.Name) || j.Query == "" || j.Key == nil || j.TTL <= 0 || j.Timeout <= 0 || j.Jitter < 0 || j.Jitter > 1 || j.MaxValueBytes < 1 {
+		if !jobs.IsName(j.Name) || j.Query == "" || j.Key == nil || j.TTL <= 0 || j.Timeout <= 0 || j.Jitter < 0 || j.Jitter > 1 || j.MaxValueBytes < 1 {
 			t.Fatalf("half a job: %+v", j)
 		}
 		if j.StaleGrace < 0 || j.Rewrite == "" || j.ShrinkGuard < 0 || j.ShrinkGuard > 1 || j.Type == "" || j.Format == "" || j.Compress == "" || j.CompressAbove < 1 {
 			t.Fatalf("half a way to write: %+v", j)
 		}
-		if j.Type == TypeHash && (j.Value != ValueRow || j.Format != FormatJSON || j.Compress != CompressNone) || j.Format == FormatText && j.Value != ValueScalar {
+		if j.Type == jobs.TypeHash && (j.Value != jobs.ValueRow || j.Format != jobs.FormatJSON || j.Compress != jobs.CompressNone) || j.Format == jobs.FormatText && j.Value != jobs.ValueScalar {
 			t.Fatalf("a value that cannot be written: %+v", j)
 		}
 	}

@@ -1,4 +1,4 @@
-package jobs
+package specfile
 
 import (
 	"math"
@@ -7,16 +7,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/stokerhq/stoker/jobs"
 )
 
-// isName reports whether a job may be called s: [a-z0-9][a-z0-9-]*. Names become
-// parts of Redis keys, task IDs, metric labels and URL paths.
-func isName(s string) bool {
-	return s != "" && s[0] != '-' && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
-}
-
 func parseName(s string) (string, error) {
-	if !isName(s) {
+	if !jobs.IsName(s) {
 		return "", wrong("is not a name", "use a-z, 0-9 and -, and begin with a letter or digit")
 	}
 	return s, nil
@@ -40,32 +36,32 @@ func parseKeysQuery(s string) (string, error) {
 	return query, err
 }
 
-func parseValueKind(s string) (ValueKind, error) {
-	return oneOf(s, ValueRow, ValueRows, ValueScalar)
+func parseValueKind(s string) (jobs.ValueKind, error) {
+	return oneOf(s, jobs.ValueRow, jobs.ValueRows, jobs.ValueScalar)
 }
 
-func parseType(s string) (Type, error) {
-	return oneOf(s, TypeString, TypeHash)
+func parseType(s string) (jobs.Type, error) {
+	return oneOf(s, jobs.TypeString, jobs.TypeHash)
 }
 
-func parseFormat(s string) (Format, error) {
-	return oneOf(s, FormatJSON, FormatMsgpack, FormatCBOR, FormatText)
+func parseFormat(s string) (jobs.Format, error) {
+	return oneOf(s, jobs.FormatJSON, jobs.FormatMsgpack, jobs.FormatCBOR, jobs.FormatText)
 }
 
 // parseDefaultFormat refuses text, which most kinds of value cannot be written in.
-func parseDefaultFormat(s string) (Format, error) {
-	if Format(s) == FormatText {
+func parseDefaultFormat(s string) (jobs.Format, error) {
+	if jobs.Format(s) == jobs.FormatText {
 		return "", wrong("is for value: scalar, and no default", "write it in the jobs with value: scalar")
 	}
-	return oneOf(s, FormatJSON, FormatMsgpack, FormatCBOR)
+	return oneOf(s, jobs.FormatJSON, jobs.FormatMsgpack, jobs.FormatCBOR)
 }
 
-func parseCompression(s string) (Compression, error) {
-	return oneOf(s, CompressNone, CompressGzip, CompressZstd)
+func parseCompression(s string) (jobs.Compression, error) {
+	return oneOf(s, jobs.CompressNone, jobs.CompressGzip, jobs.CompressZstd)
 }
 
-func parseRewrite(s string) (Rewrite, error) {
-	return oneOf(s, RewriteChanged, RewriteAlways)
+func parseRewrite(s string) (jobs.Rewrite, error) {
+	return oneOf(s, jobs.RewriteChanged, jobs.RewriteAlways)
 }
 
 func parseBool(s string) (bool, error) {
@@ -73,8 +69,8 @@ func parseBool(s string) (bool, error) {
 	return v == "true", err
 }
 
-func parseSource(s string) (Source, error) {
-	return oneOf(s, SourceNone, SourceWAL, SourceOutbox)
+func parseSource(s string) (jobs.Source, error) {
+	return oneOf(s, jobs.SourceNone, jobs.SourceWAL, jobs.SourceOutbox)
 }
 
 func parseQueues(s string) (write bool, err error) {
@@ -115,36 +111,36 @@ func parseZone(s string) (*time.Location, error) {
 
 // parsePostgresURL refuses what is plainly not a connection string. The driver
 // has the last word, when it connects. The error never holds the text.
-func parsePostgresURL(s string) (Secret, error) {
+func parsePostgresURL(s string) (jobs.Secret, error) {
 	const hint = "write postgres://user:password@host:5432/database, or host=... dbname=..."
 	if strings.HasPrefix(s, "postgres://") || strings.HasPrefix(s, "postgresql://") {
 		if _, err := url.Parse(s); err != nil {
-			return Secret{}, wrong("is a malformed Postgres URL", "special characters in a password must be percent-encoded")
+			return jobs.Secret{}, wrong("is a malformed Postgres URL", "special characters in a password must be percent-encoded")
 		}
-		return NewSecret(s), nil
+		return jobs.NewSecret(s), nil
 	}
 	if key, _, ok := strings.Cut(s, "="); !ok || key == "" || strings.ContainsAny(key, ":/@?") {
-		return Secret{}, wrong("is not a Postgres URL", hint)
+		return jobs.Secret{}, wrong("is not a Postgres URL", hint)
 	}
-	return NewSecret(s), nil
+	return jobs.NewSecret(s), nil
 }
 
 // parseRedisURL refuses what is plainly not a Redis URL. The error never holds
 // the text.
-func parseRedisURL(s string) (Secret, error) {
+func parseRedisURL(s string) (jobs.Secret, error) {
 	const hint = "write redis://host:6379/0, rediss:// for TLS, or unix:///path"
 	scheme, _, ok := strings.Cut(s, "://")
 	if !ok || scheme != "redis" && scheme != "rediss" && scheme != "unix" {
-		return Secret{}, wrong("is not a Redis URL", hint)
+		return jobs.Secret{}, wrong("is not a Redis URL", hint)
 	}
 	u, err := url.Parse(s)
 	if err != nil {
-		return Secret{}, wrong("is a malformed Redis URL", "special characters in a password must be percent-encoded")
+		return jobs.Secret{}, wrong("is a malformed Redis URL", "special characters in a password must be percent-encoded")
 	}
 	if scheme == "unix" && u.Path == "" || scheme != "unix" && u.Hostname() == "" {
-		return Secret{}, wrong("is a Redis URL without a host", hint)
+		return jobs.Secret{}, wrong("is a Redis URL without a host", hint)
 	}
-	return NewSecret(s), nil
+	return jobs.NewSecret(s), nil
 }
 
 func parseListen(s string) (string, error) {
@@ -158,9 +154,8 @@ func parseListen(s string) (string, error) {
 	return s, nil
 }
 
-// isLoopback reports whether only this machine reaches the address.
-func isLoopback(listen string) bool {
+// isLocal reports whether only this machine reaches a listen address.
+func isLocal(listen string) bool {
 	host, _, err := net.SplitHostPort(listen)
-	ip := net.ParseIP(host)
-	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
+	return err == nil && jobs.IsLoopback(host)
 }

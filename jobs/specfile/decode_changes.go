@@ -1,4 +1,4 @@
-package jobs
+package specfile
 
 import (
 	"fmt"
@@ -7,9 +7,11 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/stokerhq/stoker/jobs"
 )
 
-func (d *decoder) changes(n *yaml.Node, c *Changes) {
+func (d *decoder) changes(n *yaml.Node, c *jobs.Changes) {
 	given := d.fields(n, "changes", map[string]setter{
 		"source":        required(d, &c.Source, parseSource),
 		"url":           optional(d, &c.URL, parsePostgresURL),
@@ -19,7 +21,7 @@ func (d *decoder) changes(n *yaml.Node, c *Changes) {
 		"run_above":     required(d, &c.RunAbove, parseRunAbove),
 		"concurrency":   required(d, &c.Concurrency, parseConcurrency),
 	})
-	if c.Source == SourceWAL {
+	if c.Source == jobs.SourceWAL {
 		return
 	}
 	for _, name := range []string{"url", "slot", "name", "unbounded_wal"} {
@@ -29,11 +31,11 @@ func (d *decoder) changes(n *yaml.Node, c *Changes) {
 	}
 }
 
-func (d *decoder) audit(n *yaml.Node, a *Audit) {
+func (d *decoder) audit(n *yaml.Node, a *jobs.Audit) {
 	d.fields(n, "audit", map[string]setter{"rate": required(d, &a.Rate, parseRate)})
 }
 
-func parseSlot(s string) (Slot, error) { return oneOf(s, SlotTemporary, SlotPermanent) }
+func parseSlot(s string) (jobs.Slot, error) { return oneOf(s, jobs.SlotTemporary, jobs.SlotPermanent) }
 
 // feedName is what Postgres takes as the name of a slot, with room for what is added
 // to that of a temporary one.

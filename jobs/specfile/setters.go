@@ -1,4 +1,4 @@
-package jobs
+package specfile
 
 import (
 	"errors"
@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/stokerhq/stoker/jobs"
 )
 
 // required sets dst from a field that may not be empty.
@@ -35,10 +37,10 @@ func set[T any](d *decoder, dst *T, parse func(string) (T, error), name string, 
 		*dst = v
 		return
 	}
-	_, secret := any(v).(Secret)
+	_, secret := any(v).(jobs.Secret)
 	secret = secret || strings.Contains(t.raw, "://") // a URL in the wrong place is as secret
-	if m, ok := errors.AsType[*mistake](err); ok && (secret || t.expanded) {
-		m.detail = "" // it may repeat the value
+	if m, ok := errors.AsType[*jobs.Mistake](err); ok && (secret || t.expanded) {
+		m.Detail = "" // it may repeat the value
 	}
 	if !secret && len(t.raw) <= 80 {
 		name = fmt.Sprintf("%s %q", name, t.raw)
@@ -52,4 +54,45 @@ func whence(t text) string {
 		return " once the environment is put in"
 	}
 	return ""
+}
+
+// didYouMean returns a Hint: the name that s was probably meant to be, or all of
+// them when none is near.
+func didYouMean(s string, names []string) string {
+	if best := nearest(s, names); best != "" {
+		return `did you mean "` + best + `"?`
+	}
+	return "known: " + strings.Join(names, ", ")
+}
+
+// nearest returns the name that s was probably meant to be, or "".
+func nearest(s string, names []string) string {
+	best, bestDistance := "", len(s)/3+2
+	for _, name := range names {
+		if d := distance(strings.ToLower(s), name); d < bestDistance {
+			best, bestDistance = name, d
+		}
+	}
+	return best
+}
+
+// distance counts the letters to add, drop or change between a and b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
 }

@@ -34,13 +34,13 @@ func (h *hands) ListActiveTasks(queue string, _ ...asynq.ListOption) (list []*as
 	return list, nil
 }
 
-// twins notes which tasks were enqueued, by their ID. A twin is taken at once.
-type twins struct {
+// rescues records which tasks were enqueued, by their ID. A rescue is taken at once.
+type rescues struct {
 	*hands
 	ids []string
 }
 
-func (q *twins) EnqueueContext(_ context.Context, t *asynq.Task, opts ...asynq.Option) (*asynq.TaskInfo, error) {
+func (q *rescues) EnqueueContext(_ context.Context, t *asynq.Task, opts ...asynq.Option) (*asynq.TaskInfo, error) {
 	q.Lock()
 	defer q.Unlock()
 	id, _ := options(t, opts)
@@ -53,7 +53,7 @@ func (q *twins) EnqueueContext(_ context.Context, t *asynq.Task, opts ...asynq.O
 	return info, nil
 }
 
-func (q *twins) made() int {
+func (q *rescues) made() int {
 	q.Lock()
 	defer q.Unlock()
 	return len(q.ids)
@@ -65,8 +65,8 @@ func taken(t *testing.T, id string, task *asynq.Task, queue string) *asynq.TaskI
 }
 
 // Broken by: a refresh that waits for Asynq's own minute; by a slow one that gets
-// ever more twins; and by a run whose worker is alive.
-func TestTwins(t *testing.T) {
+// ever more rescues; and by a run whose worker is alive.
+func TestRescue(t *testing.T) {
 	refresh, err := jobs.NewInvalidation("product", jobs.Key{"id": "1"})
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +75,7 @@ func TestTwins(t *testing.T) {
 	for name, test := range map[string]struct {
 		task  *asynq.TaskInfo
 		lease string
-		want  map[time.Duration]int // :: after that long -> twins
+		want  map[time.Duration]int // :: after that long -> rescues
 	}{
 		"a refresh":        {taken(t, "r", refresh, jobs.QueueRefresh), "", map[time.Duration]int{4: 0, 8: 1, 14: 1, 20: 2, 30: 2, 45: 3}},
 		"a run":            {taken(t, "r", run, jobs.QueueRun), "", map[time.Duration]int{4: 0, 8: 1}},
@@ -88,14 +88,14 @@ func TestTwins(t *testing.T) {
 				if ok, err := l.Lease(t.Context(), "product", test.lease, time.Hour); test.lease != "" && (err != nil || !ok) {
 					t.Fatal(ok, err)
 				}
-				q := &twins{hands: &hands{tasks: []*asynq.TaskInfo{test.task}}}
-				s := scheduler.New(nil, q, q, l, noEpoch{}, scheduler.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
+				q := &rescues{hands: &hands{tasks: []*asynq.TaskInfo{test.task}}}
+				s := scheduler.New(scheduler.Config{Queue: q, Tasks: q, Ledger: l, Epochs: noEpoch{}, Metrics: scheduler.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler)})
 				ctx, cancel := context.WithCancel(t.Context())
 				go s.Run(ctx)
 				began := time.Now()
 				for second := range time.Duration(61) {
 					if want, asked := test.want[second]; asked && q.made() != want {
-						t.Errorf("after %s: %d twins, want %d", time.Since(began), q.made(), want)
+						t.Errorf("after %s: %d rescues, want %d", time.Since(began), q.made(), want)
 					}
 					time.Sleep(time.Second)
 					synctest.Wait()

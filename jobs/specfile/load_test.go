@@ -1,4 +1,4 @@
-package jobs
+package specfile
 
 import (
 	"errors"
@@ -13,6 +13,8 @@ import (
 	_ "time/tzdata" // the fixtures name zones that the machine may lack
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/stokerhq/stoker/jobs"
 )
 
 var update = flag.Bool("update", false, "write the .want files anew")
@@ -31,7 +33,7 @@ func environment(name string) (string, bool) {
 	return value, set
 }
 
-func load(t *testing.T, name string) (*Spec, error) {
+func load(t *testing.T, name string) (*jobs.Spec, error) {
 	t.Helper()
 	t.Chdir("testdata")
 	return Load(name, environment)
@@ -71,7 +73,7 @@ func TestBadSpecs(t *testing.T) {
 	for _, name := range fixtures(t, "*.bad.yaml") {
 		t.Run(name, func(t *testing.T) {
 			spec, err := load(t, name)
-			problems, ok := errors.AsType[Problems](err)
+			problems, ok := errors.AsType[jobs.Problems](err)
 			if !ok || len(problems) == 0 || spec != nil {
 				t.Fatalf("Load = %v, %v; want nil and Problems", spec, err)
 			}
@@ -96,7 +98,7 @@ func TestGoodSpecs(t *testing.T) {
 }
 
 // describe is all that Load found, secrets revealed.
-func describe(s *Spec) string {
+func describe(s *jobs.Spec) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("postgres %q %d %v", s.Postgres.URL.Reveal(), s.Postgres.MaxConnections, s.Postgres.StatementTimeout)
@@ -125,7 +127,7 @@ func describe(s *Spec) string {
 
 func TestTenMistakesGiveTenProblems(t *testing.T) {
 	_, err := load(t, "ten.bad.yaml")
-	problems, _ := errors.AsType[Problems](err)
+	problems, _ := errors.AsType[jobs.Problems](err)
 	places := map[[2]int]bool{}
 	for _, p := range problems {
 		places[[2]int{p.Line, p.Col}] = true
@@ -136,14 +138,14 @@ func TestTenMistakesGiveTenProblems(t *testing.T) {
 }
 
 func TestExampleSpecIsRight(t *testing.T) {
-	spec, err := Load(filepath.Join("..", "deploy", "stoker.example.yaml"), environment)
+	spec, err := Load(filepath.Join("..", "..", "deploy", "stoker.example.yaml"), environment)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(spec.Warnings) > 0 {
 		t.Errorf("warnings:\n%v", spec.Warnings)
 	}
-	if len(spec.Jobs) != 3 || spec.Changes.Source != SourceNone {
+	if len(spec.Jobs) != 3 || spec.Changes.Source != jobs.SourceNone {
 		t.Errorf("the example has lost jobs, or run would refuse it:\n%s", describe(spec))
 	}
 }
@@ -151,7 +153,7 @@ func TestExampleSpecIsRight(t *testing.T) {
 // The example's watch block waits for the change feed as a comment: it must be
 // right on the day it is uncommented.
 func TestExampleWatchBlockIsRight(t *testing.T) {
-	example, err := os.ReadFile(filepath.Join("..", "deploy", "stoker.example.yaml"))
+	example, err := os.ReadFile(filepath.Join("..", "..", "deploy", "stoker.example.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +179,7 @@ func TestExampleWatchBlockIsRight(t *testing.T) {
 
 // The example says that its defaults section is what holds without it.
 func TestExampleStatesTheDefaults(t *testing.T) {
-	example, err := Load(filepath.Join("..", "deploy", "stoker.example.yaml"), environment)
+	example, err := Load(filepath.Join("..", "..", "deploy", "stoker.example.yaml"), environment)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +190,7 @@ func TestExampleStatesTheDefaults(t *testing.T) {
 	stated, built := *example.Jobs[2], *minimal.Jobs[0]
 	stated.TTL, stated.Name, stated.Query, stated.Key, stated.Value = built.TTL, built.Name, built.Query, built.Key, built.Value
 	stated.Format = example.Jobs[1].Format // the last job is the one with text
-	opaque := cmp.Comparer(func(a, b *KeyTemplate) bool { return a == b })
+	opaque := cmp.Comparer(func(a, b *jobs.KeyTemplate) bool { return a == b })
 	if diff := cmp.Diff(built, stated, opaque); diff != "" {
 		t.Errorf("-built in +stated:\n%s", diff)
 	}

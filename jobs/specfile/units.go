@@ -1,55 +1,17 @@
-package jobs
+package specfile
 
 import (
 	"math"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/stokerhq/stoker/jobs"
 )
-
-// parseDuration reads Go's syntax plus days in front: 90s, 1h30m, 7d, 1d12h.
-func parseDuration(s string) (time.Duration, error) {
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil && n != 0 {
-		return 0, wrong("has no unit", "write a duration such as 30s, 5m, 2h or 1d")
-	}
-	head, tail, hasDays := strings.Cut(s, "d")
-	if !hasDays {
-		return goDuration(s)
-	}
-	number, negative := strings.CutPrefix(head, "-")
-	if number == "" || strings.Trim(number, "0123456789.") != "" || strings.HasPrefix(tail, "-") || strings.HasPrefix(tail, "+") {
-		return goDuration("")
-	}
-	days, err := goDuration(number + "h")
-	if err != nil {
-		return 0, err
-	}
-	var rest time.Duration
-	if tail != "" {
-		if rest, err = goDuration(tail); err != nil {
-			return 0, err
-		}
-	}
-	if days > (math.MaxInt64-rest)/24 {
-		return 0, wrong("is too long", "the longest is some 290 years")
-	}
-	if days = 24*days + rest; negative {
-		days = -days
-	}
-	return days, nil
-}
-
-func goDuration(s string) (time.Duration, error) {
-	d, err := time.ParseDuration(s)
-	if err != nil {
-		return 0, wrong("is not a duration", "write a number and a unit, such as 30s, 5m, 2h or 1d")
-	}
-	return d, nil
-}
 
 // parsePositive reads a duration that makes sense as a TTL or a time limit.
 func parsePositive(s string) (time.Duration, error) {
-	d, err := parseDuration(s)
+	d, err := jobs.ParseDuration(s)
 	switch {
 	case err != nil:
 		return 0, err
@@ -64,7 +26,7 @@ func parsePositive(s string) (time.Duration, error) {
 // parseTimeout reads the limit of a run, which must end before its task does.
 func parseTimeout(s string) (time.Duration, error) {
 	d, err := parsePositive(s)
-	if err == nil && d > runLimit {
+	if err == nil && d > jobs.RunLimit {
 		return 0, wrong("is longer than a run may take", "write at most 24h")
 	}
 	return d, err
@@ -72,7 +34,7 @@ func parseTimeout(s string) (time.Duration, error) {
 
 // parseGrace reads a duration that may be zero.
 func parseGrace(s string) (time.Duration, error) {
-	d, err := parseDuration(s)
+	d, err := jobs.ParseDuration(s)
 	switch {
 	case err != nil:
 		return 0, err

@@ -1,14 +1,16 @@
-package jobs
+package specfile
 
 import (
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/stokerhq/stoker/jobs"
 )
 
 // watches reads the tables that a job watches.
-func (d *decoder) watches(n *yaml.Node, j *Job) {
+func (d *decoder) watches(n *yaml.Node, j *jobs.Job) {
 	items, _ := d.list("watch", n)
 	for _, item := range items {
 		j.Watch = append(j.Watch, d.watch(item, j.Key))
@@ -18,8 +20,8 @@ func (d *decoder) watches(n *yaml.Node, j *Job) {
 // watch reads one entry: a table alone, a table with the columns that name keys,
 // or a table with a column and a query that finds keys. key is nil when the
 // job's own is wrong.
-func (d *decoder) watch(n *yaml.Node, key *KeyTemplate) Watch {
-	var w Watch
+func (d *decoder) watch(n *yaml.Node, key *jobs.KeyTemplate) jobs.Watch {
+	var w jobs.Watch
 	given := d.fields(n, "watch entry", map[string]setter{
 		"table":  required(d, &w.Table, asIs),
 		"key":    func(_ string, n *yaml.Node) { w.Key = d.watchKey(n, key) },
@@ -41,7 +43,7 @@ func (d *decoder) watch(n *yaml.Node, key *KeyTemplate) Watch {
 
 // watchKey reads a mapping from key columns to the table's columns. It must name
 // every column of the job's key, or a changed row would not name a key.
-func (d *decoder) watchKey(n *yaml.Node, key *KeyTemplate) map[string]string {
+func (d *decoder) watchKey(n *yaml.Node, key *jobs.KeyTemplate) map[string]string {
 	pairs, ok := d.pairs(n, "key of a watch entry")
 	if !ok {
 		return nil

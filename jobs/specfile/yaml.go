@@ -1,4 +1,4 @@
-package jobs
+package specfile
 
 import (
 	"bytes"
@@ -10,19 +10,21 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/stokerhq/stoker/jobs"
 )
 
 // parseYAML returns the one document of a spec file, or the problem with it.
-func parseYAML(file string, data []byte) (*yaml.Node, Problems) {
+func parseYAML(file string, data []byte) (*yaml.Node, jobs.Problems) {
 	documents, err := readYAML(data)
 	if err != nil {
-		return nil, Problems{syntaxProblem(file, data, err)}
+		return nil, jobs.Problems{syntaxProblem(file, data, err)}
 	}
 	if len(documents) > 1 {
-		return nil, Problems{{file, documents[1].Line, documents[1].Column, "a second YAML document begins here", "a spec is one document: remove the ---"}}
+		return nil, jobs.Problems{{File: file, Line: documents[1].Line, Col: documents[1].Column, Message: "a second YAML document begins here", Hint: "a spec is one document: remove the ---"}}
 	}
 	if len(documents) == 0 || documents[0].Content[0].ShortTag() == "!!null" {
-		return nil, Problems{{file, 1, 1, "the spec is empty", "it needs postgres, redis and jobs"}}
+		return nil, jobs.Problems{{File: file, Line: 1, Col: 1, Message: "the spec is empty", Hint: "it needs postgres, redis and jobs"}}
 	}
 	return documents[0].Content[0], nil
 }
@@ -47,7 +49,7 @@ func readYAML(data []byte) (documents []*yaml.Node, err error) {
 }
 
 // syntaxProblem says where the YAML stops being YAML.
-func syntaxProblem(file string, data []byte, err error) Problem {
+func syntaxProblem(file string, data []byte, err error) jobs.Problem {
 	message, said := strings.TrimPrefix(err.Error(), "yaml: "), 1
 	if m := regexp.MustCompile(`^line (\d+): `).FindStringSubmatch(message); m != nil {
 		said, _ = strconv.Atoi(m[1])
@@ -59,7 +61,7 @@ func syntaxProblem(file string, data []byte, err error) Problem {
 	lines := bytes.SplitAfter(data, []byte("\n"))
 	n := min(max(brokenLine(data, lines, said), 1), len(lines))
 	line := lines[n-1]
-	return Problem{
+	return jobs.Problem{
 		File: file, Line: n, Col: len(line) - len(bytes.TrimLeft(line, " \t")) + 1,
 		Message: "not valid YAML: " + message, Hint: syntaxHint(string(line)),
 	}
