@@ -13,7 +13,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
-	"github.com/stokerhq/stoker/store/private"
+	"github.com/stokerhq/stoker/store/testserver"
 	"github.com/stokerhq/stoker/store/storetest"
 )
 
@@ -30,7 +30,7 @@ func stockRig(t *testing.T, n int, change ...func(*jobs.Job)) *rig {
 // commit clock is one for all databases of a server. Tests take turns.
 var alone struct {
 	sync.Mutex
-	server *private.Postgres
+	server *testserver.Postgres
 	n      int
 }
 
@@ -40,7 +40,7 @@ func alonePostgres(t *testing.T) string {
 	t.Cleanup(alone.Unlock)
 	if alone.server == nil {
 		var err error
-		if alone.server, err = private.StartPostgres(context.Background(), "autovacuum = off"); err != nil {
+		if alone.server, err = testserver.StartPostgres(context.Background(), "autovacuum = off"); err != nil {
 			t.Fatal(err)
 		}
 		storetest.AtEnd(alone.server.Close) // it serves the next test too

@@ -15,7 +15,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
-	"github.com/stokerhq/stoker/store/private"
+	"github.com/stokerhq/stoker/store/testserver"
 	"github.com/stokerhq/stoker/store/storetest"
 )
 
@@ -131,7 +131,7 @@ func TestQueryThatFailsMidway(t *testing.T) {
 // takes good values with it.
 func TestRedisThatFailsMidway(t *testing.T) {
 	t.Parallel()
-	server, err := private.StartRedis(t.Context())
+	server, err := testserver.StartRedis(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

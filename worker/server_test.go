@@ -16,7 +16,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
-	"github.com/stokerhq/stoker/store/private"
+	"github.com/stokerhq/stoker/store/testserver"
 	"github.com/stokerhq/stoker/store/storetest"
 )
 
@@ -441,7 +441,7 @@ func TestShutdownAmidALastTry(t *testing.T) {
 // in hand, so that the database works on for nobody.
 func TestShutdownWhileRedisHangs(t *testing.T) {
 	t.Parallel()
-	server, err := private.StartRedis(t.Context())
+	server, err := testserver.StartRedis(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -559,7 +559,7 @@ func TestQueuesAreRegisteredAgain(t *testing.T) {
 // second, which leaves neither Redis nor us time for anything else.
 func TestFullRedisIsNotStormed(t *testing.T) {
 	t.Parallel()
-	server, err := private.StartRedis(t.Context())
+	server, err := testserver.StartRedis(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

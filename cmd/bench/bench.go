@@ -13,9 +13,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stokerhq/stoker/cmd/internal/proc"
-	"github.com/stokerhq/stoker/cmd/internal/report"
-	"github.com/stokerhq/stoker/store/private"
+	"github.com/stokerhq/stoker/cmd/bench/internal/proc"
+	"github.com/stokerhq/stoker/cmd/bench/internal/report"
+	"github.com/stokerhq/stoker/store/testserver"
 )
 
 // bench is one run of the benchmark: the servers that all parts share, and what
@@ -25,8 +25,8 @@ type bench struct {
 	stderr   io.Writer
 	dir      string // every file that we write
 	self     string // this program, to start contenders from
-	postgres *private.Postgres
-	sql      *private.Shell
+	postgres *testserver.Postgres
+	sql      *testserver.Shell
 	ready    map[string]string // by part: the file that redis-cli is given
 	report   *report.Report
 }

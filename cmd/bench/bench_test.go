@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stokerhq/stoker/cmd/internal/proc"
-	"github.com/stokerhq/stoker/cmd/internal/report"
+	"github.com/stokerhq/stoker/cmd/bench/internal/proc"
+	"github.com/stokerhq/stoker/cmd/bench/internal/report"
 )
 
 // A whole run at the smallest size: nothing is told by its times, everything by

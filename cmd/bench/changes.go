@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/stokerhq/stoker/cmd/internal/report"
-	"github.com/stokerhq/stoker/cmd/internal/rival"
+	"github.com/stokerhq/stoker/cmd/bench/internal/baseline"
+	"github.com/stokerhq/stoker/cmd/bench/internal/report"
 )
 
 // Sizes at scale 1.
@@ -120,7 +120,7 @@ func (f *feed) commits(n int) int {
 // pg_recvlogical saw of the same commits.
 func (f *feed) lags(ctx context.Context, while, by string, commits int, rate float64, r *recv) error {
 	f.say("changes: %s, %s", while, by)
-	s, err := f.startRival(f.probe(commits, rate))
+	s, err := f.startBaseline(f.probe(commits, rate))
 	if err != nil {
 		return err
 	}
@@ -139,8 +139,8 @@ func (f *feed) lags(ctx context.Context, while, by string, commits int, rate flo
 }
 
 // probe is the task of who commits and watches.
-func (f *feed) probe(commits int, rate float64) rival.Task {
-	return rival.Task{Do: "probe", Postgres: f.postgres.URL("postgres"), Redis: f.server.Addr(), Job: f.data.job, Keys: f.data.rows, Commits: commits, Rate: rate}
+func (f *feed) probe(commits int, rate float64) baseline.Task {
+	return baseline.Task{Do: "probe", Postgres: f.postgres.URL("postgres"), Redis: f.server.Addr(), Job: f.data.job, Keys: f.data.rows, Commits: commits, Rate: rate}
 }
 
 func (f *feed) keepLag(l report.Lag) {
@@ -149,7 +149,7 @@ func (f *feed) keepLag(l report.Lag) {
 }
 
 // lagOf sums up what a probe saw.
-func lagOf(while, by string, probes []rival.Probe) report.Lag {
+func lagOf(while, by string, probes []baseline.Probe) report.Lag {
 	var took []time.Duration
 	lost := 0
 	for _, p := range probes {

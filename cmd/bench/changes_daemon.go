@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stokerhq/stoker/cmd/internal/report"
+	"github.com/stokerhq/stoker/cmd/bench/internal/report"
 )
 
 // watchText is what the spec of the products has besides, where their changes are

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stokerhq/stoker/cmd/internal/proc"
-	"github.com/stokerhq/stoker/cmd/internal/report"
-	"github.com/stokerhq/stoker/cmd/internal/rival"
+	"github.com/stokerhq/stoker/cmd/bench/internal/baseline"
+	"github.com/stokerhq/stoker/cmd/bench/internal/proc"
+	"github.com/stokerhq/stoker/cmd/bench/internal/report"
 )
 
 // The writer that is followed for long, and the probe that tells how far behind
@@ -23,7 +23,7 @@ const (
 // load follows a writer for as long as was asked.
 func (f *feed) load(ctx context.Context, d *daemon) error {
 	f.say("changes: %s, %d rows a second for %s", report.WhileLoaded, loadRows, f.lasts)
-	s, err := f.startRival(f.probe(0, probeRate))
+	s, err := f.startBaseline(f.probe(0, probeRate))
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (f *feed) load(ctx context.Context, d *daemon) error {
 }
 
 // between is the median lag of commits in a span of time.
-func between(probes []rival.Probe, from, to time.Time) report.Seconds {
+func between(probes []baseline.Probe, from, to time.Time) report.Seconds {
 	var took []report.Seconds
 	for _, p := range probes {
 		if !p.Commit.Before(from) && p.Commit.Before(to) {

@@ -12,8 +12,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/stokerhq/stoker/cmd/internal/rival"
-	"github.com/stokerhq/stoker/store/private"
+	"github.com/stokerhq/stoker/cmd/bench/internal/baseline"
+	"github.com/stokerhq/stoker/store/testserver"
 )
 
 // version is one state of one row.
@@ -92,7 +92,7 @@ func (r *recv) Write(p []byte) (int, error) {
 
 // lags tells how long commits took to be shown. Those of the last moments may
 // still come.
-func (r *recv) lags(ctx context.Context, probes []rival.Probe) (took []time.Duration, lost int) {
+func (r *recv) lags(ctx context.Context, probes []baseline.Probe) (took []time.Duration, lost int) {
 	for end := time.Now().Add(patience); r.missing(probes) > 0 && time.Now().Before(end) && ctx.Err() == nil; {
 		time.Sleep(lookEvery)
 	}
@@ -101,7 +101,7 @@ func (r *recv) lags(ctx context.Context, probes []rival.Probe) (took []time.Dura
 	for _, p := range probes {
 		at, shown := r.seen[version{p.ID, p.Version}]
 		if !shown {
-			took, lost = append(took, rival.ProbeLimit), lost+1
+			took, lost = append(took, baseline.ProbeLimit), lost+1
 			continue
 		}
 		took = append(took, at.Sub(p.Commit))
@@ -109,7 +109,7 @@ func (r *recv) lags(ctx context.Context, probes []rival.Probe) (took []time.Dura
 	return took, lost
 }
 
-func (r *recv) missing(probes []rival.Probe) (n int) {
+func (r *recv) missing(probes []baseline.Probe) (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range probes {
@@ -121,7 +121,7 @@ func (r *recv) missing(probes []rival.Probe) (n int) {
 }
 
 // stop ends it, and drops its slot, which would keep the log from then on.
-func (r *recv) stop(sql *private.Shell) error {
+func (r *recv) stop(sql *testserver.Shell) error {
 	_ = r.cmd.Process.Signal(syscall.SIGINT) // it may have ended: done tells
 	select {
 	case <-r.done:
@@ -136,7 +136,7 @@ func (r *recv) stop(sql *private.Shell) error {
 
 // dropRecvSlot drops the slot as soon as the server lets go of it: that is some
 // moments after the program has ended.
-func dropRecvSlot(sql *private.Shell) error {
+func dropRecvSlot(sql *testserver.Shell) error {
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(lookEvery) {
 		dropped, err := sql.Exec("SELECT slot_name, pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active AND slot_name = '" + recvSlot + "'")
 		if err != nil {

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stokerhq/stoker/cmd/internal/report"
-	"github.com/stokerhq/stoker/cmd/internal/rival"
+	"github.com/stokerhq/stoker/cmd/bench/internal/baseline"
+	"github.com/stokerhq/stoker/cmd/bench/internal/report"
 )
 
 // right compares all values with Postgres, again and again until none is wrong,
@@ -24,7 +24,7 @@ func (f *feed) right(ctx context.Context, l *report.Load, since time.Time) error
 			return err
 		}
 		l.Right, l.Wrong = report.In(time.Since(since)), int64(len(lines))
-		if l.Wrong == 0 || time.Since(since) > rival.ProbeLimit {
+		if l.Wrong == 0 || time.Since(since) > baseline.ProbeLimit {
 			return nil
 		}
 		select {
@@ -68,7 +68,7 @@ func shows(value any, line string) bool {
 	if !there {
 		return false
 	}
-	version, err := rival.Version(text)
+	version, err := baseline.Version(text)
 	_, want, _ := strings.Cut(line, "|")
 	return err == nil && strconv.FormatInt(version, 10) == want
 }

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stokerhq/stoker/cmd/internal/report"
-	"github.com/stokerhq/stoker/cmd/internal/rival"
+	"github.com/stokerhq/stoker/cmd/bench/internal/baseline"
+	"github.com/stokerhq/stoker/cmd/bench/internal/report"
 )
 
 // The part of the changes at its smallest: every figure is there, and every key is
@@ -78,7 +78,7 @@ func TestRecvLines(t *testing.T) {
 	if len(r.seen) != 1 || r.seen[version{7, 42}].IsZero() {
 		t.Fatalf("seen: %v", r.seen)
 	}
-	took, lost := r.lags(t.Context(), []rival.Probe{{ID: 7, Version: 42, Commit: time.Now().Add(-time.Minute)}})
+	took, lost := r.lags(t.Context(), []baseline.Probe{{ID: 7, Version: 42, Commit: time.Now().Add(-time.Minute)}})
 	if lost != 0 || len(took) != 1 || took[0] < 50*time.Second {
 		t.Errorf("%v, %d lost", took, lost)
 	}

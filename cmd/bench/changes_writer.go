@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stokerhq/stoker/cmd/internal/report"
+	"github.com/stokerhq/stoker/cmd/bench/internal/report"
 )
 
 // The writer is pgbench: so many connections, each of whose transactions changes

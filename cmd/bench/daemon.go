@@ -12,9 +12,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/stokerhq/stoker/cmd/internal/proc"
-	"github.com/stokerhq/stoker/cmd/internal/report"
-	"github.com/stokerhq/stoker/cmd/internal/rival"
+	"github.com/stokerhq/stoker/cmd/bench/internal/baseline"
+	"github.com/stokerhq/stoker/cmd/bench/internal/proc"
+	"github.com/stokerhq/stoker/cmd/bench/internal/report"
 )
 
 // daemon is a `stoker run` with a spec of one job.
@@ -28,7 +28,7 @@ type daemon struct {
 
 // startDaemon starts a daemon and waits until it has run the job once, as it
 // does by itself with a job that has never been run.
-func (b *bench) startDaemon(ctx context.Context, name string, job rival.Job, server *redisServer) (*daemon, error) {
+func (b *bench) startDaemon(ctx context.Context, name string, job baseline.Job, server *redisServer) (*daemon, error) {
 	d, err := b.launchDaemon(name, specOf(name, job), server)
 	if err != nil {
 		return nil, err

@@ -9,9 +9,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/stokerhq/stoker/cmd/internal/report"
-	"github.com/stokerhq/stoker/cmd/internal/rival"
-	"github.com/stokerhq/stoker/store/private"
+	"github.com/stokerhq/stoker/cmd/bench/internal/baseline"
+	"github.com/stokerhq/stoker/cmd/bench/internal/report"
+	"github.com/stokerhq/stoker/store/testserver"
 )
 
 //go:embed data.sql
@@ -32,12 +32,12 @@ const pgbenchRows = 100_000
 type dataset struct {
 	part string
 	name string // of the job
-	job  rival.Job
+	job  baseline.Job
 	rows int64
 }
 
 func (b *bench) products() dataset {
-	return dataset{part: report.Products, name: "product", rows: b.sized(productRows), job: rival.Job{
+	return dataset{part: report.Products, name: "product", rows: b.sized(productRows), job: baseline.Job{
 		Query:  "SELECT id, sku, name, price, stock, tags, updated_at, active, attributes FROM product",
 		Prefix: "product:", Column: "id",
 	}}
@@ -51,17 +51,17 @@ func (b *bench) accounts() dataset {
 	if rows%pgbenchRows != 0 {
 		query += " WHERE aid <= " + strconv.FormatInt(rows, 10)
 	}
-	return dataset{part: report.Accounts, name: "account", rows: rows, job: rival.Job{Query: query, Prefix: "account:", Column: "aid"}}
+	return dataset{part: report.Accounts, name: "account", rows: rows, job: baseline.Job{Query: query, Prefix: "account:", Column: "aid"}}
 }
 
 // startPostgres starts a server that keeps all tables in memory and does nothing
 // on its own while something is measured. Every contender reads with one backend.
 // Settings are added to these.
-func (b *bench) startPostgres(ctx context.Context, settings ...string) (*private.Postgres, error) {
+func (b *bench) startPostgres(ctx context.Context, settings ...string) (*testserver.Postgres, error) {
 	// A table over a quarter of this would be read around it.
 	const fullSize, least = 1024, 128
 	buffers := max(int(math.Ceil(fullSize*b.scale)), least)
-	return private.StartPostgres(ctx, append([]string{fmt.Sprintf("shared_buffers = %dMB", buffers),
+	return testserver.StartPostgres(ctx, append([]string{fmt.Sprintf("shared_buffers = %dMB", buffers),
 		"autovacuum = off", "max_parallel_workers_per_gather = 0", "jit = off",
 		"max_wal_size = 16GB", "checkpoint_timeout = 1h", "wal_level = replica"}, settings...)...)
 }

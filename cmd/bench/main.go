@@ -13,25 +13,25 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/stokerhq/stoker/cmd/internal/rival"
+	"github.com/stokerhq/stoker/cmd/bench/internal/baseline"
 )
 
-// asRival is the first argument of the processes that this program starts from
+// asBaseline is the first argument of the processes that this program starts from
 // itself.
-const asRival = "as-rival"
+const asBaseline = "as-baseline"
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == asRival {
-		os.Exit(rivalMain(os.Args[2:]))
+	if len(os.Args) > 1 && os.Args[1] == asBaseline {
+		os.Exit(baselineMain(os.Args[2:]))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the stopping
 	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// rivalMain is this program as one of the contenders, or as the reader.
-func rivalMain(args []string) int {
-	if err := rival.Main(args, os.Stdin, os.Stdout); err != nil {
+// baselineMain is this program as one of the contenders, or as the reader.
+func baselineMain(args []string) int {
+	if err := baseline.Main(args, os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return exitFailed
 	}

@@ -12,10 +12,10 @@ import (
 	"github.com/stokerhq/stoker/store/storetest"
 )
 
-// The test binary is the rivals too: it starts itself, as the program does.
+// The test binary is the baselines too: it starts itself, as the program does.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == asRival {
-		os.Exit(rivalMain(os.Args[2:]))
+	if len(os.Args) > 1 && os.Args[1] == asBaseline {
+		os.Exit(baselineMain(os.Args[2:]))
 	}
 	storetest.Main(m)
 }
@@ -55,7 +55,7 @@ func ownTemp(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("TMPDIR", dir)
-	t.Setenv("GORACE", "atexit_sleep_ms=0") // or each rival, this binary, lives a second longer
+	t.Setenv("GORACE", "atexit_sleep_ms=0") // or each baseline, this binary, lives a second longer
 	t.Cleanup(func() {
 		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 			t.Errorf("left behind: %v, %v", left, err)

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stokerhq/stoker/cmd/internal/proc"
-	"github.com/stokerhq/stoker/cmd/internal/report"
+	"github.com/stokerhq/stoker/cmd/bench/internal/proc"
+	"github.com/stokerhq/stoker/cmd/bench/internal/report"
 )
 
 // measure empties the server, lets one contender fill it, and keeps what that

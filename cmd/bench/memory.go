@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/stokerhq/stoker/cmd/internal/proc"
-	"github.com/stokerhq/stoker/cmd/internal/report"
-	"github.com/stokerhq/stoker/cmd/internal/rival"
+	"github.com/stokerhq/stoker/cmd/bench/internal/baseline"
+	"github.com/stokerhq/stoker/cmd/bench/internal/proc"
+	"github.com/stokerhq/stoker/cmd/bench/internal/report"
 )
 
 // memory measures how much a daemon takes for a small and for a large result of
@@ -43,7 +43,7 @@ func (b *bench) peaks(ctx context.Context, server *redisServer, rows int64, firs
 	b.say("memory: %d rows", rows)
 	// generate_series stands beside SELECT, where Postgres streams it; after
 	// FROM it would be collected first.
-	daemon, err := b.startDaemon(ctx, "narrow", rival.Job{
+	daemon, err := b.startDaemon(ctx, "narrow", baseline.Job{
 		Query:  fmt.Sprintf("SELECT i AS id, i %% 1000 AS stock, i %% 2 = 0 AS active FROM (SELECT generate_series(1, %d) AS i) s", rows),
 		Prefix: "narrow:", Column: "id",
 	}, server)

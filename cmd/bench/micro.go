@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"github.com/stokerhq/stoker/cmd/internal/report"
+	"github.com/stokerhq/stoker/cmd/bench/internal/report"
 )
 
 // microPackages are where the hot code is.

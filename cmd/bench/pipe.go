@@ -12,9 +12,9 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/stokerhq/stoker/cmd/internal/proc"
-	"github.com/stokerhq/stoker/cmd/internal/report"
-	"github.com/stokerhq/stoker/cmd/internal/rival"
+	"github.com/stokerhq/stoker/cmd/bench/internal/baseline"
+	"github.com/stokerhq/stoker/cmd/bench/internal/proc"
+	"github.com/stokerhq/stoker/cmd/bench/internal/report"
 )
 
 // redisCLI is Redis' own client, or the same of its fork.
@@ -92,7 +92,7 @@ func (b *bench) psql(d dataset, out *os.File, cpuFile string) (*exec.Cmd, error)
 		return nil, err
 	}
 	script := filepath.Join(b.dir, d.part+".sql")
-	if err := os.WriteFile(script, []byte(rival.Script(d.job, cpuFile)), 0o600); err != nil {
+	if err := os.WriteFile(script, []byte(baseline.Script(d.job, cpuFile)), 0o600); err != nil {
 		return nil, fmt.Errorf("write psql's script: %w", err)
 	}
 	cmd := exec.Command(program, "-X", "-q", "-A", "-t", "-f", script, b.postgres.URL("postgres"))

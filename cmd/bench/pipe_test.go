@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/stokerhq/stoker/cmd/internal/rival"
-	"github.com/stokerhq/stoker/store/private"
+	"github.com/stokerhq/stoker/cmd/bench/internal/baseline"
+	"github.com/stokerhq/stoker/store/testserver"
 )
 
 // hardSQL makes rows that a protocol made of text can trip over: lengths in bytes
@@ -34,7 +34,7 @@ func TestPsqlWritesWhatWeWrite(t *testing.T) {
 	ctx := t.Context()
 	b := &bench{options: options{stoker: binary, scale: 1}, dir: t.TempDir(), ready: map[string]string{}}
 	var err error
-	if b.postgres, err = private.StartPostgres(ctx); err != nil {
+	if b.postgres, err = testserver.StartPostgres(ctx); err != nil {
 		t.Fatal(err)
 	}
 	defer b.postgres.Close()
@@ -45,7 +45,7 @@ func TestPsqlWritesWhatWeWrite(t *testing.T) {
 	if _, err := b.sql.Exec(hardSQL); err != nil {
 		t.Fatal(err)
 	}
-	d := dataset{part: "hard", name: "hard", rows: 8, job: rival.Job{Query: "SELECT key, note, n, at, list, doc FROM hard", Prefix: "hard:", Column: "key"}}
+	d := dataset{part: "hard", name: "hard", rows: 8, job: baseline.Job{Query: "SELECT key, note, n, at, list, doc FROM hard", Prefix: "hard:", Column: "key"}}
 
 	want := filled(t, func(s *redisServer) error { return warmLocally(t, b, d, s) })
 	piped := filled(t, func(s *redisServer) error {
@@ -97,7 +97,7 @@ func filled(t *testing.T, do func(*redisServer) error) map[string]string {
 	all := map[string]string{}
 	for _, key := range s.client.Keys(ctx, "hard:*").Val() {
 		all[key] = s.client.Get(ctx, key).Val()
-		if ttl := s.client.PTTL(ctx, key).Val(); ttl <= rival.TTL/2 || ttl > rival.TTL {
+		if ttl := s.client.PTTL(ctx, key).Val(); ttl <= baseline.TTL/2 || ttl > baseline.TTL {
 			t.Errorf("%s lives for %s", key, ttl)
 		}
 	}
@@ -146,10 +146,10 @@ func TestReplicated(t *testing.T) {
 	}
 }
 
-func gets(at ...time.Time) []rival.Get {
-	var list []rival.Get
+func gets(at ...time.Time) []baseline.Get {
+	var list []baseline.Get
 	for _, a := range at {
-		list = append(list, rival.Get{At: a, Took: time.Millisecond})
+		list = append(list, baseline.Get{At: a, Took: time.Millisecond})
 	}
 	return list
 }

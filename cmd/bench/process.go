@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/stokerhq/stoker/cmd/internal/report"
+	"github.com/stokerhq/stoker/cmd/bench/internal/report"
 )
 
 // process is a started program; done is closed when it has ended with err.

@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/stokerhq/stoker/cmd/internal/report"
-	"github.com/stokerhq/stoker/cmd/internal/rival"
+	"github.com/stokerhq/stoker/cmd/bench/internal/baseline"
+	"github.com/stokerhq/stoker/cmd/bench/internal/report"
 )
 
 // Every state is measured for this long at scale 1, over all rounds.
@@ -65,7 +65,7 @@ func (b *bench) reader(ctx context.Context) (err error) {
 
 // everNew is the products' job with a value that differs in every run and every
 // row, so that none is taken for unchanged.
-func (b *bench) everNew() rival.Job {
+func (b *bench) everNew() baseline.Job {
 	job := b.products().job
 	job.Query = "SELECT id, sku, name, price, stock + (extract(epoch FROM now()) * 100)::bigint % 100000000 AS stock, tags, updated_at, active, attributes FROM product"
 	return job
@@ -73,7 +73,7 @@ func (b *bench) everNew() rival.Job {
 
 // runs measures while a daemon runs a job again and again. The run before makes
 // the cache what the job last wrote.
-func (r *reading) runs(ctx context.Context, state, name string, job rival.Job) (err error) {
+func (r *reading) runs(ctx context.Context, state, name string, job baseline.Job) (err error) {
 	d, err := r.startDaemon(ctx, name, job, r.server)
 	if err != nil {
 		return err
@@ -90,7 +90,7 @@ func (r *reading) runs(ctx context.Context, state, name string, job rival.Job) (
 // pipelines measures while the plain Go loop writes in pipelines.
 func (r *reading) pipelines(ctx context.Context) (held, error) {
 	return r.again(func() (outcome, error) {
-		return r.rival(ctx, rival.Task{Do: "pipelined", Postgres: r.postgres.URL("postgres"), Redis: r.server.Addr(), Job: r.data.job})
+		return r.baseline(ctx, baseline.Task{Do: "pipelined", Postgres: r.postgres.URL("postgres"), Redis: r.server.Addr(), Job: r.data.job})
 	})
 }
 
@@ -151,9 +151,9 @@ func (r *reading) read(ctx context.Context, state string, hold func(context.Cont
 }
 
 // gets runs the reader for as long as meanwhile takes.
-func (r *reading) gets(ctx context.Context, meanwhile func() error) ([]rival.Get, report.Seconds, error) {
+func (r *reading) gets(ctx context.Context, meanwhile func() error) ([]baseline.Get, report.Seconds, error) {
 	file := filepath.Join(r.dir, "gets")
-	s, err := r.startRival(rival.Task{Do: "get", Redis: r.server.Addr(), Job: r.data.job, Keys: r.data.rows, File: file})
+	s, err := r.startBaseline(baseline.Task{Do: "get", Redis: r.server.Addr(), Job: r.data.job, Keys: r.data.rows, File: file})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -168,12 +168,12 @@ func (r *reading) gets(ctx context.Context, meanwhile func() error) ([]rival.Get
 	if _, err := s.result(ctx); err != nil {
 		return nil, 0, err
 	}
-	gets, err := rival.Gets(file)
+	gets, err := baseline.Gets(file)
 	return gets, s.cpu(), err
 }
 
 // within picks the GETs that began in one of the spans.
-func within(gets []rival.Get, spans []span) []time.Duration {
+func within(gets []baseline.Get, spans []span) []time.Duration {
 	var took []time.Duration
 	for _, g := range gets {
 		for _, s := range spans {

@@ -11,19 +11,19 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/stokerhq/stoker/cmd/internal/report"
-	"github.com/stokerhq/stoker/store/private"
+	"github.com/stokerhq/stoker/cmd/bench/internal/report"
+	"github.com/stokerhq/stoker/store/testserver"
 )
 
 // redisServer is a private Redis and our connection to it. Only such a server
 // is ever flushed.
 type redisServer struct {
-	*private.Redis
+	*testserver.Redis
 	client *redis.Client
 }
 
 func startRedis(ctx context.Context) (*redisServer, error) {
-	server, err := private.StartRedis(ctx)
+	server, err := testserver.StartRedis(ctx)
 	if err != nil {
 		return nil, err
 	}

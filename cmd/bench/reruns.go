@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/stokerhq/stoker/cmd/internal/report"
+	"github.com/stokerhq/stoker/cmd/bench/internal/report"
 )
 
 // changedShare is the part of the products that changes before a re-run.

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/stokerhq/stoker/cmd/internal/rival"
+	"github.com/stokerhq/stoker/cmd/bench/internal/baseline"
 )
 
 // specText is the spec of a measured job: what a user would write, with limits
@@ -24,8 +24,8 @@ jobs:
     volatile: %t
 `
 
-func specOf(name string, job rival.Job) string {
-	return fmt.Sprintf(specText, name, job.Query, job.Prefix, job.Column, rival.TTL, strings.Contains(job.Query, "now()"))
+func specOf(name string, job baseline.Job) string {
+	return fmt.Sprintf(specText, name, job.Query, job.Prefix, job.Column, baseline.TTL, strings.Contains(job.Query, "now()"))
 }
 
 // specEnv is the environment that specText asks for.

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/stokerhq/stoker/cmd/internal/report"
-	"github.com/stokerhq/stoker/cmd/internal/rival"
+	"github.com/stokerhq/stoker/cmd/bench/internal/baseline"
+	"github.com/stokerhq/stoker/cmd/bench/internal/report"
 )
 
 // race is the contenders on one dataset.
@@ -57,7 +57,7 @@ func (r *race) contenders() []contender {
 	b, d := r.bench, r.data
 	task := func(do string) func(context.Context) (outcome, error) {
 		return func(ctx context.Context) (outcome, error) {
-			return b.rival(ctx, rival.Task{Do: do, Postgres: b.postgres.URL("postgres"), Redis: r.server.Addr(), Job: d.job})
+			return b.baseline(ctx, baseline.Task{Do: do, Postgres: b.postgres.URL("postgres"), Redis: r.server.Addr(), Job: d.job})
 		}
 	}
 	list := []contender{

@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/stokerhq/stoker/cmd/internal/checker"
+	"github.com/stokerhq/stoker/cmd/soak/internal/checker"
 )
 
 // Exit statuses.

@@ -15,8 +15,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stokerhq/stoker/store"
-	"github.com/stokerhq/stoker/store/private"
 	"github.com/stokerhq/stoker/store/storetest"
+	"github.com/stokerhq/stoker/store/testserver"
 )
 
 const tickSpec = `postgres: {url: "${PG}"}
@@ -248,8 +248,8 @@ func TestTroubles(t *testing.T) {
 
 // world is a daemon on servers of its own, with every key of a slow job warm.
 type world struct {
-	postgres *private.Postgres
-	redis    *private.Redis
+	postgres *testserver.Postgres
+	redis    *testserver.Redis
 	vars     map[string]string
 	spec     string
 	daemon   *process
@@ -283,7 +283,7 @@ func newServers(t *testing.T) *world {
 	t.Helper()
 	w := &world{}
 	var err error
-	if w.postgres, err = private.StartPostgres(t.Context()); err != nil {
+	if w.postgres, err = testserver.StartPostgres(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -291,7 +291,7 @@ func newServers(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	if w.redis, err = private.StartRedis(t.Context()); err != nil {
+	if w.redis, err = testserver.StartRedis(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

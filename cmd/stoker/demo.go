@@ -13,10 +13,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stokerhq/stoker/cmd/internal/shop"
+	"github.com/stokerhq/stoker/cmd/stoker/internal/shop"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/jobs/specfile"
-	"github.com/stokerhq/stoker/store/private"
+	"github.com/stokerhq/stoker/store/testserver"
 )
 
 func (a *app) demoCmd() *cobra.Command {
@@ -64,7 +64,7 @@ func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, left(closeRedis())) }()
-	server, err := private.StartPostgres(ctx)
+	server, err := testserver.StartPostgres(ctx)
 	if err != nil {
 		return err
 	}

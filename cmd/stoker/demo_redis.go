@@ -7,7 +7,7 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 
-	"github.com/stokerhq/stoker/store/private"
+	"github.com/stokerhq/stoker/store/testserver"
 )
 
 // demoRedis starts the demo's Redis. cli is a line that reads a key of it.
@@ -20,7 +20,7 @@ func demoRedis(ctx context.Context, kind string) (url, cli string, closeIt func(
 		}
 		return "redis://" + m.Addr() + "/0", fmt.Sprintf(get, m.Server().Addr().Port), stop, nil
 	}
-	r, err := private.StartRedis(ctx)
+	r, err := testserver.StartRedis(ctx)
 	if err != nil {
 		return "", "", nil, fmt.Errorf("%w; or try: stoker demo --redis embedded", err)
 	}

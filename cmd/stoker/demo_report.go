@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stokerhq/stoker/cmd/internal/shop"
-	"github.com/stokerhq/stoker/cmd/internal/show"
+	"github.com/stokerhq/stoker/cmd/stoker/internal/shop"
+	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/web"
 )

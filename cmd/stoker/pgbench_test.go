@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/stokerhq/stoker/store/private"
+	"github.com/stokerhq/stoker/store/testserver"
 )
 
 const pgbenchSpec = `
@@ -32,12 +32,12 @@ const memoryLimit = 96 << 20
 // pgbench's own tables, a million rows, kept warm while pgbench writes to them.
 func TestPgbench(t *testing.T) {
 	const scale, accounts = 10, 1_000_000
-	server, err := private.StartPostgres(t.Context(), "shared_buffers = 256MB")
+	server, err := testserver.StartPostgres(t.Context(), "shared_buffers = 256MB")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	store, err := private.StartRedis(t.Context())
+	store, err := testserver.StartRedis(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/vmihailenco/msgpack/v5"
 
-	"github.com/stokerhq/stoker/cmd/internal/show"
+	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/worker"

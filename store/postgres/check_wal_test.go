@@ -8,8 +8,8 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store/postgres"
-	"github.com/stokerhq/stoker/store/private"
 	"github.com/stokerhq/stoker/store/storetest"
+	"github.com/stokerhq/stoker/store/testserver"
 )
 
 // followingWAL watches product by its primary key.
@@ -97,7 +97,7 @@ func TestCheckWhereChangesURLLeads(t *testing.T) {
 	wantProblems(t, "another server", checked(t, s, followingWAL(t, other.URL("postgres"))),
 		"fail: changes.url leads to another server than postgres.url: what it tells of is not what the queries read; let both name one server")
 	wantProblems(t, "another database", checked(t, s, followingWAL(t, server.URL("template1"))), "fail: changes.url leads to database template1, postgres.url to postgres: let both name one")
-	for name, pooler := range map[string]*private.PgBouncer{"as it is": pooled(t, server), "that ignores what we ask for": pooled(t, server, "ignore_startup_parameters = replication, extra_float_digits")} {
+	for name, pooler := range map[string]*testserver.PgBouncer{"as it is": pooled(t, server), "that ignores what we ask for": pooled(t, server, "ignore_startup_parameters = replication, extra_float_digits")} {
 		spec := followingWAL(t, pooler.URL("postgres"))
 		got := checked(t, s, spec)
 		if len(got) == 0 {

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
-	"github.com/stokerhq/stoker/store/private"
 	"github.com/stokerhq/stoker/store/storetest"
+	"github.com/stokerhq/stoker/store/testserver"
 )
 
 // BenchmarkOutboxWriter measures what the outbox costs the application: pgbench
@@ -62,7 +62,7 @@ func BenchmarkOutboxWriter(b *testing.B) {
 var tps = regexp.MustCompile(`tps = ([0-9.]+)`)
 
 // writer runs pgbench and returns its transactions a second.
-func writer(b *testing.B, server *private.Postgres, script string) float64 {
+func writer(b *testing.B, server *testserver.Postgres, script string) float64 {
 	b.Helper()
 	program, err := server.Program("pgbench")
 	if err != nil {

@@ -7,15 +7,15 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/stokerhq/stoker/store/private"
 	"github.com/stokerhq/stoker/store/storetest"
+	"github.com/stokerhq/stoker/store/testserver"
 )
 
 // pooled starts a PgBouncer in transaction mode before the server.
-func pooled(t *testing.T, server *private.Postgres, settings ...string) *private.PgBouncer {
+func pooled(t *testing.T, server *testserver.Postgres, settings ...string) *testserver.PgBouncer {
 	t.Helper()
-	b, err := private.StartPgBouncer(t.Context(), server, settings...)
-	if _, missing := errors.AsType[*private.MissingError](err); missing && runtime.GOOS != "linux" {
+	b, err := testserver.StartPgBouncer(t.Context(), server, settings...)
+	if _, missing := errors.AsType[*testserver.MissingError](err); missing && runtime.GOOS != "linux" {
 		t.Skip(err)
 	}
 	if err != nil {

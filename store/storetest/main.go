@@ -16,12 +16,12 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
-	"github.com/stokerhq/stoker/store/private"
+	"github.com/stokerhq/stoker/store/testserver"
 )
 
 var (
-	postgres = sync.OnceValues(func() (*private.Postgres, error) { return private.StartPostgres(context.Background()) })
-	redis    = sync.OnceValues(func() (*private.Redis, error) { return private.StartRedis(context.Background()) })
+	postgres = sync.OnceValues(func() (*testserver.Postgres, error) { return testserver.StartPostgres(context.Background()) })
+	redis    = sync.OnceValues(func() (*testserver.Redis, error) { return testserver.StartRedis(context.Background()) })
 
 	used struct {
 		sync.Mutex
@@ -65,10 +65,10 @@ func Postgres(t testing.TB) string {
 }
 
 // OwnPostgres starts a Postgres for one test, which may stop or kill it. Settings
-// are as for private.StartPostgres.
-func OwnPostgres(t testing.TB, settings ...string) *private.Postgres {
+// are as for testserver.StartPostgres.
+func OwnPostgres(t testing.TB, settings ...string) *testserver.Postgres {
 	t.Helper()
-	server, err := private.StartPostgres(context.Background(), settings...)
+	server, err := testserver.StartPostgres(context.Background(), settings...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,10 +77,10 @@ func OwnPostgres(t testing.TB, settings ...string) *private.Postgres {
 }
 
 // OwnRedis starts a Redis for one test, which may change or kill it. Arguments are
-// as for private.StartRedis.
-func OwnRedis(t testing.TB, args ...string) *private.Redis {
+// as for testserver.StartRedis.
+func OwnRedis(t testing.TB, args ...string) *testserver.Redis {
 	t.Helper()
-	server, err := private.StartRedis(context.Background(), args...)
+	server, err := testserver.StartRedis(context.Background(), args...)
 	if err != nil {
 		t.Fatal(err)
 	}
