@@ -15,8 +15,8 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
-	"github.com/stokerhq/stoker/store/testserver"
 	"github.com/stokerhq/stoker/store/storetest"
+	"github.com/stokerhq/stoker/store/testserver"
 )
 
 // kept holds a failed run to what it must not do: each key that was there is
