@@ -13,7 +13,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
-	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/ledger"
 	"github.com/stokerhq/stoker/store/storetest"
 )
 
@@ -146,7 +146,7 @@ func TestCatchUpOnRealServers(t *testing.T) {
 	list := []*jobs.Job{job(t, "yearly", "0 0 1 1 *", "UTC"), job(t, "on-demand", "", ""), job(t, "done", "0 0 1 1 *", "UTC")}
 	c := redis.NewClient(o)
 	defer c.Close()
-	ledger := cache.NewLedger(c)
+	ledger := ledger.New(c)
 	if err := ledger.Add(t.Context(), store.Record{Job: "done", State: store.StateOK, Start: time.Now()}); err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/ledger"
 	"github.com/stokerhq/stoker/store/storetest"
 	"github.com/stokerhq/stoker/store/testserver"
 )
@@ -314,7 +315,7 @@ func TestLedgerThatIsAway(t *testing.T) {
 }
 
 // deaf is a ledger that keeps nothing.
-type deaf struct{ *cache.Ledger }
+type deaf struct{ *ledger.Ledger }
 
 var errDeaf = errors.New("deaf")
 

@@ -19,6 +19,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/ledger"
 	"github.com/stokerhq/stoker/store/postgres"
 	"github.com/stokerhq/stoker/store/storetest"
 )
@@ -31,7 +32,7 @@ type rig struct {
 	queue   *redis.Client // the ledger and Asynq
 	source  *postgres.Source
 	cache   Cache
-	ledger  *cache.Ledger
+	ledger  *ledger.Ledger
 	metrics *prometheus.Registry
 	logs    *logs
 	spec    *jobs.Spec
@@ -63,7 +64,7 @@ func newRig(t *testing.T, p plan) *rig {
 	}
 	r := &rig{t: t, pg: p.pg, metrics: prometheus.NewRegistry(), logs: &logs{}}
 	r.redis, r.queue = client(t, p.redis), client(t, p.queue)
-	r.cache, r.ledger = cache.New(r.redis, time.Minute), cache.NewLedger(r.queue)
+	r.cache, r.ledger = cache.New(r.redis, time.Minute), ledger.New(r.queue)
 	if p.cache != nil {
 		r.cache = p.cache(r.cache)
 	}

@@ -66,7 +66,8 @@ var ours = map[string][]string{
 	"store/feed":                  {"jobs"},
 	"store/postgres":              {"jobs", "store", "store/encode", "store/feed"},
 	"store/encode":                {"store"},
-	"store/cache":                 {"jobs", "store"},
+	"store/cache":                 {"jobs", "store", "store/cache/resp", "store/internal/redisjson"},
+	"store/ledger":                {"store", "store/internal/redisjson"},
 	"store/storetest":             {"jobs", "store", "store/testserver"},
 	"web":                         {"jobs", "store"},
 }
@@ -74,7 +75,7 @@ var ours = map[string][]string{
 // theirs is who alone may import what moves data, besides tests' helpers.
 var theirs = map[string][]string{
 	"github.com/jackc/pgx/":         {"store/postgres", "store/storetest", "cmd/soak/internal/checker", "cmd/bench/internal/baseline"},
-	"github.com/redis/go-redis/":    {"store/cache", "worker", "cmd/stoker", "cmd/bench", "cmd/soak/internal/checker", "cmd/bench/internal/baseline"},
+	"github.com/redis/go-redis/":    {"store/cache", "store/cache/resp", "store/ledger", "store/internal/redisjson", "worker", "cmd/stoker", "cmd/bench", "cmd/soak/internal/checker", "cmd/bench/internal/baseline"},
 	"github.com/robfig/cron/":       {"jobs"},
 	"github.com/hibiken/asynqmon":   {"web"},
 	"github.com/alicebob/miniredis": {"cmd/stoker"},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/ledger"
 	"github.com/stokerhq/stoker/store/postgres"
 )
 
@@ -24,7 +25,7 @@ type servers struct {
 	cacheC redis.UniversalClient // where API nodes read
 	queueC redis.UniversalClient // where Asynq and the ledger live
 	cache  *cache.Cache
-	ledger *cache.Ledger
+	ledger *ledger.Ledger
 }
 
 func openServers(spec *jobs.Spec, log *slog.Logger) (*servers, error) {
@@ -40,7 +41,7 @@ func openServers(spec *jobs.Spec, log *slog.Logger) (*servers, error) {
 	if err != nil {
 		return nil, errors.Join(usageError{err}, s.close())
 	}
-	s.cache, s.ledger = cache.New(s.cacheC, longest(spec)), cache.NewLedger(s.queueC)
+	s.cache, s.ledger = cache.New(s.cacheC, longest(spec)), ledger.New(s.queueC)
 	return s, nil
 }
 
@@ -64,7 +65,7 @@ func (s *servers) close() error {
 	return errs
 }
 
-func (s *servers) sampler() cache.Sampler { return cache.Sampler{Ledger: s.ledger, Cache: s.cache} }
+func (s *servers) sampler() ledger.Sampler { return ledger.Sampler{Ledger: s.ledger, Cache: s.cache} }
 
 // client enqueues tasks; it shares queueC and needs no closing.
 func (s *servers) client() *asynq.Client { return asynq.NewClientFromRedisClient(s.queueC) }

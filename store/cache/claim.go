@@ -27,7 +27,7 @@ type Claim struct {
 	since   string // when the run armed whose values are kept, 13 digits; see Trust
 	meta    int64  // fields of the book that are no key's; -1: not known
 	began   int64  // ms, by Redis' own clock
-	wires   chan *wire
+	conns   chan *bookConn
 }
 
 // ClaimRun begins the writing of a run: from here on, no older run or refresh of
@@ -36,7 +36,7 @@ type Claim struct {
 func (c *Cache) ClaimRun(ctx context.Context, a *Armed, job *jobs.Job, s store.Stamp, id string) (*Claim, error) {
 	cl := newClaim(a, job, s, "run")
 	cl.id, cl.journal = id, c.books.journal(job.Name, id)
-	cl.wires = make(chan *wire, maxWires)
+	cl.conns = make(chan *bookConn, maxConns)
 	cl.meta, cl.began = -1, a.At.UnixMilli()
 	if c.books.cluster {
 		return cl, nil // there is a book a slot: each is told by the first put that reaches it
@@ -87,8 +87,8 @@ func (cl *Claim) heads(more ...any) func(book int) []any {
 func (cl *Claim) Close() {
 	for {
 		select {
-		case w := <-cl.wires:
-			w.close()
+		case w := <-cl.conns:
+			w.Close()
 		default:
 			return
 		}

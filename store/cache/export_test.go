@@ -13,7 +13,7 @@ import (
 func (a *Armed) Expire() { a.deadline = a.At.UnixMilli() - 1 }
 
 // ByScript has a run write by script alone.
-func (cl *Claim) ByScript() { cl.wires = nil }
+func (cl *Claim) ByScript() { cl.conns = nil }
 
 // SetLife makes a life shorter than any in earnest.
 func (c *Cache) SetLife(life time.Duration) { c.life = life }

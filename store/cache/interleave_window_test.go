@@ -19,7 +19,7 @@ type opened struct {
 	b     *bench
 	tap   Tap
 	cache *Cache
-	wires chan *wire
+	conns chan *bookConn
 	other *redis.Client
 	book  string
 }
@@ -29,11 +29,11 @@ const windowKey = "key"
 func openWindows(t *testing.T, b *bench) *opened {
 	t.Helper()
 	url := storetest.Redis(t)
-	o := &opened{t: t, b: b, wires: make(chan *wire, 1)}
+	o := &opened{t: t, b: b, conns: make(chan *bookConn, 1)}
 	o.cache = New(o.tap.Client(t, url), time.Minute)
 	o.other = new(Tap).Client(t, url)
 	o.book = o.cache.books.key(0)
-	t.Cleanup((&Claim{wires: o.wires}).Close)
+	t.Cleanup((&Claim{conns: o.conns}).Close)
 	return o
 }
 
@@ -79,7 +79,7 @@ func (o *opened) claim(now int64, w window, quiet bool) *Claim {
 	if w.run.mine {
 		a.nonces[0] = ourNonce
 	}
-	cl := &Claim{Stamp: store.Stamp{Epoch: 1, Clock: uint64(w.run.stamp)}, armed: a, mode: "run", typ: "string", job: modelJob, field: runField, meta: -1, wires: o.wires}
+	cl := &Claim{Stamp: store.Stamp{Epoch: 1, Clock: uint64(w.run.stamp)}, armed: a, mode: "run", typ: "string", job: modelJob, field: runField, meta: -1, conns: o.conns}
 	if quiet {
 		cl.meta = w.shelf.meta()
 	}
@@ -99,9 +99,9 @@ func (s shelf) meta() (n int64) {
 // forget has the next claim look for itself.
 func (o *opened) forget() {
 	select {
-	case w := <-o.wires:
-		w.look.valid = false
-		o.wires <- w
+	case w := <-o.conns:
+		w.book.valid = false
+		o.conns <- w
 	default:
 	}
 }

@@ -53,7 +53,7 @@ var situations = []situation{
 // TestKeep: only what no field speaks against stays, and is not even written to.
 func TestKeep(t *testing.T) {
 	r := newRig(t)
-	for way, claim := range map[string]func(*rig, uint64) *cache.Claim{"wire": (*rig).claim, "script": (*rig).claimByScript} {
+	for way, claim := range map[string]func(*rig, uint64) *cache.Claim{"transaction": (*rig).claim, "script": (*rig).claimByScript} {
 		for _, extend := range []bool{false, true} {
 			for _, s := range situations {
 				name := way + "/" + s.name

@@ -83,7 +83,7 @@ func stamp(t testing.TB, c *cache.Cache, clock uint64) (*cache.Armed, store.Stam
 	return a, s
 }
 
-// claimRun claims a run of product, which writes by wire.
+// claimRun claims a run of product, which writes by transaction.
 func claimRun(t testing.TB, c *cache.Cache, clock uint64) *cache.Claim {
 	t.Helper()
 	a, s := stamp(t, c, clock)
@@ -103,31 +103,4 @@ func claimRefresh(t testing.TB, c *cache.Cache, clock uint64) *cache.Claim {
 }
 
 // ways are the two ways that a batch can take.
-var ways = map[string]func(testing.TB, *cache.Cache, uint64) *cache.Claim{"wire": claimRun, "script": claimRefresh}
-
-// pass makes time pass for every key of a database that expires, without waiting
-// for it: what has less than d left is gone, the rest has d less.
-func pass(t testing.TB, c redis.UniversalClient) func(time.Duration) {
-	return func(d time.Duration) {
-		t.Helper()
-		ctx := context.Background()
-		keys, err := c.Keys(ctx, "*").Result()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, k := range keys {
-			left, err := c.PTTL(ctx, k).Result()
-			switch {
-			case err != nil:
-			case left <= 0: // -1: does not expire
-			case left <= d:
-				err = c.Del(ctx, k).Err()
-			default:
-				err = c.PExpire(ctx, k, left-d).Err()
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-}
+var ways = map[string]func(testing.TB, *cache.Cache, uint64) *cache.Claim{"transaction": claimRun, "script": claimRefresh}

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/internal/redisjson"
 )
 
 // Manifest is what is known of the last complete run of a job. Its chunks are
@@ -68,7 +69,7 @@ func (m Manifest) chunk(job string, n int) string {
 
 // Manifest returns the manifest of the last complete run of job, if there is one.
 func (c *Cache) Manifest(ctx context.Context, job string) (Manifest, bool, error) {
-	return get[Manifest](ctx, c.c, manifestKey(job, "head"))
+	return redisjson.Get[Manifest](ctx, c.c, manifestKey(job, "head"))
 }
 
 // Chunks yields the chunks of a manifest in order.
@@ -115,7 +116,7 @@ func (c *Cache) KeepManifest(ctx context.Context, cl *Claim, job string, m, befo
 
 func (c *Cache) keepHead(ctx context.Context, cl *Claim, job string, m Manifest, ttl time.Duration) error {
 	if c.books.cluster { // the book of the head's slot knows nothing of the run
-		return explain(set(ctx, c.c, manifestKey(job, "head"), m, ttl))
+		return explain(redisjson.Set(ctx, c.c, manifestKey(job, "head"), m, ttl))
 	}
 	b, err := json.Marshal(m)
 	if err != nil {

@@ -121,7 +121,7 @@ func (e event) check(r *rig, w way, flagless bool) {
 		r.Error("outcome", d)
 	}
 	e.checkRedis(r, w, values, book)
-	e.checkWire(r, w, owned)
+	e.checkTransaction(r, w, owned)
 }
 
 // checkRedis: nothing else was written; of the book, by a refresh only.
@@ -146,9 +146,9 @@ func (e event) checkRedis(r *rig, w way, values, book map[string]string) {
 	}
 }
 
-// checkWire: a transaction is tried if the look allows it, and Redis refuses it
+// checkTransaction: a transaction is tried if the look allows it, and Redis refuses it
 // if anything has happened to the book since.
-func (e event) checkWire(r *rig, w way, owned bool) {
+func (e event) checkTransaction(r *rig, w way, owned bool) {
 	execs, aborts := int64(0), int64(0)
 	if w.wire && (w.between || e.err == nil && !owned) {
 		execs = 1

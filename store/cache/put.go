@@ -40,7 +40,7 @@ func (c *Cache) Put(ctx context.Context, cl *Claim, b *store.Batch) (Outcome, er
 	if b.Len() == 0 {
 		return Outcome{}, nil
 	}
-	if c.streams(cl) {
+	if c.byTransaction(cl) {
 		return c.stream(ctx, cl, b)
 	}
 	if err := c.journal(ctx, cl, b); err != nil {
@@ -53,7 +53,7 @@ func (c *Cache) Put(ctx context.Context, cl *Claim, b *store.Batch) (Outcome, er
 // returns how many are in Redis as they should be.
 func (c *Cache) Touch(ctx context.Context, cl *Claim, b *store.Batch) (there int64, err error) {
 	rest := everything(b)
-	if c.streams(cl) && b.Len() > 0 {
+	if c.byTransaction(cl) && b.Len() > 0 {
 		var out Outcome
 		if out, rest, err = c.streamed(ctx, cl, b); err != nil {
 			return 0, err
@@ -64,11 +64,11 @@ func (c *Cache) Touch(ctx context.Context, cl *Claim, b *store.Batch) (there int
 	return there + int64(len(rest)-len(missing)), err
 }
 
-// streams reports whether a claim's batches may go by wire: those of runs, on one
+// byTransaction reports whether the batches of a claim may go by transaction: those of runs, on one
 // Redis, of plain strings.
-func (c *Cache) streams(cl *Claim) bool {
+func (c *Cache) byTransaction(cl *Claim) bool {
 	_, one := c.c.(*redis.Client)
-	return one && cl.wires != nil && cl.typ != string(jobs.TypeHash)
+	return one && cl.conns != nil && cl.typ != string(jobs.TypeHash)
 }
 
 func everything(b *store.Batch) []int {

@@ -69,11 +69,11 @@ func (b *bench) expect(w window) result {
 	return result{b.known[put].after, b.known[put].says, w.other != nobody}
 }
 
-// TestInterleavingsByWire explores the same for runs that put by WATCH, MULTI and
+// TestInterleavingsByTransaction explores the same for runs that put by WATCH, MULTI and
 // EXEC. Then it lets somebody else act between the look and the EXEC of a run, in
 // every way that has come about, on real connections: what comes of it must be
 // what the explorer takes it for, the transaction, or the script after the other.
-func TestInterleavingsByWire(t *testing.T) {
+func TestInterleavingsByTransaction(t *testing.T) {
 	b := newBench(t)
 	windows := map[window]bool{}
 	for _, s := range []setup{

@@ -1,33 +1,37 @@
-package cache
+// Package ledger keeps the history of jobs beside the queue: run records, progress, tallies, samples for
+// warmth, and the leases that keep two runs of one job apart. Nothing in it decides whether a value is
+// right: a ledger that is lost costs work, not correctness.
+package ledger
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/internal/redisjson"
 )
 
-// Ledger is what is kept of runs, in the Redis where Asynq lives:
+// Ledger keeps what is known of runs, in the Redis where Asynq lives:
 //
 //	stoker:runs:<job>    list    the last records, newest first
 //	stoker:last:<job>    string  the record of the last complete run
 //	stoker:live:<job>    string  progress of the run that goes on now; short TTL
 //	stoker:tally:<job>   hash    what is counted beside runs
 //	stoker:sample:<job>  string  some keys of the last complete run, for warmth
-//	stoker:lease:<job>   string  who runs the job now; short TTL
+//	stoker:pending:<job> string  changed keys that could not be loaded yet; short TTL
+//	stoker:lease:<job>   string  the worker that runs the job now; short TTL
 //
 // It is safe for concurrent use.
 type Ledger struct {
 	c redis.UniversalClient
 }
 
-// NewLedger returns the ledger behind a client, which the caller closes.
-func NewLedger(c redis.UniversalClient) *Ledger { return &Ledger{c} }
+// New returns the ledger behind a client, which the caller closes.
+func New(c redis.UniversalClient) *Ledger { return &Ledger{c} }
 
 // KeepRuns is how many records are kept a job.
 const KeepRuns = 200
@@ -76,51 +80,49 @@ func (l *Ledger) Runs(ctx context.Context, job string, n int) ([]store.Record, e
 
 // LastComplete returns the record of the last run that wrote every row.
 func (l *Ledger) LastComplete(ctx context.Context, job string) (store.Record, bool, error) {
-	return get[store.Record](ctx, l.c, key("last", job))
+	return redisjson.Get[store.Record](ctx, l.c, key("last", job))
 }
 
 // Live returns the progress of the run of job that goes on now, if one does.
 func (l *Ledger) Live(ctx context.Context, job string) (store.Progress, bool, error) {
-	return get[store.Progress](ctx, l.c, key("live", job))
+	return redisjson.Get[store.Progress](ctx, l.c, key("live", job))
 }
 
 // Report publishes the progress of a run.
 func (l *Ledger) Report(ctx context.Context, p store.Progress) error {
-	return set(ctx, l.c, key("live", p.Job), p, liveTTL)
+	return redisjson.Set(ctx, l.c, key("live", p.Job), p, liveTTL)
 }
 
 // KeepSample keeps some keys of a complete run, for Sampler.
 func (l *Ledger) KeepSample(ctx context.Context, job string, keys []string) error {
-	return set(ctx, l.c, key("sample", job), keys, 0)
+	return redisjson.Set(ctx, l.c, key("sample", job), keys, 0)
 }
 
 // Sample returns the keys that KeepSample kept.
 func (l *Ledger) Sample(ctx context.Context, job string) ([]string, error) {
-	keys, _, err := get[[]string](ctx, l.c, key("sample", job))
+	keys, _, err := redisjson.Get[[]string](ctx, l.c, key("sample", job))
 	return keys, err
 }
 
-func get[T any](ctx context.Context, c redis.UniversalClient, key string) (v T, ok bool, err error) {
-	b, err := c.Get(ctx, key).Bytes()
-	if errors.Is(err, redis.Nil) {
-		return v, false, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(b, &v)
-	}
-	if err != nil {
-		return v, false, fmt.Errorf("read %s: %w", key, err)
-	}
-	return v, true, nil
+// Sampler measures warmth: the share of a sample of the keys that the
+// last complete run wrote that is in Redis right now.
+type Sampler struct {
+	Ledger *Ledger
+	Cache  Presence
 }
 
-func set(ctx context.Context, c redis.UniversalClient, key string, v any, ttl time.Duration) error {
-	b, err := json.Marshal(v)
-	if err == nil {
-		err = c.Set(ctx, key, b, ttl).Err()
-	}
+// Presence counts which keys are in Redis; store/cache does.
+type Presence interface {
+	Present(ctx context.Context, keys []string) (int, error)
+}
+
+// Warmth returns how many of the sampled keys of job are present, of how many.
+// Nothing is sampled before the first complete run.
+func (s Sampler) Warmth(ctx context.Context, job string) (present, sampled int, err error) {
+	keys, err := s.Ledger.Sample(ctx, job)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", key, err)
+		return 0, 0, err
 	}
-	return nil
+	present, err = s.Cache.Present(ctx, keys)
+	return present, len(keys), err
 }

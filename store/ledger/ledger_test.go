@@ -1,4 +1,4 @@
-package cache_test
+package ledger_test
 
 import (
 	"context"
@@ -10,13 +10,14 @@ import (
 
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/ledger"
 	"github.com/stokerhq/stoker/store/storetest"
 )
 
 func TestLedger(t *testing.T) {
 	storetest.RunLedger(t, func(t *testing.T) (storetest.Ledger, func(time.Duration)) {
 		c := client(t, storetest.Redis(t))
-		return cache.NewLedger(c), pass(t, c)
+		return ledger.New(c), pass(t, c)
 	})
 }
 
@@ -25,7 +26,7 @@ func TestLedger(t *testing.T) {
 func TestLedgerKeys(t *testing.T) {
 	ctx := t.Context()
 	c := client(t, storetest.Redis(t))
-	l := cache.NewLedger(c)
+	l := ledger.New(c)
 	for _, err := range []error{
 		l.Add(ctx, store.Record{Job: "j", State: store.StateOK}),
 		l.Report(ctx, store.Progress{Job: "j"}),
@@ -59,7 +60,7 @@ func TestLedgerKeys(t *testing.T) {
 func TestLedgerRefusesWhatItCannotRead(t *testing.T) {
 	ctx := t.Context()
 	c := client(t, storetest.Redis(t))
-	l := cache.NewLedger(c)
+	l := ledger.New(c)
 	for _, err := range []error{
 		c.LPush(ctx, "stoker:runs:j", "{}", "[]").Err(),
 		c.Set(ctx, "stoker:last:j", "{", 0).Err(),
@@ -90,7 +91,7 @@ func TestLedgerRefusesWhatItCannotRead(t *testing.T) {
 func TestLedgerOfAClosedClient(t *testing.T) {
 	c := client(t, storetest.Redis(t))
 	c.Close()
-	l := cache.NewLedger(c)
+	l := ledger.New(c)
 	for name, call := range map[string]func(context.Context) error{
 		"Add":          func(ctx context.Context) error { return l.Add(ctx, store.Record{Job: "j"}) },
 		"Runs":         func(ctx context.Context) error { _, err := l.Runs(ctx, "j", 1); return err },
@@ -116,9 +117,9 @@ func TestLedgerOfAClosedClient(t *testing.T) {
 
 func TestSampler(t *testing.T) {
 	ctx := t.Context()
-	values, c := newCache(t)
-	ledger := cache.NewLedger(client(t, storetest.Redis(t))) // the queue's Redis is another one
-	s := cache.Sampler{Ledger: ledger, Cache: values}
+	c := client(t, storetest.Redis(t))
+	records := ledger.New(client(t, storetest.Redis(t))) // the queue's Redis is another one
+	s := ledger.Sampler{Ledger: records, Cache: cache.New(c, time.Minute)}
 	warmth := func() [2]int {
 		present, sampled, err := s.Warmth(ctx, "j")
 		if err != nil {
@@ -130,14 +131,14 @@ func TestSampler(t *testing.T) {
 		t.Errorf("before the first run: %v", got)
 	}
 	keys := []string{"a", "b", "c"}
-	if err := ledger.KeepSample(ctx, "j", keys); err != nil {
+	if err := records.KeepSample(ctx, "j", keys); err != nil {
 		t.Fatal(err)
 	}
 	for i := range keys {
 		if got := warmth(); got != [2]int{i, 3} {
 			t.Errorf("with %d keys of 3: %v", i, got)
 		}
-		if _, err := values.Put(ctx, claimRun(t, values, 1), batch(entry(keys[i], "v", time.Minute))); err != nil {
+		if err := c.Set(ctx, keys[i], "v", time.Minute).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -31,7 +31,7 @@ func (r *rig) commands() map[string]int64 {
 
 // A book that concerns nobody costs a run one look, which rides behind the
 // transaction before: no script is called.
-func TestWireInPeace(t *testing.T) {
+func TestTransactionOfQuietBook(t *testing.T) {
 	r := newRig(t)
 	cl := r.claim(10)
 	r.commands()
@@ -48,7 +48,7 @@ func TestWireInPeace(t *testing.T) {
 }
 
 // Fields of other keys do not keep a run from its wire: it asks for its own.
-func TestWireBesideFields(t *testing.T) {
+func TestTransactionBesideFields(t *testing.T) {
 	r := newRig(t)
 	cl := r.claim(10)
 	r.fence(11, "x", 0)
@@ -70,7 +70,7 @@ func TestWireBesideFields(t *testing.T) {
 
 // The look that rides behind a transaction counts for the next one, however much
 // later that comes: what has happened in between refuses it.
-func TestWireLookIsCarried(t *testing.T) {
+func TestBookStateIsCarried(t *testing.T) {
 	r := newRig(t)
 	for _, e := range events {
 		if e.noRun {
@@ -98,7 +98,7 @@ func TestWireLookIsCarried(t *testing.T) {
 
 // After a refused transaction, and after a batch that went by script, the next one
 // looks anew.
-func TestWireGoesOn(t *testing.T) {
+func TestTransactionGoesOn(t *testing.T) {
 	r := newRig(t)
 	cl := r.claim(10)
 	r.tap.BeforeExec = func() { r.fence(11, "a", 0); r.tap.BeforeExec = nil }
