@@ -60,7 +60,7 @@ func (w *Worker) Audit(ctx context.Context, c Inspector, rate float64) {
 			due = time.Now().Add(wait)
 		}
 		if err != nil && ctx.Err() == nil {
-			a.complain(err)
+			a.logFailure(err)
 			due = time.Now().Add(auditEvery)
 		}
 		store.Sleep(ctx, min(time.Until(due), auditEvery)) // the lease is renewed however long it waits
@@ -76,7 +76,7 @@ type auditor struct {
 	holder string
 	mine   bool
 	leased time.Time // when the lease was taken or renewed last
-	walks  []*walk
+	walks  []*cursor
 	told   time.Time // when the ledger was told last
 	lines  limiter
 }
@@ -84,7 +84,7 @@ type auditor struct {
 func newAuditor(w *Worker, c Inspector, rate float64) *auditor {
 	a := &auditor{w: w, rate: rate, batch: min(max(int(rate), leastAudited), mostAudited), share: auditShare, holder: rand.Text()}
 	for _, job := range w.spec.Jobs {
-		a.walks = append(a.walks, newWalk(w, c, job))
+		a.walks = append(a.walks, newCursor(w, c, job))
 	}
 	return a
 }
@@ -115,7 +115,7 @@ func (a *auditor) end(ctx context.Context) {
 	}
 	ctx, cancel := afterwards(ctx)
 	defer cancel()
-	a.tell(ctx)
+	a.report(ctx)
 	if err := a.w.ledger.Release(ctx, auditLease, a.holder); err != nil {
 		a.w.log.Warn("the lease of the audit was not given back; it lapses by itself", jobs.LogErr, err)
 	}
@@ -136,7 +136,7 @@ func (a *auditor) turn(ctx context.Context) (wait time.Duration, err error) {
 	}
 	var database time.Duration
 	for _, walk := range a.walks {
-		out, err := walk.doubts.look(ctx, time.Now())
+		out, err := walk.doubts.recheckDue(ctx, time.Now())
 		database += walk.doubts.spent()
 		if err != nil {
 			return 0, err
@@ -147,7 +147,7 @@ func (a *auditor) turn(ctx context.Context) (wait time.Duration, err error) {
 	}
 	if time.Since(a.told) > auditEvery {
 		a.told = time.Now()
-		a.tell(ctx)
+		a.report(ctx)
 	}
 	if keys == 0 { // no job has a keyset yet
 		return time.Second, nil
@@ -158,9 +158,9 @@ func (a *auditor) turn(ctx context.Context) (wait time.Duration, err error) {
 }
 
 // next chooses whose turn it is: the job that has waited longest for its share.
-func (a *auditor) next(ctx context.Context) (*walk, error) {
+func (a *auditor) next(ctx context.Context) (*cursor, error) {
 	var all float64
-	var best *walk
+	var best *cursor
 	for _, walk := range a.walks {
 		if err := walk.renew(ctx); err != nil {
 			return nil, err

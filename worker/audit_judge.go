@@ -7,7 +7,7 @@ import (
 )
 
 // judge counts the verdicts on a job's keys, and mends what is wrong.
-func (a *auditor) judge(ctx context.Context, walk *walk, out verdicts) error {
+func (a *auditor) judge(ctx context.Context, walk *cursor, out verdicts) error {
 	m, job := a.w.metrics.audit, walk.job.Name
 	n := store.Audit{Checked: out.compared + int64(len(out.wrong))}
 	for _, s := range out.wrong {
@@ -19,7 +19,7 @@ func (a *auditor) judge(ctx context.Context, walk *walk, out verdicts) error {
 			n.Stale++
 			m.stale.WithLabelValues(job, string(s.cause)).Inc()
 		}
-		a.say(job, s)
+		a.logFinding(job, s)
 	}
 	m.checked.WithLabelValues(job).Add(float64(n.Checked))
 	m.moving.WithLabelValues(job).Add(float64(out.moving))

@@ -10,7 +10,7 @@ import (
 
 // tell gives the ledger what was counted since, and says how old the oldest
 // confirmation is.
-func (a *auditor) tell(ctx context.Context) {
+func (a *auditor) report(ctx context.Context) {
 	for _, k := range a.walks {
 		if !k.whole.IsZero() {
 			a.w.metrics.audit.oldest.WithLabelValues(k.job.Name).Set(time.Since(k.whole).Seconds())
@@ -20,7 +20,7 @@ func (a *auditor) tell(ctx context.Context) {
 		}
 		if err := a.w.ledger.Audited(ctx, k.job.Name, k.counts); err != nil {
 			if ctx.Err() == nil {
-				a.complain(err)
+				a.logFailure(err)
 			}
 			return // they are told next time
 		}
@@ -29,7 +29,7 @@ func (a *auditor) tell(ctx context.Context) {
 }
 
 // say tells the log of a key that is wrong.
-func (a *auditor) say(job string, s *suspect) {
+func (a *auditor) logFinding(job string, s *candidate) {
 	ok, left := a.lines.allow(time.Now())
 	if !ok {
 		return
@@ -42,7 +42,7 @@ func (a *auditor) say(job string, s *suspect) {
 }
 
 // complain tells the log that the audit could not go on.
-func (a *auditor) complain(err error) {
+func (a *auditor) logFailure(err error) {
 	if ok, _ := a.lines.allow(time.Now()); ok {
 		a.w.log.Warn("the audit could not go on; it tries again", jobs.LogErr, err)
 	}

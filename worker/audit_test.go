@@ -36,7 +36,7 @@ func (r *rig) turns(a *auditor, done func() bool) {
 			r.t.Fatal(err)
 		}
 	}
-	a.tell(r.t.Context())
+	a.report(r.t.Context())
 }
 
 // rounds is done when every job's keys were looked at so often.

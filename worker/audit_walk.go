@@ -14,35 +14,35 @@ import (
 // walk goes through the keys that the last complete run of a job has left, from a
 // random one on, and then again. A key whose place has changed in between, because
 // a run has left another order, may be passed over once.
-type walk struct {
+type cursor struct {
 	w      *Worker
 	c      Inspector
 	job    *jobs.Job
-	doubts *doubts
+	doubts *recheckQueue
 	credit float64 // of turns
 	counts store.Audit
 
 	m     cache.Manifest
 	read  time.Time // when m was
 	begun bool
-	chunk int        // the next to be read
-	keys  []*suspect // what is left of the one at hand
+	chunk int          // the next to be read
+	keys  []*candidate // what is left of the one at hand
 
 	done  int64     // keys of this round
 	since time.Time // when this round began
 	whole time.Time // when the last round that is complete began; zero: none is
 }
 
-func newWalk(w *Worker, c Inspector, job *jobs.Job) *walk {
-	k := &walk{w: w, c: c, job: job, doubts: newDoubts(w, c, job)}
-	k.doubts.loose = func(s store.Snapshot) bool {
-		return !k.doubts.fed && (s.Clock != k.m.Stamp.Clock || s.Place != k.m.Place)
+func newCursor(w *Worker, c Inspector, job *jobs.Job) *cursor {
+	k := &cursor{w: w, c: c, job: job, doubts: newRecheckQueue(w, c, job)}
+	k.doubts.notYetPromised = func(s store.Snapshot) bool {
+		return !k.doubts.hasFeed && (s.Clock != k.m.Stamp.Clock || s.Place != k.m.Place)
 	}
 	return k
 }
 
 // reset forgets where the walk was.
-func (k *walk) reset() {
+func (k *cursor) reset() {
 	k.begun, k.keys, k.whole = false, nil, time.Time{}
 	k.doubts.forget()
 }
@@ -51,7 +51,7 @@ func (k *walk) reset() {
 const manifestEvery = 2 * time.Second
 
 // renew reads what the last complete run has left, now and then.
-func (k *walk) renew(ctx context.Context) error {
+func (k *cursor) renew(ctx context.Context) error {
 	if time.Since(k.read) < manifestEvery {
 		return nil
 	}
@@ -67,7 +67,7 @@ func (k *walk) renew(ctx context.Context) error {
 }
 
 // step puts the next keys in doubt, n at most, and returns how many it came by.
-func (k *walk) step(ctx context.Context, n int) (int, error) {
+func (k *cursor) step(ctx context.Context, n int) (int, error) {
 	if !k.begun {
 		k.begun, k.since, k.done = true, time.Now(), 0
 		k.chunk = rand.IntN(max(1, k.m.Chunks))
@@ -94,7 +94,7 @@ func (k *walk) step(ctx context.Context, n int) (int, error) {
 }
 
 // load reads the next chunk.
-func (k *walk) load(ctx context.Context) error {
+func (k *cursor) load(ctx context.Context) error {
 	if k.chunk >= k.m.Chunks {
 		k.chunk = 0
 	}
@@ -108,14 +108,14 @@ func (k *walk) load(ctx context.Context) error {
 			return err
 		}
 		if e.Digest != manifest.Held {
-			k.keys = append(k.keys, &suspect{key: string(e.Key), digest: e.Digest})
+			k.keys = append(k.keys, &candidate{key: string(e.Key), digest: e.Digest})
 		}
 	}
 	return nil
 }
 
 // count adds to what the ledger is to be told.
-func (k *walk) count(n store.Audit) {
+func (k *cursor) count(n store.Audit) {
 	k.counts.Checked += n.Checked
 	k.counts.Stale += n.Stale
 	k.counts.Missing += n.Missing

@@ -38,8 +38,8 @@ func (w *Worker) Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) erro
 }
 
 // name returns a shaper for the reading, and the asked keys.
-func (f *refresh) name(ctx context.Context) (s *shaper, asked [][]byte, err error) {
-	if s, err = newShaper(f.job, f.reading, func(b *store.Batch) (*store.Batch, error) { return f.put(ctx, b) }); err != nil {
+func (f *refresh) name(ctx context.Context) (s *renderer, asked [][]byte, err error) {
+	if s, err = newRenderer(f.job, f.reading, func(b *store.Batch) (*store.Batch, error) { return f.put(ctx, b) }); err != nil {
 		return nil, nil, err
 	}
 	asked, err = f.asked(s)
@@ -59,9 +59,9 @@ func (f *refresh) fence(ctx context.Context, asked [][]byte, remove bool) (err e
 
 // asked names the asked keys, from the values as Postgres reads them: 007 asks
 // for the same key as 7.
-func (f *refresh) asked(s *shaper) ([][]byte, error) {
+func (f *refresh) asked(s *renderer) ([][]byte, error) {
 	keys := make([][]byte, 0, len(f.reading.Given))
-	narrow := s.narrow()
+	narrow := s.forKeyColumns()
 	for _, row := range f.reading.Given {
 		key, ok, err := narrow.key(nil, row)
 		if err != nil {

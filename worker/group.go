@@ -26,7 +26,7 @@ type group struct {
 }
 
 // addToGroup appends a row to the value of its key, closing the one before.
-func (s *shaper) addToGroup(row store.Row) error {
+func (s *renderer) addToGroup(row store.Row) error {
 	g := &s.group
 	key, ok, err := s.key(g.next[:0], row)
 	if err != nil {
@@ -51,7 +51,7 @@ func (s *shaper) addToGroup(row store.Row) error {
 }
 
 // openGroup begins the value of a key that was not there before.
-func (s *shaper) openGroup(key []byte) error {
+func (s *renderer) openGroup(key []byte) error {
 	g, b := &s.group, s.batch
 	if g.seen == nil {
 		g.seen, g.seed = make(map[uint64]struct{}), maphash.MakeSeed()
@@ -70,7 +70,7 @@ func (s *shaper) openGroup(key []byte) error {
 
 // grow appends the row. A value that outgrows the limit is dropped at once, not
 // when it ends, so that memory stays bounded; its size is still counted.
-func (s *shaper) grow(row store.Row) error {
+func (s *renderer) grow(row store.Row) error {
 	g, b := &s.group, s.batch
 	at := len(b.Buf)
 	buf, err := s.value(b.Buf, row)
@@ -91,7 +91,7 @@ func (s *shaper) grow(row store.Row) error {
 }
 
 // closeGroup ends the value that is being built, if one is.
-func (s *shaper) closeGroup() error {
+func (s *renderer) closeGroup() error {
 	g, b := &s.group, s.batch
 	if !g.open {
 		return nil
@@ -107,16 +107,16 @@ func (s *shaper) closeGroup() error {
 }
 
 // empty makes the entry of a key that has no rows.
-func (s *shaper) empty(key []byte) error {
-	if !s.bare {
+func (s *renderer) empty(key []byte) error {
+	if !s.keysOnly {
 		return s.openGroup(key)
 	}
-	return s.addBare(len(s.batch.Buf), append(s.batch.Buf, key...))
+	return s.addKeyOnly(len(s.batch.Buf), append(s.batch.Buf, key...))
 }
 
 // finish ends what is open after the last row and hands on the last batch. A
 // rows job with a constant key and no rows has the value [].
-func (s *shaper) finish(rows int64) error {
+func (s *renderer) finish(rows int64) error {
 	if s.job.Value == jobs.ValueRows && len(s.keys) == 0 && rows == 0 {
 		if err := s.empty(s.job.Key.Append(nil, s.text)); err != nil {
 			return err

@@ -55,7 +55,7 @@ func (w *Worker) begin(ctx context.Context, id string, t jobs.Run) (release func
 		return nil, "this tick was run, and failed for good", err
 	}
 	for {
-		release, ok, err := w.hold(ctx, t.Job, id)
+		release, ok, err := w.acquireLease(ctx, t.Job, id)
 		switch {
 		case err != nil || ok:
 			return release, "", err

@@ -9,7 +9,7 @@ import (
 )
 
 // bind makes the function that renders keys of s.row: once, not for each row.
-func (s *shaper) bind() {
+func (s *renderer) bind() {
 	s.text = func(dst []byte, column int) []byte {
 		out, err := s.texts[column](dst, s.row[s.keys[column]])
 		if err != nil {
@@ -22,7 +22,7 @@ func (s *shaper) bind() {
 
 // narrow returns a shaper of the same keys for rows that have the key columns alone,
 // as a reading's Given has them.
-func (s *shaper) narrow() *shaper {
+func (s *renderer) forKeyColumns() *renderer {
 	n := *s
 	n.keys = make([]int, len(s.keys))
 	for i := range n.keys {
@@ -33,7 +33,7 @@ func (s *shaper) narrow() *shaper {
 }
 
 // key appends the row's key; ok is false where a key column is NULL.
-func (s *shaper) key(dst []byte, row store.Row) (out []byte, ok bool, err error) {
+func (s *renderer) key(dst []byte, row store.Row) (out []byte, ok bool, err error) {
 	for _, i := range s.keys {
 		if row[i] == nil {
 			s.nullKeys++
@@ -57,13 +57,13 @@ func (s *shaper) key(dst []byte, row store.Row) (out []byte, ok bool, err error)
 
 // refuse is an error that asking again does not mend: query and key template do
 // not go together.
-func (s *shaper) refuse(format string, args ...any) error {
+func (s *renderer) refuse(format string, args ...any) error {
 	return &store.ShapeError{Job: s.job.Name, Message: fmt.Sprintf(format, args...)}
 }
 
 // skipBad counts a row whose key is refused: a value that someone typed into the
 // application must not be able to stop the job. Other errors of key are returned.
-func (s *shaper) skipBad(err error) error {
+func (s *renderer) skipBad(err error) error {
 	if _, refused := errors.AsType[*store.ShapeError](err); !refused {
 		return err
 	}

@@ -21,7 +21,7 @@ const (
 // hold takes the job's lease and keeps it until the returned function is called.
 // It reports false if a living worker has it. A holder that does not renew is
 // waited for, because it may have been killed: then the lease lapses.
-func (w *Worker) hold(ctx context.Context, job, id string) (release func(), ok bool, err error) {
+func (w *Worker) acquireLease(ctx context.Context, job, id string) (release func(), ok bool, err error) {
 	holder := id + "/" + rand.Text() // a task that was handed out twice has two holders
 	for {
 		ok, err := w.ledger.Lease(ctx, job, holder, leaseTTL)
@@ -64,7 +64,7 @@ func (w *Worker) holderRenews(ctx context.Context, job string) (bool, error) {
 	}
 }
 
-func (w *Worker) tellLease(job string, lost bool, err error) {
+func (w *Worker) logLease(job string, lost bool, err error) {
 	if lost {
 		w.log.Warn("the lease of a run was lost; another run of the job may begin", jobs.LogJob, job, jobs.LogErr, err)
 		return
@@ -90,7 +90,7 @@ func (w *Worker) keepLease(ctx context.Context, job, holder string) (release fun
 			ok, err := w.ledger.Renew(renewing, job, holder, leaseTTL)
 			if lost := err != nil || !ok; lost != told && renewing.Err() == nil {
 				told = lost
-				w.tellLease(job, lost, err)
+				w.logLease(job, lost, err)
 			}
 		}
 	}()

@@ -98,13 +98,13 @@ func TestValueTooLargeFailsItsKeyAlone(t *testing.T) {
 
 // shaped returns a shaper of rows of two text columns, k and v, whose batches
 // sent takes.
-func shaped(t testing.TB, j *jobs.Job, sent func(*store.Batch)) *shaper {
+func shaped(t testing.TB, j *jobs.Job, sent func(*store.Batch)) *renderer {
 	t.Helper()
 	reading := &store.Reading{Columns: []store.Column{{Name: "k", OID: 25, Type: "text"}, {Name: "v", OID: 25, Type: "text"}}}
 	for range j.Key.Columns() {
 		reading.Keys = append(reading.Keys, 0)
 	}
-	s, err := newShaper(j, reading, func(b *store.Batch) (*store.Batch, error) {
+	s, err := newRenderer(j, reading, func(b *store.Batch) (*store.Batch, error) {
 		if b == nil {
 			return &store.Batch{}, nil
 		}
@@ -127,7 +127,7 @@ func TestGroupThatOutgrowsTheLimitTakesNoMemory(t *testing.T) {
 	s := shaped(t, j, func(b *store.Batch) { keys += b.Len() })
 	wide := []byte(strings.Repeat("x", 1000))
 	most := 0
-	err := s.pour(func(yield func(store.Row, error) bool) {
+	err := s.renderAll(func(yield func(store.Row, error) bool) {
 		for i := range 40_002 { // 40 MB for one key between two small ones
 			key := []byte("big")
 			if i == 0 {
@@ -173,7 +173,7 @@ func TestReservedKeysAreRefused(t *testing.T) {
 		for _, kind := range []jobs.ValueKind{jobs.ValueRow, jobs.ValueRows} {
 			keys := 0
 			s := shaped(t, newJob("j", kind, tc.template, ""), func(b *store.Batch) { keys += b.Len() })
-			err := s.pour(func(yield func(store.Row, error) bool) {
+			err := s.renderAll(func(yield func(store.Row, error) bool) {
 				_ = yield(store.Row{[]byte(tc.value), nil}, nil) && yield(store.Row{[]byte("good"), nil}, nil)
 			}, func(int64) {})
 			got := strings.TrimSuffix(strings.TrimPrefix(s.warning, "job j: "), "; it was skipped")

@@ -18,7 +18,7 @@ func (w *Worker) RunLocal(ctx context.Context, t jobs.Run, waiting func(), watch
 	}
 	id := "local:" + rand.Text()
 	for {
-		release, ok, err := w.hold(ctx, t.Job, id)
+		release, ok, err := w.acquireLease(ctx, t.Job, id)
 		if err != nil {
 			return store.Record{}, err
 		}

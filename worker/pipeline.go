@@ -106,7 +106,7 @@ func (p *pipeline) progress() (keys, bytes int64) {
 }
 
 // tell completes a record.
-func (p *pipeline) tell(r *store.Record) {
+func (p *pipeline) fillRecord(r *store.Record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r.Keys, r.Bytes, r.Kept, r.Sent, r.Old = p.keys, p.bytes, p.done.Kept, p.done.Bytes, p.done.Old

@@ -17,7 +17,7 @@ var errEnough = errors.New("enough")
 func Preview(ctx context.Context, src Source, job *jobs.Job, limit int, show func(store.Entry) error) (warning string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, job.Timeout)
 	defer cancel()
-	var s *shaper
+	var s *renderer
 	err = src.Run(ctx, job, func(r *store.Reading) error {
 		shown := 0
 		each := func(b *store.Batch) (*store.Batch, error) {
@@ -35,11 +35,11 @@ func Preview(ctx context.Context, src Source, job *jobs.Job, limit int, show fun
 			b.Reset()
 			return b, nil
 		}
-		if s, err = newShaper(job, r, each); err != nil {
+		if s, err = newRenderer(job, r, each); err != nil {
 			return err
 		}
 		s.fill = min(batchKeys, limit+1)
-		return s.pour(r.Rows, func(int64) {})
+		return s.renderAll(r.Rows, func(int64) {})
 	})
 	if s != nil {
 		warning = s.warning

@@ -20,7 +20,7 @@ func (r *run) end(ctx context.Context, err error) (store.Record, error) {
 		rec.Rows = r.rows.Load()
 	}
 	if pipe := r.pipe.Load(); pipe != nil {
-		pipe.tell(rec)
+		pipe.fillRecord(rec)
 	}
 	if rec.Removal {
 		rec.Keys, rec.Bytes = 0, 0
@@ -33,13 +33,13 @@ func (r *run) end(ctx context.Context, err error) (store.Record, error) {
 	case err != nil:
 		rec.State, rec.Error = store.StateFailed, err.Error()
 	}
-	r.keep(ctx)
+	r.keepRecord(ctx)
 	r.w.observeRun(*rec, err)
 	return *rec, err
 }
 
 // keep writes the record, and the sample of a complete run.
-func (r *run) keep(ctx context.Context) {
+func (r *run) keepRecord(ctx context.Context) {
 	ctx, cancel := afterwards(ctx)
 	defer cancel()
 	err := r.w.ledger.Add(ctx, r.rec)

@@ -141,7 +141,7 @@ func (f *refresh) do(ctx context.Context, inv jobs.Invalidation) error {
 	}
 	f.out.BadKeys = s.badKeys
 	if f.reading.Rows != nil {
-		if err := s.pour(f.reading.Rows, func(int64) {}); err != nil {
+		if err := s.renderAll(f.reading.Rows, func(int64) {}); err != nil {
 			return err
 		}
 	}

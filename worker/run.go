@@ -55,7 +55,7 @@ func (r *run) do(ctx context.Context) error {
 	if _, err := r.w.cache.Arm(ctx); err != nil { // before the database is asked anything
 		return err
 	}
-	defer r.tell(ctx)()
+	defer r.publishProgress(ctx)()
 	for n := 1; ; n++ {
 		err := r.attempt(ctx)
 		if !cache.Again(err) || n == attempts || ctx.Err() != nil {
@@ -74,7 +74,7 @@ func (r *run) attempt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err = r.unlessUnchanged(ctx, armed); err == nil {
+	if err = r.tryUnchanged(ctx, armed); err == nil {
 		err = r.w.source.Run(ctx, r.job, func(reading *store.Reading) error {
 			defer func() { r.rec.Database = time.Since(reading.Begun) }()
 			return r.write(ctx, armed, reading)
@@ -123,16 +123,16 @@ func (r *run) write(ctx context.Context, armed *cache.Armed, reading *store.Read
 }
 
 // pour sends every row of the reading through the shaper into the pipeline.
-func (r *run) pour(pipe *pipeline, reading *store.Reading, m *memory) error {
-	s, err := newShaper(r.job, reading, r.sampling(m.ahead(pipe.send)))
+func (r *run) pour(pipe *pipeline, reading *store.Reading, m *manifestState) error {
+	s, err := newRenderer(r.job, reading, r.sampling(m.ahead(pipe.send)))
 	if err != nil {
 		return err
 	}
-	s.bare = r.rec.Removal
-	if !s.bare {
+	s.keysOnly = r.rec.Removal
+	if !s.keysOnly {
 		s.known = m.known
 	}
-	err = s.pour(reading.Rows, r.rows.Store)
+	err = s.renderAll(reading.Rows, r.rows.Store)
 	r.rec.NullKeys, r.rec.BadKeys, r.rec.Oversized, r.rec.Warning = s.nullKeys, s.badKeys, s.oversized, s.warning
 	return err
 }

@@ -258,7 +258,7 @@ func TestRunOfAnUnknownJob(t *testing.T) {
 func TestLocalRunWaits(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, plan{jobs: []*jobs.Job{newJob("j", jobs.ValueRow, "p:{id}", "SELECT 1 AS id")}})
-	release, ok, err := r.w.hold(t.Context(), "j", "another")
+	release, ok, err := r.w.acquireLease(t.Context(), "j", "another")
 	if !ok || err != nil {
 		t.Fatal(ok, err)
 	}
@@ -282,7 +282,7 @@ func TestLocalRunWaits(t *testing.T) {
 	}
 
 	// Who gives up waiting gets the reason, and no run.
-	release, ok, err = r.w.hold(t.Context(), "j", "another")
+	release, ok, err = r.w.acquireLease(t.Context(), "j", "another")
 	if !ok || err != nil {
 		t.Fatal(ok, err)
 	}

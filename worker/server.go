@@ -62,7 +62,7 @@ func NewServer(w *Worker, client redis.UniversalClient, c Concurrency) *Server {
 }
 
 func newServer(w *Worker, client redis.UniversalClient, c Concurrency, p pace) *Server {
-	client.AddHook(calm{})
+	client.AddHook(backoffHook{})
 	s := &Server{w: w, client: client, pace: p, stop: make(chan struct{})}
 	s.runs = asynq.NewServerFromRedisClient(client, s.config(jobs.QueueRun, c.Runs, p.runs))
 	s.refreshes = asynq.NewServerFromRedisClient(client, s.config(jobs.QueueRefresh, c.Refreshes, p.refreshes))

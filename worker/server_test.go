@@ -480,7 +480,7 @@ func TestLeaseOfADeadWorkerLapses(t *testing.T) {
 	if ok, err := r.ledger.Lease(t.Context(), "j", "dead", leaseTTL); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	release, ok, err := r.w.hold(t.Context(), "k", "alive")
+	release, ok, err := r.w.acquireLease(t.Context(), "k", "alive")
 	if !ok || err != nil {
 		t.Fatal(ok, err)
 	}
@@ -509,14 +509,14 @@ func TestLeaseOfADeadWorkerLapses(t *testing.T) {
 func TestLeaseThatIsLost(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, plan{jobs: []*jobs.Job{quickly("j")}})
-	release, ok, err := r.w.hold(t.Context(), "j", "first")
+	release, ok, err := r.w.acquireLease(t.Context(), "j", "first")
 	if !ok || err != nil {
 		t.Fatal(ok, err)
 	}
 	if err := r.queue.FlushDB(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	second, ok, err := r.w.hold(t.Context(), "j", "second")
+	second, ok, err := r.w.acquireLease(t.Context(), "j", "second")
 	if !ok || err != nil {
 		t.Fatal(ok, err)
 	}
@@ -531,7 +531,7 @@ func TestLeaseThatIsLost(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if _, ok, err := r.w.hold(ctx, "j", "third"); ok || !errors.Is(err, context.DeadlineExceeded) {
+	if _, ok, err := r.w.acquireLease(ctx, "j", "third"); ok || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("who gave up waiting got %v, %v", ok, err)
 	}
 }

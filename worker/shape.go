@@ -14,15 +14,15 @@ import (
 // shaper turns the rows of a reading into entries, by the job's kind of value,
 // and hands on the batch they are in when it is full. It is used by one
 // goroutine.
-type shaper struct {
-	job   *jobs.Job
-	batch *store.Batch
-	send  func(*store.Batch) (*store.Batch, error) // takes a full batch, returns an empty one
-	fill  int                                      // keys at which a batch is full
-	sent  int                                      // of them, those whose value is sent
-	bytes int                                      // of these values and their keys
-	bare  bool                                     // keys without values, for a removal
-	known func(key, value []byte) (known, error)   // what is known of a key from the last run; nil: nothing
+type renderer struct {
+	job      *jobs.Job
+	batch    *store.Batch
+	send     func(*store.Batch) (*store.Batch, error)    // takes a full batch, returns an empty one
+	fill     int                                         // keys at which a batch is full
+	sent     int                                         // of them, those whose value is sent
+	bytes    int                                         // of these values and their keys
+	keysOnly bool                                        // keys without values, for a removal
+	known    func(key, value []byte) (cacheState, error) // what is known of a key from the last run; nil: nothing
 
 	keys   []int              // the key template's columns in a row
 	texts  []encode.Append    // their texts
@@ -45,8 +45,8 @@ type shaper struct {
 
 // newShaper prepares for the columns of one reading, beginning with an empty
 // batch from send.
-func newShaper(job *jobs.Job, r *store.Reading, send func(*store.Batch) (*store.Batch, error)) (*shaper, error) {
-	s := &shaper{job: job, keys: r.Keys, send: send, fill: batchKeys}
+func newRenderer(job *jobs.Job, r *store.Reading, send func(*store.Batch) (*store.Batch, error)) (*renderer, error) {
+	s := &renderer{job: job, keys: r.Keys, send: send, fill: batchKeys}
 	for _, i := range r.Keys {
 		text, ok := encode.KeyText(r.Columns[i].OID)
 		if !ok {
@@ -65,8 +65,8 @@ func newShaper(job *jobs.Job, r *store.Reading, send func(*store.Batch) (*store.
 
 // add makes the row's entry; of a rows job, it adds the row to the entry that is
 // being built.
-func (s *shaper) add(row store.Row) error {
-	if s.job.Value == jobs.ValueRows && !s.bare {
+func (s *renderer) add(row store.Row) error {
+	if s.job.Value == jobs.ValueRows && !s.keysOnly {
 		return s.addToGroup(row)
 	}
 	b := s.batch
@@ -79,8 +79,8 @@ func (s *shaper) add(row store.Row) error {
 		return nil
 	}
 	valueAt := len(buf)
-	if s.bare {
-		return s.addBare(keyAt, buf)
+	if s.keysOnly {
+		return s.addKeyOnly(keyAt, buf)
 	}
 	if buf, err = s.value(buf, row); err != nil {
 		return fmt.Errorf("key %s: %w", buf[keyAt:valueAt], err)
@@ -95,7 +95,7 @@ func (s *shaper) add(row store.Row) error {
 }
 
 // addBare makes an entry without a value. The rows of one key name it once.
-func (s *shaper) addBare(keyAt int, buf []byte) error {
+func (s *renderer) addKeyOnly(keyAt int, buf []byte) error {
 	b := s.batch
 	if n := b.Len(); n > 0 && bytes.Equal(b.Entry(n-1).Key, buf[keyAt:]) {
 		return nil
@@ -103,7 +103,7 @@ func (s *shaper) addBare(keyAt int, buf []byte) error {
 	b.Buf = buf
 	b.AddRemoval(keyAt)
 	s.sent++
-	return s.handOn()
+	return s.flush()
 }
 
 // A batch is handed on at this many keys or bytes that are sent, whichever comes
@@ -118,8 +118,8 @@ const (
 )
 
 // entry ends an entry and hands on the batch if that filled it.
-func (s *shaper) entry(keyAt, valueAt int) error {
-	b, what := s.batch, unknown
+func (s *renderer) entry(keyAt, valueAt int) error {
+	b, what := s.batch, absent
 	if s.known != nil {
 		var err error
 		if what, err = s.known(b.Buf[keyAt:valueAt], b.Buf[valueAt:]); err != nil {
@@ -131,21 +131,21 @@ func (s *shaper) entry(keyAt, valueAt int) error {
 		b.Buf = s.small.Append(b.Buf[:valueAt], s.whole)
 	}
 	b.Add(keyAt, valueAt, ttl(s.job))
-	if what != unknown {
-		b.Keep(what == fading)
+	if what != absent {
+		b.Keep(what == expiring)
 	} else {
 		s.sent++
 		s.bytes += len(b.Buf) - keyAt
 	}
 	if b.Len() > 1 && s.bytes > batchBytes {
-		return s.handOnBut()
+		return s.flushExceptLast()
 	}
-	return s.handOn()
+	return s.flush()
 }
 
 // handOnBut hands on what came before the last entry, which would make the batch
 // too large.
-func (s *shaper) handOnBut() error {
+func (s *renderer) flushExceptLast() error {
 	full, size := s.batch, s.batch.Size()
 	var last store.Batch
 	full.Move(&last)
@@ -156,11 +156,11 @@ func (s *shaper) handOnBut() error {
 	}
 	s.batch, s.sent, s.bytes = b, 1, size
 	last.Move(b)
-	return s.handOn()
+	return s.flush()
 }
 
 // handOn hands on the batch if it is full.
-func (s *shaper) handOn() (err error) {
+func (s *renderer) flush() (err error) {
 	if s.sent >= s.fill || s.bytes >= batchBytes || s.batch.Len() >= batchKept || s.batch.Size() >= batchHeld {
 		s.batch, err = s.send(s.batch)
 		s.sent, s.bytes = 0, 0
@@ -170,7 +170,7 @@ func (s *shaper) handOn() (err error) {
 
 // pour makes entries of every row, telling each of its number, and hands on the
 // last batch.
-func (s *shaper) pour(rows store.Rows, count func(n int64)) error {
+func (s *renderer) renderAll(rows store.Rows, count func(n int64)) error {
 	n := int64(0)
 	for row, err := range rows {
 		if err != nil {
@@ -195,7 +195,7 @@ func (e *rowError) Error() string { return fmt.Sprintf("row %d: %v", e.n, e.err)
 func (e *rowError) Unwrap() error { return e.err }
 
 // reject counts a value over the limit.
-func (s *shaper) reject(key []byte, size int) {
+func (s *renderer) reject(key []byte, size int) {
 	s.oversized++
 	if s.warning == "" {
 		s.warning = fmt.Sprintf("key %s: a value of %d bytes is over max_value_bytes (%d): it was not written; select less, or raise max_value_bytes", key, size, s.job.MaxValueBytes)

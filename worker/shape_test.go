@@ -95,7 +95,7 @@ func BenchmarkShape(b *testing.B) {
 	row := store.Row{{0, 0, 0, 0, 0, 0, 0, 42}, []byte(`a "name" of some length`), {0, 2, 170, 160, 0, 0, 0, 0}, {1}}
 	for _, kind := range []jobs.ValueKind{jobs.ValueRow, jobs.ValueRows} {
 		b.Run(string(kind), func(b *testing.B) {
-			s, err := newShaper(newJob("j", kind, "product:{id}", ""), &store.Reading{Columns: columns, Keys: []int{0}}, func(batch *store.Batch) (*store.Batch, error) {
+			s, err := newRenderer(newJob("j", kind, "product:{id}", ""), &store.Reading{Columns: columns, Keys: []int{0}}, func(batch *store.Batch) (*store.Batch, error) {
 				if batch == nil {
 					return &store.Batch{}, nil
 				}

@@ -114,7 +114,7 @@ func TestRedisRestartedFromOlderData(t *testing.T) {
 	if r.texts()["item:1"] != `{"id":1,"v":1,"pad":"`+strings.Repeat("x", 100)+`"}` {
 		t.Fatal("redis did not come back with its older data: nothing is tested")
 	}
-	if err := r.w.look(t.Context(), r.cache.(*cache.Cache)); err != nil && !cache.Again(err) {
+	if err := r.w.checkServers(t.Context(), r.cache.(*cache.Cache)); err != nil && !cache.Again(err) {
 		t.Fatal(err)
 	}
 	if epoch, _, err := r.cache.(*cache.Cache).Epoch(t.Context()); err != nil || epoch == first.Epoch {
@@ -254,11 +254,11 @@ func TestTTLSurvivesAMissedTick(t *testing.T) {
 	j := newJob("j", jobs.ValueRow, "k:{id}", "SELECT 1 AS id")
 	j.TTL, j.Schedule = 15*time.Minute, schedule
 	full := time.Now().UnixMilli()
-	if !fades(j, cache.Manifest{Full: full}, full+(5*time.Minute).Milliseconds()) {
+	if !needsTTLRefresh(j, cache.Manifest{Full: full}, full+(5*time.Minute).Milliseconds()) {
 		t.Error("a key that has 8.5 minutes left would not survive that the next tick is missed")
 	}
 	j.TTL = time.Hour
-	if fades(j, cache.Manifest{Full: full}, full+(20*time.Minute).Milliseconds()) {
+	if needsTTLRefresh(j, cache.Manifest{Full: full}, full+(20*time.Minute).Milliseconds()) {
 		t.Error("a TTL is written that is not half over")
 	}
 }

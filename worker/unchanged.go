@@ -18,12 +18,12 @@ var errUnchanged = errors.New("nothing was committed since the last run")
 // done without. Postgres' clock stands still while nothing is committed: then the
 // query, unless it reads more than tables, returns what it did. If one key is not
 // in Redis as it should be, the query is run all the same.
-func (r *run) unlessUnchanged(ctx context.Context, armed *cache.Armed) error {
+func (r *run) tryUnchanged(ctx context.Context, armed *cache.Armed) error {
 	if r.job.Volatile || r.job.Rewrite == jobs.RewriteAlways || r.task.Rewrite || r.task.Remove {
 		return nil
 	}
 	last, ok, err := r.w.cache.Manifest(ctx, r.job.Name)
-	if err != nil || !ok || last.Job != likeness(r.job) || last.Held > 0 && r.task.AcceptShrink {
+	if err != nil || !ok || last.Job != definitionHash(r.job) || last.Held > 0 && r.task.AcceptShrink {
 		return err
 	}
 	now, err := r.w.source.Now(ctx)
@@ -41,13 +41,13 @@ func (r *run) unlessUnchanged(ctx context.Context, armed *cache.Armed) error {
 	if claim.Stamp != last.Stamp || !claim.Trust(last) {
 		return nil
 	}
-	return r.seeTo(ctx, claim, last)
+	return r.touchAll(ctx, claim, last)
 }
 
 // seeTo looks after every key that the last run wrote.
-func (r *run) seeTo(ctx context.Context, claim *cache.Claim, last cache.Manifest) error {
+func (r *run) touchAll(ctx context.Context, claim *cache.Claim, last cache.Manifest) error {
 	next := claim.NewManifest()
-	fade := fades(r.job, last, next.Full)
+	fade := needsTTLRefresh(r.job, last, next.Full)
 	var b store.Batch
 	see := func() (whole bool, err error) {
 		n := int64(b.Len())

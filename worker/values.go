@@ -13,7 +13,7 @@ import (
 type appendRow func(dst []byte, row store.Row) ([]byte, error)
 
 // values chooses how a row becomes a value.
-func (s *shaper) values(r *store.Reading) (err error) {
+func (s *renderer) values(r *store.Reading) (err error) {
 	s.format = encode.Format(s.job.Format)
 	switch {
 	case s.job.Type == jobs.TypeHash:

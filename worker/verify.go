@@ -16,7 +16,7 @@ import (
 // what it finds wrong is mended by the one path that values take.
 type Inspector interface {
 	Values(ctx context.Context, typ jobs.Type, keys []string, fn func(i int, s cache.Seen)) error
-	See(ctx context.Context, typ jobs.Type, keys []string, fn func(i int, s cache.Seen)) error
+	Observe(ctx context.Context, typ jobs.Type, keys []string, fn func(i int, s cache.Seen)) error
 	Scan(ctx context.Context, pattern string, fn func(keys []string) error) error
 	Chunk(ctx context.Context, job string, m cache.Manifest, n int) ([]byte, error)
 }
@@ -96,16 +96,16 @@ type verifier struct {
 	w      *Worker
 	c      Inspector
 	job    *jobs.Job
-	doubts *doubts
+	doubts *recheckQueue
 	seen   seenKeys
 	out    Verified
 	at     store.Progress
 	watch  func()
-	wrong  []*suspect
+	wrong  []*candidate
 }
 
 func newVerifier(w *Worker, c Inspector, job *jobs.Job, watch func(store.Progress)) *verifier {
-	v := &verifier{w: w, c: c, job: job, doubts: newDoubts(w, c, job)}
+	v := &verifier{w: w, c: c, job: job, doubts: newRecheckQueue(w, c, job)}
 	v.out = Verified{Job: job.Name, Volatile: job.Volatile, Findings: []Finding{}}
 	v.at = store.Progress{Job: job.Name, Start: time.Now()}
 	v.watch = func() {
@@ -120,7 +120,7 @@ func newVerifier(w *Worker, c Inspector, job *jobs.Job, watch func(store.Progres
 func (v *verifier) do(ctx context.Context, how Verification) (err error) {
 	v.out.Sampled = how.Sample > 0
 	defer func() {
-		v.tell()
+		v.sumUp()
 		v.watch() // how far it came
 		if cause := context.Cause(ctx); err != nil && cause != nil {
 			err = cause
@@ -149,7 +149,7 @@ func (v *verifier) check(ctx context.Context, how Verification) error {
 	if !v.out.Sampled {
 		v.out.Rechecks = int64(v.doubts.open()) // they have been looked at once
 	}
-	settled, err := v.settle(ctx)
+	settled, err := v.recheckAll(ctx)
 	v.out.Right += settled.right
 	v.out.Moving += settled.moving
 	v.out.Unclear += settled.unclear
@@ -158,18 +158,18 @@ func (v *verifier) check(ctx context.Context, how Verification) error {
 		err = v.explain(ctx)
 	}
 	if err != nil { // some orphans may be another job's, or held
-		v.wrong = slices.DeleteFunc(v.wrong, func(s *suspect) bool { return s.kind == Orphan })
+		v.wrong = slices.DeleteFunc(v.wrong, func(s *candidate) bool { return s.kind == Orphan })
 	}
 	return err
 }
 
 // settle looks again until there is a verdict on every key in doubt.
-func (v *verifier) settle(ctx context.Context) (sum verdicts, err error) {
+func (v *verifier) recheckAll(ctx context.Context) (sum verdicts, err error) {
 	for v.doubts.open() > 0 {
 		if store.Sleep(ctx, v.doubts.wait(time.Now())); ctx.Err() != nil {
 			return sum, ctx.Err()
 		}
-		out, err := v.doubts.look(ctx, time.Now())
+		out, err := v.doubts.recheckDue(ctx, time.Now())
 		sum.add(out)
 		if v.out.Sampled {
 			v.at.Keys = sum.right + int64(len(sum.wrong))
@@ -185,9 +185,9 @@ func (v *verifier) settle(ctx context.Context) (sum verdicts, err error) {
 
 // tell counts what is wrong, and names the first of each kind, in an order that does
 // not depend on which was settled first.
-func (v *verifier) tell() {
+func (v *verifier) sumUp() {
 	order := []Kind{Missing, Stale, Orphan, held}
-	slices.SortFunc(v.wrong, func(a, b *suspect) int {
+	slices.SortFunc(v.wrong, func(a, b *candidate) int {
 		return cmp.Or(cmp.Compare(slices.Index(order, a.kind), slices.Index(order, b.kind)), cmp.Compare(a.key, b.key))
 	})
 	for _, s := range v.wrong {

@@ -40,11 +40,11 @@ type remembered struct {
 }
 
 // explain finds a wrong key's cause. m is of the last complete run.
-func (d *doubts) explain(s *suspect, m cache.Manifest, past remembered) Cause {
+func (d *recheckQueue) explain(s *candidate, m cache.Manifest, past remembered) Cause {
 	now := s.last.after
 	fenced := now.mark > m.Stamp.String() // since that run, or refreshed
 	change := CauseSchedule
-	if d.fed {
+	if d.hasFeed {
 		change = CauseUnreported
 	}
 	switch {
@@ -66,7 +66,7 @@ func (v *verifier) explain(ctx context.Context) error {
 	if len(v.wrong) == 0 {
 		return nil
 	}
-	if err := v.dropOthers(ctx); err != nil {
+	if err := v.dropOtherJobsKeys(ctx); err != nil {
 		return err
 	}
 	m, past, err := v.past(ctx)
@@ -111,18 +111,18 @@ func (v *verifier) past(ctx context.Context) (cache.Manifest, map[string]remembe
 
 // dropOthers drops orphans that another job has a row for, because its template
 // makes the same keys. Where that cannot be told they are unclear.
-func (v *verifier) dropOthers(ctx context.Context) error {
+func (v *verifier) dropOtherJobsKeys(ctx context.Context) error {
 	for _, job := range v.w.spec.Jobs {
 		if job == v.job {
 			continue
 		}
-		var theirs []*suspect
+		var theirs []*candidate
 		for _, s := range v.wrong {
 			if s.kind != Orphan {
 				continue
 			}
 			if _, fit := job.Key.Parse(s.key); fit != jobs.NoFit {
-				theirs = append(theirs, &suspect{key: s.key})
+				theirs = append(theirs, &candidate{key: s.key})
 			}
 		}
 		if err := v.dropOf(ctx, job, theirs); err != nil {
@@ -133,7 +133,7 @@ func (v *verifier) dropOthers(ctx context.Context) error {
 }
 
 // dropOf drops the orphans that are keys of job.
-func (v *verifier) dropOf(ctx context.Context, job *jobs.Job, theirs []*suspect) error {
+func (v *verifier) dropOf(ctx context.Context, job *jobs.Job, theirs []*candidate) error {
 	drop := make(map[string]bool)
 	for len(theirs) > 0 {
 		n := min(len(theirs), jobs.MaxKeys)

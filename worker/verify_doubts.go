@@ -11,16 +11,16 @@ import (
 )
 
 // suspect is a key without a verdict.
-type suspect struct {
+type candidate struct {
 	key    string
 	values jobs.Key // of its columns, where its text does not tell them
 	digest uint64   // in the last manifest; 0: unknown
 
-	due   time.Time // when it is looked at next
-	first time.Time // when it was looked at first
-	looks int       // without a run going on
-	last  *sighting // that held still
-	run   string    // which run was the last complete one, at that look
+	due   time.Time    // when it is looked at next
+	first time.Time    // when it was looked at first
+	looks int          // without a run going on
+	last  *observation // that held still
+	run   string       // which run was the last complete one, at that look
 
 	kind   Kind // once it is wrong
 	cause  Cause
@@ -34,27 +34,27 @@ type suspect struct {
 // pause that whoever is to mend it would need at most (see judge). What a run that
 // is going on has yet to write is not wrong: keys wait for its end. One that never
 // holds still has no verdict: it is moving. It is used by one goroutine.
-type doubts struct {
-	w     *Worker
-	c     Inspector
-	job   *jobs.Job
-	faces faces
-	fed   bool          // a change feed reports changes of the job's rows
-	pause time.Duration // before a second look
+type recheckQueue struct {
+	w       *Worker
+	c       Inspector
+	job     *jobs.Job
+	faces   fingerprinter
+	hasFeed bool          // a change feed reports changes of the job's rows
+	pause   time.Duration // before a second look
 
 	// loose reports, of a snapshot, whether the job has not promised yet to show it:
 	// then only a key that is gone can be wrong. nil: it has.
-	loose func(store.Snapshot) bool
-	judge func(last *sighting, now sighting) verdict
+	notYetPromised func(store.Snapshot) bool
+	judge          func(last *observation, now observation) verdict
 
-	list     []*suspect
+	list     []*candidate
 	names    map[string]struct{} // of list
 	rechecks int64
 	database time.Duration // that readings took, since spent was asked
 }
 
 // spent is how long the database has worked for it since it was asked last.
-func (d *doubts) spent() time.Duration {
+func (d *recheckQueue) spent() time.Duration {
 	spent := d.database
 	d.database = 0
 	return spent
@@ -78,9 +78,9 @@ const (
 
 var errTooMany = errors.New("more than 131072 keys did not look right: the rest was not looked at; run the job (stoker warm) and verify again")
 
-func newDoubts(w *Worker, c Inspector, job *jobs.Job) *doubts {
-	d := &doubts{w: w, c: c, job: job, faces: faces{job}, judge: judge, names: make(map[string]struct{}), pause: quickPause}
-	if d.fed = w.fed(job); d.fed {
+func newRecheckQueue(w *Worker, c Inspector, job *jobs.Job) *recheckQueue {
+	d := &recheckQueue{w: w, c: c, job: job, faces: fingerprinter{job}, judge: judge, names: make(map[string]struct{}), pause: quickPause}
+	if d.hasFeed = w.hasFeed(job); d.hasFeed {
 		d.pause = feedPause
 		for _, watch := range job.Watch {
 			if len(watch.Key) == 0 && watch.Keys == "" {
@@ -92,12 +92,12 @@ func newDoubts(w *Worker, c Inspector, job *jobs.Job) *doubts {
 }
 
 // fed reports whether a change feed reports changes of the job's rows.
-func (w *Worker) fed(job *jobs.Job) bool {
+func (w *Worker) hasFeed(job *jobs.Job) bool {
 	return len(job.Watch) > 0 && w.spec.Changes.Source != "" && w.spec.Changes.Source != jobs.SourceNone
 }
 
 // add puts a key in doubt; it is looked at next time.
-func (d *doubts) add(s *suspect) {
+func (d *recheckQueue) add(s *candidate) {
 	if _, there := d.names[s.key]; there {
 		return
 	}
@@ -106,15 +106,15 @@ func (d *doubts) add(s *suspect) {
 }
 
 // forget drops every key.
-func (d *doubts) forget() {
+func (d *recheckQueue) forget() {
 	d.list = nil
 	clear(d.names)
 }
 
-func (d *doubts) open() int { return len(d.list) }
+func (d *recheckQueue) open() int { return len(d.list) }
 
 // wait is how long it is until a key is due.
-func (d *doubts) wait(now time.Time) time.Duration {
+func (d *recheckQueue) wait(now time.Time) time.Duration {
 	wait := d.pause
 	for _, s := range d.list {
 		wait = min(wait, s.due.Sub(now))
@@ -126,7 +126,7 @@ func (d *doubts) wait(now time.Time) time.Duration {
 type verdicts struct {
 	right, moving, unclear int64
 	compared               int64 // of right, those whose value could have been wrong
-	wrong                  []*suspect
+	wrong                  []*candidate
 }
 
 func (v *verdicts) add(more verdicts) {
@@ -138,8 +138,8 @@ func (v *verdicts) add(more verdicts) {
 }
 
 // look looks at the keys that are due.
-func (d *doubts) look(ctx context.Context, now time.Time) (out verdicts, err error) {
-	var due []*suspect
+func (d *recheckQueue) recheckDue(ctx context.Context, now time.Time) (out verdicts, err error) {
+	var due []*candidate
 	for _, s := range d.list {
 		if !s.due.After(now) {
 			due = append(due, s)
@@ -152,13 +152,13 @@ func (d *doubts) look(ctx context.Context, now time.Time) (out verdicts, err err
 	if err != nil {
 		return out, err
 	}
-	done := make(map[*suspect]bool)
+	done := make(map[*candidate]bool)
 	for part := range slices.Chunk(due, jobs.MaxKeys) {
-		if err = d.lookAt(ctx, part, busy, run, &out, done); err != nil {
+		if err = d.recheck(ctx, part, busy, run, &out, done); err != nil {
 			break
 		}
 	}
-	d.list = slices.DeleteFunc(d.list, func(s *suspect) bool {
+	d.list = slices.DeleteFunc(d.list, func(s *candidate) bool {
 		if done[s] {
 			delete(d.names, s.key)
 		}

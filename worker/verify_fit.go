@@ -11,7 +11,7 @@ import (
 // fitter tells values that a key column's type cannot have made, so that Postgres
 // is not asked for keys of somebody else's that only look like the job's: each
 // would cost a refusal. What it lets through, Postgres decides.
-type fitter map[string]func(text string) bool
+type keyPrefilter map[string]func(text string) bool
 
 // The types whose texts are told at a glance.
 var fitOIDs = map[uint32]func(string) bool{
@@ -28,8 +28,8 @@ func isInt(s string, bits int) bool {
 	return err == nil && strconv.FormatInt(n, 10) == s
 }
 
-func newFitter(job *jobs.Job, r *store.Reading) fitter {
-	f := make(fitter)
+func newKeyPrefilter(job *jobs.Job, r *store.Reading) keyPrefilter {
+	f := make(keyPrefilter)
 	for i, name := range job.Key.Columns() {
 		if fits, ok := fitOIDs[r.Columns[r.Keys[i]].OID]; ok {
 			f[name] = fits
@@ -38,7 +38,7 @@ func newFitter(job *jobs.Job, r *store.Reading) fitter {
 	return f
 }
 
-func (f fitter) all(key jobs.Key) bool {
+func (f keyPrefilter) all(key jobs.Key) bool {
 	for name, value := range key {
 		if fits, ok := f[name]; ok && !fits(value) {
 			return false

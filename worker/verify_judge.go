@@ -3,19 +3,19 @@ package worker
 import "time"
 
 // glance is what Redis has of a key at one moment.
-type glance struct {
-	face face
+type cacheRead struct {
+	face fingerprint
 	mark string        // in the book
 	ttl  time.Duration // left
 }
 
 // still reports whether the key is as it was at another moment. Its TTL runs.
-func (g glance) still(at glance) bool { return g.face == at.face && g.mark == at.mark }
+func (g cacheRead) still(at cacheRead) bool { return g.face == at.face && g.mark == at.mark }
 
 // sighting is one look at a key: at Redis, then at a snapshot of Postgres, then at
 // Redis again.
-type sighting struct {
-	before, after glance
+type observation struct {
+	before, after cacheRead
 	want          wanted
 }
 
@@ -33,7 +33,7 @@ const (
 // of the snapshot is right. One that moved while it was looked at, in Redis or in
 // the book, is on its way somewhere. And one that was as wrong at the last look, a
 // pause ago, against the same row, is wrong: whoever was to mend it had the time.
-func judge(last *sighting, now sighting) verdict {
+func judge(last *observation, now observation) verdict {
 	switch {
 	case now.want.face == now.before.face || now.want.face == now.after.face:
 		return right
@@ -46,7 +46,7 @@ func judge(last *sighting, now sighting) verdict {
 }
 
 // kind says what is wrong with a key that is.
-func (s sighting) kind() Kind {
+func (s observation) kind() Kind {
 	switch {
 	case !s.want.face.there():
 		return Orphan

@@ -5,15 +5,15 @@ import "testing"
 // What a look means, by what was seen: a is the value of the row, b another, z
 // none; x and y are marks in the book.
 func TestJudge(t *testing.T) {
-	faces := map[byte]face{'a': {'a'}, 'b': {'b'}, 'c': {'c'}, 'z': {}}
-	at := func(s string) glance { return glance{face: faces[s[0]], mark: s[1:]} }
-	look := func(before, want, after string) *sighting {
-		return &sighting{before: at(before), want: wanted{face: faces[want[0]]}, after: at(after)}
+	faces := map[byte]fingerprint{'a': {'a'}, 'b': {'b'}, 'c': {'c'}, 'z': {}}
+	at := func(s string) cacheRead { return cacheRead{face: faces[s[0]], mark: s[1:]} }
+	look := func(before, want, after string) *observation {
+		return &observation{before: at(before), want: wanted{face: faces[want[0]]}, after: at(after)}
 	}
 	for _, tt := range []struct {
 		name string
-		last *sighting
-		now  *sighting
+		last *observation
+		now  *observation
 		want verdict
 	}{
 		{"as it should be", nil, look("a", "a", "a"), right},

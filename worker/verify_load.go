@@ -14,7 +14,7 @@ import (
 
 // wanted is what the query gives of a key.
 type wanted struct {
-	face   face
+	face   fingerprint
 	digest uint64 // as a manifest has it
 }
 
@@ -27,7 +27,7 @@ type loaded struct {
 
 // ask returns the values of the suspect's key columns; ok is false where its key
 // does not tell them.
-func (s *suspect) ask(job *jobs.Job) (jobs.Key, bool) {
+func (s *candidate) keyOf(job *jobs.Job) (jobs.Key, bool) {
 	key, fit := s.values, jobs.OneFit
 	if key == nil {
 		key, fit = job.Key.Parse(s.key)
@@ -45,12 +45,12 @@ func (s *suspect) ask(job *jobs.Job) (jobs.Key, bool) {
 
 // load asks the job's refresh query what keys should have, at most jobs.MaxKeys
 // of them. Nothing is written.
-func (w *Worker) load(ctx context.Context, job *jobs.Job, list []*suspect) (loaded, error) {
+func (w *Worker) load(ctx context.Context, job *jobs.Job, list []*candidate) (loaded, error) {
 	l := loaded{want: make(map[string]wanted, len(list)), unclear: make(map[string]bool)}
 	var names []string
 	var keys []jobs.Key
 	for _, s := range list {
-		if key, ok := s.ask(job); ok {
+		if key, ok := s.keyOf(job); ok {
 			names, keys = append(names, s.key), append(keys, key)
 		} else {
 			l.unclear[s.key] = true
@@ -84,29 +84,29 @@ func (l *loaded) read(job *jobs.Job, names []string, r *store.Reading) error {
 		b.Reset()
 		return b, nil
 	}
-	s, err := newShaper(job, r, empty)
+	s, err := newRenderer(job, r, empty)
 	if err != nil {
 		return err
 	}
-	if err := l.hold(s, names, r.Given); err != nil {
+	if err := l.checkGiven(s, names, r.Given); err != nil {
 		return err
 	}
-	f := faces{job}
+	f := fingerprinter{job}
 	s.small = nil // what Redis has is decompressed instead
-	s.known = func(key, value []byte) (known, error) {
+	s.known = func(key, value []byte) (cacheState, error) {
 		face, err := f.made(value)
 		if face.there() {
 			l.want[string(key)] = wanted{face, manifest.Digest(value)}
 		}
-		return unknown, err
+		return absent, err
 	}
-	return s.pour(r.Rows, func(int64) {})
+	return s.renderAll(r.Rows, func(int64) {})
 }
 
 // hold holds the asked keys to the values as Postgres reads them: a key that would
 // be made another way, 007 for 7, is none of the job's.
-func (l *loaded) hold(s *shaper, names []string, given []store.Row) error {
-	narrow := s.narrow()
+func (l *loaded) checkGiven(s *renderer, names []string, given []store.Row) error {
+	narrow := s.forKeyColumns()
 	for i, row := range given {
 		key, ok, err := narrow.key(nil, row)
 		if err != nil {

@@ -9,7 +9,7 @@ import (
 
 // running reports whether a run of the job is going on, and which was the last
 // one to complete.
-func (d *doubts) running(ctx context.Context) (busy bool, last string, err error) {
+func (d *recheckQueue) running(ctx context.Context) (busy bool, last string, err error) {
 	holder, _, err := d.w.ledger.Holder(ctx, d.job.Name)
 	if err != nil {
 		return false, "", err
@@ -19,8 +19,8 @@ func (d *doubts) running(ctx context.Context) (busy bool, last string, err error
 }
 
 // lookAt looks at some keys and says what is to be said of each.
-func (d *doubts) lookAt(ctx context.Context, part []*suspect, busy bool, run string, out *verdicts, done map[*suspect]bool) error {
-	before, err := d.glance(ctx, part)
+func (d *recheckQueue) recheck(ctx context.Context, part []*candidate, busy bool, run string, out *verdicts, done map[*candidate]bool) error {
+	before, err := d.readCache(ctx, part)
 	if err != nil {
 		return err
 	}
@@ -29,18 +29,18 @@ func (d *doubts) lookAt(ctx context.Context, part []*suspect, busy bool, run str
 	if d.database += time.Since(begun); err != nil {
 		return err
 	}
-	after, err := d.glance(ctx, part)
+	after, err := d.readCache(ctx, part)
 	if err != nil {
 		return err
 	}
-	loose := d.loose != nil && d.loose(l.snapshot)
+	loose := d.notYetPromised != nil && d.notYetPromised(l.snapshot)
 	for i, s := range part {
 		if l.unclear[s.key] {
 			out.unclear++
 			done[s] = true
 			continue
 		}
-		now := sighting{before[i], after[i], l.want[s.key]}
+		now := observation{before[i], after[i], l.want[s.key]}
 		free := loose && (now.after.face.there() || !now.want.face.there())
 		if free {
 			now.want.face = now.after.face
@@ -52,7 +52,7 @@ func (d *doubts) lookAt(ctx context.Context, part []*suspect, busy bool, run str
 
 // decide counts a key that there is a verdict on, and has the others looked at
 // again.
-func (d *doubts) decide(s *suspect, now sighting, busy bool, run string, free bool, out *verdicts) (done bool) {
+func (d *recheckQueue) decide(s *candidate, now observation, busy bool, run string, free bool, out *verdicts) (done bool) {
 	at := time.Now()
 	if s.looks == 0 && s.first.IsZero() {
 		s.first = at
@@ -90,13 +90,13 @@ func (d *doubts) decide(s *suspect, now sighting, busy bool, run string, free bo
 }
 
 // glance sees what Redis has of some keys.
-func (d *doubts) glance(ctx context.Context, part []*suspect) ([]glance, error) {
-	keys, out := make([]string, len(part)), make([]glance, len(part))
+func (d *recheckQueue) readCache(ctx context.Context, part []*candidate) ([]cacheRead, error) {
+	keys, out := make([]string, len(part)), make([]cacheRead, len(part))
 	for i, s := range part {
 		keys[i] = s.key
 	}
-	err := d.c.See(ctx, d.job.Type, keys, func(i int, s cache.Seen) {
-		out[i] = glance{d.faces.found(s), s.Mark, s.TTL}
+	err := d.c.Observe(ctx, d.job.Type, keys, func(i int, s cache.Seen) {
+		out[i] = cacheRead{d.faces.found(s), s.Mark, s.TTL}
 	})
 	return out, err
 }

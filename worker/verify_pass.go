@@ -14,22 +14,22 @@ import (
 // compareAll holds every key to the query, and then looks for keys that the query
 // does not have.
 func (v *verifier) compareAll(ctx context.Context) error {
-	var fits fitter
+	var fits keyPrefilter
 	err := v.w.source.Run(ctx, v.job, func(r *store.Reading) error {
-		fits = newFitter(v.job, r)
+		fits = newKeyPrefilter(v.job, r)
 		return v.pour(ctx, r)
 	})
 	if err != nil {
 		return err
 	}
-	return v.strays(ctx, fits)
+	return v.scanOrphans(ctx, fits)
 }
 
 // pass is one reading on its way past the cache. Batches are compared beside it.
-type pass struct {
+type fullScan struct {
 	v     *verifier
-	faces faces
-	names *names
+	faces fingerprinter
+	names *keyValues
 
 	mu sync.Mutex // v, but for at
 }
@@ -41,17 +41,17 @@ func (v *verifier) pour(ctx context.Context, r *store.Reading) error {
 	if err == nil && ok {
 		v.at.Expected = last.Rows // what is wrong with the ledger, a run will tell
 	}
-	p := &pass{v: v, faces: faces{v.job}}
+	p := &fullScan{v: v, faces: fingerprinter{v.job}}
 	pipe := newPipeline(ctx, p.compare)
-	s, err := newShaper(v.job, r, pipe.send)
+	s, err := newRenderer(v.job, r, pipe.send)
 	if err != nil {
 		return pipe.wait(err)
 	}
 	s.small = nil // what Redis has is decompressed instead
-	p.names = newNames(s)
+	p.names = newKeyValues(s)
 	told := time.Now()
-	err = pipe.wait(s.pour(p.names.over(r.Rows), func(n int64) {
-		if v.at.Rows = n; n%1024 == 0 && time.Since(told) > tellEvery {
+	err = pipe.wait(s.renderAll(p.names.over(r.Rows), func(n int64) {
+		if v.at.Rows = n; n%1024 == 0 && time.Since(told) > progressEvery {
 			told = time.Now()
 			v.at.Keys, v.at.Bytes = pipe.progress()
 			v.watch()
@@ -64,7 +64,7 @@ func (v *verifier) pour(ctx context.Context, r *store.Reading) error {
 
 // compare holds a batch to what Redis has. It writes nothing: its signature is
 // that of what writes a run's batches.
-func (p *pass) compare(ctx context.Context, b *store.Batch) (cache.Outcome, error) {
+func (p *fullScan) compare(ctx context.Context, b *store.Batch) (cache.Outcome, error) {
 	keys := make([]string, b.Len())
 	for i := range keys {
 		keys[i] = string(b.Entry(i).Key)
@@ -95,14 +95,14 @@ func (p *pass) compare(ctx context.Context, b *store.Batch) (cache.Outcome, erro
 		if p.v.doubts.open() == mostDoubts {
 			return cache.Outcome{}, errTooMany
 		}
-		p.v.doubts.add(&suspect{key: key, values: values})
+		p.v.doubts.add(&candidate{key: key, values: values})
 	}
 	return cache.Outcome{}, nil
 }
 
 // same reports whether Redis has a value that was made. Bytes that are equal need
 // no closer look.
-func (p *pass) same(value []byte, s cache.Seen) (bool, error) {
+func (p *fullScan) same(value []byte, s cache.Seen) (bool, error) {
 	if s.Text != nil && p.v.job.Type != jobs.TypeHash && bytes.Equal(s.Text, value) {
 		return true, nil
 	}
@@ -112,8 +112,8 @@ func (p *pass) same(value []byte, s cache.Seen) (bool, error) {
 
 // names keeps the column values of keys whose text does not tell them, from their
 // row until they are compared. It is safe for concurrent use; nil keeps none.
-type names struct {
-	shaper shaper // of its own: it counts
+type keyValues struct {
+	shaper renderer // of its own: it counts
 
 	mu   sync.Mutex
 	kept map[string]jobs.Key
@@ -122,17 +122,17 @@ type names struct {
 // mostNames bounds what rows leave that never come to a comparison.
 const mostNames = 1 << 14
 
-func newNames(s *shaper) *names {
+func newKeyValues(s *renderer) *keyValues {
 	if len(s.keys) < 2 {
 		return nil // the text tells
 	}
-	n := &names{shaper: *s, kept: make(map[string]jobs.Key)}
+	n := &keyValues{shaper: *s, kept: make(map[string]jobs.Key)}
 	n.shaper.bind()
 	return n
 }
 
 // over notes the keys of rows as they pass.
-func (n *names) over(rows store.Rows) store.Rows {
+func (n *keyValues) over(rows store.Rows) store.Rows {
 	if n == nil {
 		return rows
 	}
@@ -149,7 +149,7 @@ func (n *names) over(rows store.Rows) store.Rows {
 	}
 }
 
-func (n *names) note(buf []byte, row store.Row) []byte {
+func (n *keyValues) note(buf []byte, row store.Row) []byte {
 	key, ok, err := n.shaper.key(buf[:0], row)
 	if err != nil || !ok {
 		return buf // the run's own shaper says what it is
@@ -172,7 +172,7 @@ func (n *names) note(buf []byte, row store.Row) []byte {
 }
 
 // take returns what is kept of a key, and forgets it.
-func (n *names) take(key string) jobs.Key {
+func (n *keyValues) take(key string) jobs.Key {
 	if n == nil {
 		return nil
 	}

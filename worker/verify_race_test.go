@@ -142,8 +142,8 @@ func TestNothingIsWrongWhileWritersWrite(t *testing.T) {
 // at first sight, or which takes no heed of what moves.
 func TestHastyComparisonsAreCaught(t *testing.T) {
 	t.Parallel()
-	for name, hasty := range map[string]func(*sighting, sighting) verdict{
-		"a second look that does not mind what moved": func(last *sighting, now sighting) verdict {
+	for name, hasty := range map[string]func(*observation, observation) verdict{
+		"a second look that does not mind what moved": func(last *observation, now observation) verdict {
 			switch {
 			case now.want.face == now.before.face || now.want.face == now.after.face:
 				return right
@@ -152,13 +152,13 @@ func TestHastyComparisonsAreCaught(t *testing.T) {
 			}
 			return wrong
 		},
-		"two readings, compared": func(_ *sighting, now sighting) verdict {
+		"two readings, compared": func(_ *observation, now observation) verdict {
 			if now.want.face == now.before.face {
 				return right
 			}
 			return wrong
 		},
-		"no second look": func(_ *sighting, now sighting) verdict {
+		"no second look": func(_ *observation, now observation) verdict {
 			if now.want.face == now.before.face || now.want.face == now.after.face {
 				return right
 			}

@@ -46,7 +46,7 @@ func (r *rig) verify(v Verification) Verified {
 	return r.verifyAs(v, shortPause, judge)
 }
 
-func (r *rig) verifyAs(v Verification, pause time.Duration, judge func(*sighting, sighting) verdict) Verified {
+func (r *rig) verifyAs(v Verification, pause time.Duration, judge func(*observation, observation) verdict) Verified {
 	r.t.Helper()
 	job, _ := r.spec.Job(v.Job)
 	ver := newVerifier(r.w, r.inspector(), job, nil)

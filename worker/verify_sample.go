@@ -34,7 +34,7 @@ func (v *verifier) sample(ctx context.Context, n int) error {
 				return err
 			}
 			if _, is := places[next]; is && e.Digest != manifest.Held {
-				v.doubts.add(&suspect{key: string(e.Key)})
+				v.doubts.add(&candidate{key: string(e.Key)})
 			}
 			next++
 		}

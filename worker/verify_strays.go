@@ -40,15 +40,15 @@ func (k *seenKeys) has(key string) bool {
 
 // strays looks through the cache for keys that the job's template can have made
 // and its query does not have. Each is in doubt until it has been asked for.
-func (v *verifier) strays(ctx context.Context, fits fitter) error {
+func (v *verifier) scanOrphans(ctx context.Context, fits keyPrefilter) error {
 	v.seen.sort()
-	var page []*suspect
+	var page []*candidate
 	look := func(keys []string) error {
 		for _, key := range keys {
 			if v.seen.has(key) || jobs.Reserved([]byte(key)) != "" || !v.fits(key, fits) {
 				continue
 			}
-			if page = append(page, &suspect{key: key}); len(page) == jobs.MaxKeys {
+			if page = append(page, &candidate{key: key}); len(page) == jobs.MaxKeys {
 				if err := v.suspect(ctx, page); err != nil {
 					return err
 				}
@@ -71,12 +71,12 @@ func (v *verifier) strays(ctx context.Context, fits fitter) error {
 
 // fits reports whether the job can have made a key, and counts those of which
 // that cannot be told.
-func (v *verifier) fits(key string, fits fitter) bool {
+func (v *verifier) fits(key string, fits keyPrefilter) bool {
 	values, fit := v.job.Key.Parse(key)
 	if fit == jobs.NoFit {
 		return false
 	}
-	_, askable := (&suspect{key: key}).ask(v.job)
+	_, askable := (&candidate{key: key}).keyOf(v.job)
 	if askable && fits.all(values) {
 		return true
 	}
@@ -86,7 +86,7 @@ func (v *verifier) fits(key string, fits fitter) bool {
 
 // suspect puts those of the keys in doubt that the query does not have. The
 // others were compared, or have come since.
-func (v *verifier) suspect(ctx context.Context, page []*suspect) error {
+func (v *verifier) suspect(ctx context.Context, page []*candidate) error {
 	if len(page) == 0 {
 		return nil
 	}

@@ -115,7 +115,7 @@ func TestVerifyLooksAgain(t *testing.T) {
 	r.run("row")
 	r.exec("UPDATE item SET v = -1 WHERE id IN (10, 20, 30)")
 	ctx, n := t.Context(), 0
-	out := r.verifyAs(Verification{Job: "row"}, shortPause, func(last *sighting, now sighting) verdict {
+	out := r.verifyAs(Verification{Job: "row"}, shortPause, func(last *observation, now observation) verdict {
 		if n++; n == 2 { // a refresh that was on its way
 			if _, err := r.w.Refresh(ctx, "late", jobs.Invalidation{Job: "row", Keys: []jobs.Key{{"id": "10"}}}); err != nil {
 				t.Error(err)

@@ -17,28 +17,28 @@ import (
 
 // face stands for a value: two that are the same to a reader have one. The zero
 // face stands for no value.
-type face [16]byte
+type fingerprint [16]byte
 
-func (f face) there() bool { return f != face{} }
+func (f fingerprint) there() bool { return f != fingerprint{} }
 
 // Faces that no value has.
 var (
-	someValue  = face{1} // of a job whose values are not compared
-	otherValue = face{2} // of another Redis type
+	someValue  = fingerprint{1} // of a job whose values are not compared
+	otherValue = fingerprint{2} // of another Redis type
 )
 
 // faces makes them of the values of one job.
-type faces struct{ job *jobs.Job }
+type fingerprinter struct{ job *jobs.Job }
 
 // made is the face of a value as a run makes it, before it is compressed. A hash
 // without fields is no value.
-func (f faces) made(value []byte) (face, error) {
+func (f fingerprinter) made(value []byte) (fingerprint, error) {
 	if f.job.Type != jobs.TypeHash {
 		return f.text(value), nil
 	}
 	var list []string
 	if err := msgpack.Unmarshal(value, &list); err != nil {
-		return face{}, fmt.Errorf("read a hash that was made: %w", err)
+		return fingerprint{}, fmt.Errorf("read a hash that was made: %w", err)
 	}
 	hash := make(map[string]string, len(list)/2)
 	for pair := range slices.Chunk(list, 2) {
@@ -48,10 +48,10 @@ func (f faces) made(value []byte) (face, error) {
 }
 
 // found is the face of what Redis has.
-func (f faces) found(s cache.Seen) face {
+func (f fingerprinter) found(s cache.Seen) fingerprint {
 	switch {
 	case !s.There():
-		return face{}
+		return fingerprint{}
 	case s.Other:
 		return otherValue
 	case s.Hash != nil:
@@ -62,7 +62,7 @@ func (f faces) found(s cache.Seen) face {
 
 // plain is a value that Redis has, decompressed. One that cannot be is itself: it
 // is not what it should be.
-func (f faces) plain(value []byte) []byte {
+func (f fingerprinter) plain(value []byte) []byte {
 	if f.job.Compress == jobs.CompressNone {
 		return value
 	}
@@ -76,7 +76,7 @@ func (f faces) plain(value []byte) []byte {
 // text is the face of a string value. The order of the rows in a value is left
 // out of it: a query need not say in which order it gives those that it takes for
 // equal, and a refresh may be given another than a run.
-func (f faces) text(value []byte) face {
+func (f fingerprinter) text(value []byte) fingerprint {
 	if f.job.Volatile {
 		return someValue
 	}
@@ -91,9 +91,9 @@ func (f faces) text(value []byte) face {
 	return sum(rows...)
 }
 
-func (f faces) hash(hash map[string]string) face {
+func (f fingerprinter) hash(hash map[string]string) fingerprint {
 	if len(hash) == 0 {
-		return face{}
+		return fingerprint{}
 	}
 	if f.job.Volatile {
 		return someValue
@@ -106,7 +106,7 @@ func (f faces) hash(hash map[string]string) face {
 }
 
 // sum is half of a SHA-256: the face of parts in their order.
-func sum(parts ...[]byte) (f face) {
+func sum(parts ...[]byte) (f fingerprint) {
 	h := sha256.New()
 	var size [8]byte
 	for _, p := range parts {

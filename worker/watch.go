@@ -30,7 +30,7 @@ func (w *Worker) Watch(ctx context.Context, c Renewer) {
 		case <-tick.C:
 		}
 		limited, cancel := context.WithTimeout(ctx, watchEvery)
-		err := w.look(limited, c)
+		err := w.checkServers(limited, c)
 		cancel()
 		switch {
 		case ctx.Err() != nil:
@@ -42,7 +42,7 @@ func (w *Worker) Watch(ctx context.Context, c Renewer) {
 	}
 }
 
-func (w *Worker) look(ctx context.Context, c Renewer) error {
+func (w *Worker) checkServers(ctx context.Context, c Renewer) error {
 	armed, err := c.Renew(ctx)
 	if err != nil {
 		return err

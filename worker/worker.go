@@ -28,7 +28,7 @@ type Cache interface {
 	Arms
 	Writes
 	Manifests
-	Newcomers
+	UntrackedKeys
 }
 
 // Arms is the part of a Cache that says what may be written.
@@ -57,12 +57,12 @@ type Manifests interface {
 	DropManifest(ctx context.Context, job string, m cache.Manifest) error
 }
 
-// Newcomers is the part of a Cache that knows what is there beyond the manifest of
+// Untracked is the part of a Cache that knows what is there beyond the manifest of
 // the last complete run.
-type Newcomers interface {
-	Newcomers(ctx context.Context, job string) (cache.Newcomers, error)
-	PutNewcomers(ctx context.Context, c *cache.Claim, b *store.Batch) (cache.Outcome, error)
-	Settle(ctx context.Context, c *cache.Claim, keys [][]byte) error
+type UntrackedKeys interface {
+	Untracked(ctx context.Context, job string) (cache.Untracked, error)
+	PutUntracked(ctx context.Context, c *cache.Claim, b *store.Batch) (cache.Outcome, error)
+	ForgetUntracked(ctx context.Context, c *cache.Claim, keys [][]byte) error
 	BeginJournal(ctx context.Context, c *cache.Claim, job *jobs.Job, chunk []byte) error
 	Journaled(ctx context.Context, job, id string) iter.Seq2[[]byte, error]
 	DropJournals(ctx context.Context, job string, ids []string) error

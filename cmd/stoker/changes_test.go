@@ -126,7 +126,7 @@ func TestChangesReachTheCache(t *testing.T) {
 				{"INSERT INTO product VALUES (2000, 3, 'fresh')", map[string]string{"product:2000": `{"id":2000,"name":"fresh","supplier":"supplier 3"}`, "supplier:3": `[{"supplier_id":3,"id":2000,"name":"fresh"}]`, "total": "92"}},
 				{"UPDATE product SET id = 3000 WHERE id = 2000", map[string]string{"product:2000": "", "product:3000": `{"id":3000,"name":"fresh","supplier":"supplier 3"}`}},
 				{"UPDATE product SET name = 'all'", map[string]string{"product:50": `{"id":50,"name":"all","supplier":"supplier 1"}`}}, // more than run_above
-				{"INSERT INTO product VALUES (4000, 10, 'newcomer')", map[string]string{"product:4000": `{"id":4000,"name":"newcomer","supplier":"supplier 10"}`, "total": "93"}},
+				{"INSERT INTO product VALUES (4000, 10, 'unseen')", map[string]string{"product:4000": `{"id":4000,"name":"unseen","supplier":"supplier 10"}`, "total": "93"}},
 				{"TRUNCATE product", map[string]string{"product:50": "", "supplier:1": "", "total": "0", "product:4000": "", "supplier:11": ""}}, // no run has seen it
 			} {
 				storetest.Exec(t, w.vars["PG"], step.sql)

@@ -11,10 +11,10 @@ const slots = 16384
 
 // books is where the books are: one for the whole cache, or in Cluster, where a
 // script reaches one slot only, one for each slot.
-type books struct{ cluster bool }
+type bookLocator struct{ cluster bool }
 
 // count is how many books there are.
-func (b books) count() int {
+func (b bookLocator) count() int {
 	if b.cluster {
 		return slots
 	}
@@ -22,7 +22,7 @@ func (b books) count() int {
 }
 
 // of returns the number of the book that a key is in.
-func (b books) of(key []byte) int {
+func (b bookLocator) of(key []byte) int {
 	if b.cluster {
 		return slot(key)
 	}
@@ -30,15 +30,15 @@ func (b books) of(key []byte) int {
 }
 
 // key is the name of book n: its tag puts it in the slot of its keys.
-func (b books) key(n int) string {
+func (b bookLocator) key(n int) string {
 	if !b.cluster {
 		return "stoker:{cache}:book"
 	}
 	return "stoker:{" + tags()[n] + "}:book"
 }
 
-// newcomers is the name of the set of a job's newcomers whose keys are in book n.
-func (b books) newcomers(n int, job string) string {
+// untracked is the name of the set of a job's untracked whose keys are in book n.
+func (b bookLocator) untracked(n int, job string) string {
 	return strings.TrimSuffix(b.key(n), "book") + "new:" + job
 }
 

@@ -14,7 +14,7 @@ import (
 // Cache is the Redis that API nodes read. It is safe for concurrent use.
 type Cache struct {
 	c        redis.UniversalClient
-	books    books
+	books    bookLocator
 	life     time.Duration // how long the fields of a book are kept; half of it is the deadline of an arm
 	flagless atomic.Bool   // this Redis knows no flags of scripts
 	seen     atomic.Uint32 // the highest epoch that this process has seen
@@ -32,7 +32,7 @@ const shortestLife = 10 * time.Minute
 // at least.
 func New(c redis.UniversalClient, longest time.Duration) *Cache {
 	_, cluster := c.(*redis.ClusterClient)
-	return &Cache{c: c, books: books{cluster}, life: max(shortestLife, 4*longest)}
+	return &Cache{c: c, books: bookLocator{cluster}, life: max(shortestLife, 4*longest)}
 }
 
 // Present returns how many of the keys are in Redis right now.

@@ -417,11 +417,11 @@ func TestCluster(t *testing.T) {
 	if n, err := values.Prune(t.Context()); n != 0 || err != nil {
 		t.Errorf("%d fields pruned, %v", n, err)
 	}
-	wantNewcomers(t, values)
+	wantUntracked(t, values)
 }
 
-// wantNewcomers: there is a set of them in each slot, too.
-func wantNewcomers(t *testing.T, values *cache.Cache) {
+// wantUntracked: there is a set of them in each slot, too.
+func wantUntracked(t *testing.T, values *cache.Cache) {
 	t.Helper()
 	var fresh [][]byte
 	var all []store.Entry
@@ -430,24 +430,24 @@ func wantNewcomers(t *testing.T, values *cache.Cache) {
 		e := entry(fmt.Sprintf("new:%d", i), "v", time.Minute)
 		fresh, all = append(fresh, e.Key), append(all, e)
 	}
-	put(t, values, claimRefresh(t, values, 8), append(all, entry("k:99", "v", time.Minute))...) // the last is no newcomer
+	put(t, values, claimRefresh(t, values, 8), append(all, entry("k:99", "v", time.Minute))...) // the last is not untracked
 	run := claimRun(t, values, 9)
 	for _, key := range fresh[10:] {
 		gone.Remove(key)
 	}
 	count := func(want int) {
 		t.Helper()
-		if all, err := values.Newcomers(t.Context(), product.Name); len(all.Keys) != want || err != nil {
-			t.Errorf("%d newcomers, want %d: %v", len(all.Keys), want, err)
+		if all, err := values.Untracked(t.Context(), product.Name); len(all.Keys) != want || err != nil {
+			t.Errorf("%d untracked, want %d: %v", len(all.Keys), want, err)
 		}
 	}
 	const before = 50 // were fenced without a grace, and refreshed
 	count(before + 30)
-	if err := values.Settle(t.Context(), run, fresh[:10]); err != nil {
+	if err := values.ForgetUntracked(t.Context(), run, fresh[:10]); err != nil {
 		t.Error(err)
 	}
 	count(before + 20)
-	if _, err := values.PutNewcomers(t.Context(), run, &gone); err != nil {
+	if _, err := values.PutUntracked(t.Context(), run, &gone); err != nil {
 		t.Error(err)
 	}
 	count(before)

@@ -35,13 +35,13 @@ func (s Seen) Size() int {
 // Values reads the values of keys, which are of one type, and hands fn each with
 // its position. Neither TTL nor Mark is looked at.
 func (c *Cache) Values(ctx context.Context, typ jobs.Type, keys []string, fn func(i int, s Seen)) error {
-	return c.see(ctx, typ, keys, false, fn)
+	return c.readKeys(ctx, typ, keys, false, fn)
 }
 
 // See reads all that Redis has of keys, and hands fn each with its position. What
 // it hands out may have changed while it was read: who has to know looks twice.
-func (c *Cache) See(ctx context.Context, typ jobs.Type, keys []string, fn func(i int, s Seen)) error {
-	return c.see(ctx, typ, keys, true, fn)
+func (c *Cache) Observe(ctx context.Context, typ jobs.Type, keys []string, fn func(i int, s Seen)) error {
+	return c.readKeys(ctx, typ, keys, true, fn)
 }
 
 // How much one round trip reads: keys at first and at most, and bytes, as far as
@@ -53,10 +53,10 @@ const (
 )
 
 // see goes in steps, so that memory does not grow with the size of values.
-func (c *Cache) see(ctx context.Context, typ jobs.Type, keys []string, all bool, fn func(int, Seen)) error {
+func (c *Cache) readKeys(ctx context.Context, typ jobs.Type, keys []string, all bool, fn func(int, Seen)) error {
 	for at, step := 0, seeFirst; at < len(keys); {
 		part := keys[at:min(at+step, len(keys))]
-		look := sight{c: c, typ: typ, keys: part, all: all}
+		look := keyRead{c: c, typ: typ, keys: part, all: all}
 		size, err := look.read(ctx, func(i int, s Seen) { fn(at+i, s) })
 		if err != nil {
 			return fmt.Errorf("look at %d keys, the first is %s: %w", len(part), part[0], err)
@@ -68,7 +68,7 @@ func (c *Cache) see(ctx context.Context, typ jobs.Type, keys []string, all bool,
 }
 
 // sight is one round trip.
-type sight struct {
+type keyRead struct {
 	c    *Cache
 	typ  jobs.Type
 	keys []string
@@ -81,9 +81,9 @@ type sight struct {
 	places map[int][]int           // :: book -> positions of its keys
 }
 
-func (s *sight) read(ctx context.Context, fn func(int, Seen)) (size int, err error) {
+func (s *keyRead) read(ctx context.Context, fn func(int, Seen)) (size int, err error) {
 	pipe := s.c.c.Pipeline()
-	s.ask(ctx, pipe)
+	s.queue(ctx, pipe)
 	if _, err := pipe.Exec(ctx); err != nil && !answered(err) {
 		return 0, err // what Redis answers is looked at for each key
 	}
@@ -103,7 +103,7 @@ func (s *sight) read(ctx context.Context, fn func(int, Seen)) (size int, err err
 	return size, nil
 }
 
-func (s *sight) ask(ctx context.Context, pipe redis.Pipeliner) {
+func (s *keyRead) queue(ctx context.Context, pipe redis.Pipeliner) {
 	s.marks, s.places = make(map[int]*redis.SliceCmd), make(map[int][]int)
 	for i, k := range s.keys {
 		if s.typ == jobs.TypeHash {
@@ -127,7 +127,7 @@ func (s *sight) ask(ctx context.Context, pipe redis.Pipeliner) {
 }
 
 // value understands what Redis answered of key i.
-func (s *sight) value(i int) (Seen, error) {
+func (s *keyRead) value(i int) (Seen, error) {
 	out := Seen{TTL: -1}
 	var err error
 	if s.typ == jobs.TypeHash {
@@ -156,7 +156,7 @@ func (s *sight) value(i int) (Seen, error) {
 }
 
 // mark fills in what the books have of the keys.
-func (s *sight) mark(out []Seen) error {
+func (s *keyRead) mark(out []Seen) error {
 	for book, cmd := range s.marks {
 		fields, err := cmd.Result()
 		if err != nil {

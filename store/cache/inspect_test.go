@@ -30,7 +30,7 @@ func TestSee(t *testing.T) {
 	} {
 		keys := []string{"text", "empty", "hash", "list", "none"}
 		var got strings.Builder
-		err := c.See(ctx, typ, keys, func(i int, s cache.Seen) {
+		err := c.Observe(ctx, typ, keys, func(i int, s cache.Seen) {
 			if !s.There() {
 				fmt.Fprintf(&got, "%s gone; ", keys[i])
 			} else {
@@ -117,7 +117,7 @@ func TestSeeFails(t *testing.T) {
 	if err := server.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.See(t.Context(), jobs.TypeString, []string{"k"}, func(int, cache.Seen) { t.Error("seen") }); err == nil {
+	if err := c.Observe(t.Context(), jobs.TypeString, []string{"k"}, func(int, cache.Seen) { t.Error("seen") }); err == nil {
 		t.Error("no error")
 	}
 	if err := c.Scan(t.Context(), "*", func([]string) error { return nil }); err == nil {

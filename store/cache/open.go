@@ -43,7 +43,7 @@ func open(secret jobs.Secret, p patience) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, errors.New("the redis URL does not parse (write redis://host:6379/0)") // err would print it
 	}
-	if astray(u) {
+	if credentialsMisplaced(u) {
 		return nil, errors.New("the redis URL has an @ where none belongs; in a password write / as %2F, ? as %3F, # as %23 and @ as %40") // the URL would print a part of it
 	}
 	q := u.Query()
@@ -85,7 +85,7 @@ func (p patience) apply(read *time.Duration, retries *int, heedContext *bool) {
 // astray reports whether some of a user and password lie where neither the
 // parser nor Redacted looks for them: after a special character in the password
 // that is not escaped, or in the address of another node.
-func astray(u *url.URL) bool {
+func credentialsMisplaced(u *url.URL) bool {
 	at := func(s string) bool { return strings.Contains(s, "@") }
 	q := u.Query()
 	return at(u.Fragment) || at(u.Path) && u.Scheme != "unix" ||

@@ -104,7 +104,7 @@ func outcome(t *testing.T, old, now []pair) (same map[string]bool, departed []st
 	if err != nil {
 		t.Fatal(err)
 	}
-	for key, err := range manifest.Missing(chunks(old, 100), chunks(now, 100), int64(len(now))) {
+	for key, err := range manifest.Vanished(chunks(old, 100), chunks(now, 100), int64(len(now))) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -241,7 +241,7 @@ func TestHeldKeys(t *testing.T) {
 func TestMissingTakesSeveralPasses(t *testing.T) {
 	old := pairs(600_000)
 	var gone []string
-	for key, err := range manifest.Missing(chunks(old, 4096), chunks(old[2:], 4096), int64(len(old)-2)) {
+	for key, err := range manifest.Vanished(chunks(old, 4096), chunks(old[2:], 4096), int64(len(old)-2)) {
 		if err != nil {
 			t.Fatal(err)
 		}

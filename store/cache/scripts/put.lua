@@ -1,8 +1,8 @@
 -- Put writes a batch of values that were read in one snapshot, and removes the keys that have none.
--- KEYS book, key..., newcomers   ARGV nonce, stamp, deadline in ms, run field, run|refresh, string|hash, then for each key: ttl in ms, value
+-- KEYS book, key..., untracked   ARGV nonce, stamp, deadline in ms, run field, run|refresh, string|hash, then for each key: ttl in ms, value
 -- A ttl of 0 removes the key. A hash is one msgpack array: field, text, field, text...
 -- -> LOST, LATE, SUPERSEDED or {keys removed, then the positions of the keys that are OLD: a newer fence or refresh owns them}
-local book, newcomers, nonce, stamp, deadline, run = KEYS[1], KEYS[#KEYS], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local book, untracked, nonce, stamp, deadline, run = KEYS[1], KEYS[#KEYS], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local refresh, hash = ARGV[5] == 'refresh', ARGV[6] == 'hash'
 local fields = {'#n', run}
 for i = 2, #KEYS - 1 do fields[i + 1] = KEYS[i] end
@@ -35,15 +35,15 @@ for i = 2, #KEYS - 1 do
   local fence, ttl = f[i + 1], ARGV[2 * i + 3]
   if fence and fence > newest then
     old[#old + 1] = i - 1
-    if not refresh and ttl == '0' then redis.call('SADD', newcomers, KEYS[i]) end -- it has come again, and this run's manifest will not have it
+    if not refresh and ttl == '0' then redis.call('SADD', untracked, KEYS[i]) end -- it has come again, and this run's manifest will not have it
   else
-    if refresh and ttl ~= '0' and redis.call('EXISTS', KEYS[i]) == 0 then redis.call('SADD', newcomers, KEYS[i]) end
+    if refresh and ttl ~= '0' and redis.call('EXISTS', KEYS[i]) == 0 then redis.call('SADD', untracked, KEYS[i]) end
     write(KEYS[i], ttl, ARGV[2 * i + 4])
     if refresh then redis.call('HSET', book, KEYS[i], mine) end
-    if ttl == '0' then redis.call('SREM', newcomers, KEYS[i]) end
+    if ttl == '0' then redis.call('SREM', untracked, KEYS[i]) end
     longest = math.max(longest, tonumber(ttl))
   end
 end
-if refresh and longest > 0 then redis.call('PEXPIRE', newcomers, 2 * longest + 3600000) end -- it outlives what it tells of
+if refresh and longest > 0 then redis.call('PEXPIRE', untracked, 2 * longest + 3600000) end -- it outlives what it tells of
 old[1] = removed
 return old

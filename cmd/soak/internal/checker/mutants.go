@@ -77,13 +77,13 @@ var Mutants = []Mutant{
 		return w.seen
 `}}, acknowledgeScenario},
 
-	{"no newcomers", []Edit{{"store/cache/newcomers.go",
-		`	all := Newcomers{Keys: make(map[string]bool)}
-`, `	all := Newcomers{Keys: make(map[string]bool)}
-	if mutated("no newcomers") {
+	{"no untracked", []Edit{{"store/cache/untracked.go",
+		`	all := Untracked{Keys: make(map[string]bool)}
+`, `	all := Untracked{Keys: make(map[string]bool)}
+	if mutated("no untracked") {
 		return all, nil
 	}
-`}}, newcomerScenario},
+`}}, untrackedScenario},
 }
 
 // shortLife lets a scenario shorten what a book remembers, in the sound build and

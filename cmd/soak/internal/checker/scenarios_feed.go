@@ -43,9 +43,9 @@ func (w *World) misled(ctx context.Context) {
 	}
 }
 
-// newcomerScenario: a row comes after the last run and goes with a TRUNCATE: no
+// untrackedScenario: a row comes after the last run and goes with a TRUNCATE: no
 // manifest has its key, and no fence tells of it.
-var newcomerScenario = Scenario{
+var untrackedScenario = Scenario{
 	Name:    "a TRUNCATE after an INSERT",
 	Options: Options{Roles: one, Source: "wal"},
 	do: func(ctx context.Context, w *World) error {

@@ -14,7 +14,7 @@ import (
 	"github.com/stokerhq/stoker/store"
 )
 
-// Newcomers are keys that refreshes have brought since the last complete run of
+// Untracked are keys that refreshes have brought since the last complete run of
 // their job. Its manifest does not have them; when their rows go and no fence tells
 // of it (a TRUNCATE, a gap, commits that a failover lost), the next run knows from
 // here that they must go. They are kept beside the book:
@@ -31,20 +31,20 @@ import (
 // about to bring, before it does: its journal, whose id, after a #, is in the set
 // until a run completes.
 
-// newcomersLife is longer than the values live that they tell of.
-func newcomersLife(job *jobs.Job) time.Duration { return 2*job.TTL + time.Hour }
+// untrackedLife is longer than the values live that they tell of.
+func untrackedLife(job *jobs.Job) time.Duration { return 2*job.TTL + time.Hour }
 
 // setsAtOnce is how many sets are asked for in one pipeline: in Cluster there is one
 // a slot.
 const setsAtOnce = 1024
 
-// Newcomers are what is known of a job's keys that no manifest has.
-type Newcomers struct {
+// Untracked are what is known of a job's keys that no manifest has.
+type Untracked struct {
 	Keys     map[string]bool // :: key -> false
 	Journals []string        // ids of runs that did not complete
 }
 
-func (n *Newcomers) add(member string) {
+func (n *Untracked) add(member string) {
 	if id, is := strings.CutPrefix(member, "#"); is { // no key begins so
 		n.Journals = append(n.Journals, id)
 		return
@@ -52,16 +52,16 @@ func (n *Newcomers) add(member string) {
 	n.Keys[member] = false
 }
 
-// Newcomers returns a job's newcomers.
-func (c *Cache) Newcomers(ctx context.Context, job string) (Newcomers, error) {
-	all := Newcomers{Keys: make(map[string]bool)}
+// Untracked returns a job's untracked.
+func (c *Cache) Untracked(ctx context.Context, job string) (Untracked, error) {
+	all := Untracked{Keys: make(map[string]bool)}
 	if !c.books.cluster {
-		members := c.c.SScan(ctx, c.books.newcomers(0, job), 0, "", 1000).Iterator()
+		members := c.c.SScan(ctx, c.books.untracked(0, job), 0, "", 1000).Iterator()
 		for members.Next(ctx) {
 			all.add(members.Val())
 		}
 		if err := members.Err(); err != nil {
-			return all, fmt.Errorf("read the newcomers of %s: %w", job, err)
+			return all, fmt.Errorf("read the untracked of %s: %w", job, err)
 		}
 		return all, nil
 	}
@@ -69,12 +69,12 @@ func (c *Cache) Newcomers(ctx context.Context, job string) (Newcomers, error) {
 		var sets []*redis.StringSliceCmd
 		_, err := c.c.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for n := range setsAtOnce {
-				sets = append(sets, p.SMembers(ctx, c.books.newcomers(from+n, job)))
+				sets = append(sets, p.SMembers(ctx, c.books.untracked(from+n, job)))
 			}
 			return nil
 		})
 		if err != nil {
-			return all, fmt.Errorf("read the newcomers of %s: %w", job, err)
+			return all, fmt.Errorf("read the untracked of %s: %w", job, err)
 		}
 		for _, s := range sets {
 			for _, key := range s.Val() {
@@ -85,16 +85,16 @@ func (c *Cache) Newcomers(ctx context.Context, job string) (Newcomers, error) {
 	return all, nil
 }
 
-// PutNewcomers is Put for newcomers that have no row: those that it removes are
-// newcomers no more. One that is Old stays one.
-func (c *Cache) PutNewcomers(ctx context.Context, cl *Claim, b *store.Batch) (Outcome, error) {
+// PutUntracked is Put for untracked that have no row: those that it removes are
+// untracked no more. One that is Old stays one.
+func (c *Cache) PutUntracked(ctx context.Context, cl *Claim, b *store.Batch) (Outcome, error) {
 	return c.putAll(ctx, cl, b, everything(b))
 }
 
 // Settle says that the manifest of a run, which is kept, has these keys: they are
-// newcomers no more. In Cluster no book knows which run was last: two runs of a job
-// at once could hide a newcomer there.
-func (c *Cache) Settle(ctx context.Context, cl *Claim, keys [][]byte) error {
+// untracked no more. In Cluster no book knows which run was last: two runs of a job
+// at once could hide untracked there.
+func (c *Cache) ForgetUntracked(ctx context.Context, cl *Claim, keys [][]byte) error {
 	of := make(map[int][]any) // :: book -> its keys
 	for _, key := range keys {
 		of[c.books.of(key)] = append(of[c.books.of(key)], key)
@@ -102,24 +102,24 @@ func (c *Cache) Settle(ctx context.Context, cl *Claim, keys [][]byte) error {
 	var calls []call
 	for book, list := range of {
 		for part := range slices.Chunk(list, scriptKeys) {
-			calls = append(calls, call{[]string{c.books.key(book), c.books.newcomers(book, cl.job)}, append([]any{writerField(cl.job), cl.id}, part...)})
+			calls = append(calls, call{[]string{c.books.key(book), c.books.untracked(book, cl.job)}, append([]any{writerField(cl.job), cl.id}, part...)})
 		}
 	}
 	for some := range slices.Chunk(calls, setsAtOnce) {
 		if _, err := c.run(ctx, settleScript, some...); err != nil {
-			return fmt.Errorf("settle the newcomers of %s: %w", cl.job, explain(err))
+			return fmt.Errorf("settle the untracked of %s: %w", cl.job, explain(err))
 		}
 	}
 	return nil
 }
 
-func (b books) journal(job, id string) string { return b.newcomers(0, job) + ":" + id }
+func (b bookLocator) journal(job, id string) string { return b.untracked(0, job) + ":" + id }
 
 // BeginJournal begins a run's journal with a chunk of keys, as package manifest has
 // them, that the run is about to bring. What the Journal of a batch holds is added
 // as the batch is put.
 func (c *Cache) BeginJournal(ctx context.Context, cl *Claim, job *jobs.Job, chunk []byte) error {
-	set, life := c.books.newcomers(0, job.Name), newcomersLife(job)
+	set, life := c.books.untracked(0, job.Name), untrackedLife(job)
 	_, err := c.c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.SAdd(ctx, set, "#"+cl.id)
 		p.PExpire(ctx, set, life)
@@ -177,7 +177,7 @@ func (c *Cache) DropJournals(ctx context.Context, job string, ids []string) erro
 	_, err := c.c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, id := range ids {
 			p.Unlink(ctx, c.books.journal(job, id))
-			p.SRem(ctx, c.books.newcomers(0, job), "#"+id)
+			p.SRem(ctx, c.books.untracked(0, job), "#"+id)
 		}
 		return nil
 	})

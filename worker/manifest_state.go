@@ -14,18 +14,18 @@ import (
 )
 
 // known is what the last run says of a value.
-type known int
+type cacheState int
 
 const (
-	unknown known = iota // it must be sent
-	there                // Redis should have it
-	fading               // Redis should have it, but its TTL may be half over
+	absent   cacheState = iota // it must be sent
+	there                      // Redis should have it
+	expiring                   // Redis should have it, but its TTL may be half over
 )
 
 // memory is what a run knows of the last complete run of its job, and what it
 // leaves for the next one. Nothing depends on it but work that is saved: when a
 // part of it is gone, or cannot be kept, the run sends what it must and goes on.
-type memory struct {
+type manifestState struct {
 	ctx   context.Context
 	r     *run
 	claim *cache.Claim
@@ -40,17 +40,17 @@ type memory struct {
 	lost  error // why next cannot be kept
 
 	shrank    bool            // what is gone from the result is held
-	newcomers cache.Newcomers // since the last complete run; of keys, whether they are in the result
+	untracked cache.Untracked // since the last complete run; of keys, whether they are in the result
 	journaled bool            // there is a journal of this run
 	brings    manifest.Chunk  // keys that the last manifest does not have as they are, and that are not written down yet
 }
 
 // recall reads what is known of the last complete run.
-func (r *run) recall(ctx context.Context, claim *cache.Claim, place string) (*memory, error) {
-	m := &memory{ctx: ctx, r: r, claim: claim, next: claim.NewManifest()}
-	m.next.Job, m.next.Key, m.next.Place = likeness(r.job), r.job.Key.String(), place
+func (r *run) recall(ctx context.Context, claim *cache.Claim, place string) (*manifestState, error) {
+	m := &manifestState{ctx: ctx, r: r, claim: claim, next: claim.NewManifest()}
+	m.next.Job, m.next.Key, m.next.Place = definitionHash(r.job), r.job.Key.String(), place
 	var err error
-	if m.newcomers, err = r.w.cache.Newcomers(ctx, r.job.Name); err != nil {
+	if m.untracked, err = r.w.cache.Untracked(ctx, r.job.Name); err != nil {
 		return m, err
 	}
 	if m.old, m.has, err = r.w.cache.Manifest(ctx, r.job.Name); err != nil || !m.has || r.rec.Removal {
@@ -60,7 +60,7 @@ func (r *run) recall(ctx context.Context, claim *cache.Claim, place string) (*me
 		return m, m.forget(err)
 	}
 	m.trust = m.old.Job == m.next.Job && claim.Trust(m.old) && r.job.Rewrite != jobs.RewriteAlways && !r.task.Rewrite
-	m.fade = fades(r.job, m.old, m.next.Full)
+	m.fade = needsTTLRefresh(r.job, m.old, m.next.Full)
 	if m.trust && !m.fade {
 		m.next.Full = m.old.Full
 	}
@@ -68,7 +68,7 @@ func (r *run) recall(ctx context.Context, claim *cache.Claim, place string) (*me
 }
 
 // likeness changes when the job's values, or their TTL, would.
-func likeness(job *jobs.Job) string {
+func definitionHash(job *jobs.Job) string {
 	b, err := json.Marshal([]any{job.Query, job.Key.String(), job.Value, job.TTL, job.Jitter, job.Type, job.Format, job.Compress, job.CompressAbove, job.MaxValueBytes})
 	if err != nil {
 		panic(err) // texts and numbers
@@ -80,7 +80,7 @@ func likeness(job *jobs.Job) string {
 // fades reports whether less than half of the TTL may be left of some key, or
 // less than it takes to survive a tick that is missed: then the run after the next
 // must come in time. now is Redis' own time, in ms.
-func fades(job *jobs.Job, last cache.Manifest, now int64) bool {
+func needsTTLRefresh(job *jobs.Job, last cache.Manifest, now int64) bool {
 	shortest := time.Duration(float64(job.TTL) * (1 - job.Jitter))
 	left := shortest - time.Duration(now-last.Full)*time.Millisecond
 	needed := job.TTL / 2
@@ -93,7 +93,7 @@ func fades(job *jobs.Job, last cache.Manifest, now int64) bool {
 
 // forget goes on without the last manifest, because of err; what ends the run it
 // returns.
-func (m *memory) forget(err error) error {
+func (m *manifestState) forget(err error) error {
 	if m.ctx.Err() != nil {
 		return err
 	}
@@ -104,24 +104,24 @@ func (m *memory) forget(err error) error {
 }
 
 // close ends the reading of the last manifest.
-func (m *memory) close() {
+func (m *manifestState) close() {
 	if m.diff != nil {
 		m.diff.Stop()
 	}
 }
 
 // known compares a value with the last run, and remembers it for the next one.
-func (m *memory) known(key, value []byte) (known, error) {
+func (m *manifestState) known(key, value []byte) (cacheState, error) {
 	digest := manifest.Digest(value)
 	m.note(key, digest)
-	if _, new := m.newcomers.Keys[string(key)]; new {
-		m.newcomers.Keys[string(key)] = true
+	if _, new := m.untracked.Keys[string(key)]; new {
+		m.untracked.Keys[string(key)] = true
 	}
 	m.next.Keys++
 	m.next.Bytes += int64(len(key) + len(value))
 	if m.diff == nil {
 		m.brings.Add(key, digest)
-		return unknown, nil
+		return absent, nil
 	}
 	same, err := m.diff.Same(key, digest)
 	if !same {
@@ -129,17 +129,17 @@ func (m *memory) known(key, value []byte) (known, error) {
 	}
 	switch {
 	case err != nil:
-		return unknown, m.forget(err)
+		return absent, m.forget(err)
 	case !same || !m.trust:
-		return unknown, nil
+		return absent, nil
 	case m.fade:
-		return fading, nil
+		return expiring, nil
 	}
 	return there, nil
 }
 
 // note adds a key to the next manifest.
-func (m *memory) note(key []byte, digest uint64) {
+func (m *manifestState) note(key []byte, digest uint64) {
 	if m.lost != nil {
 		return
 	}
@@ -149,7 +149,7 @@ func (m *memory) note(key []byte, digest uint64) {
 }
 
 // flush keeps the chunk at hand.
-func (m *memory) flush() {
+func (m *manifestState) flush() {
 	if m.lost == nil && m.chunk.Len() > 0 {
 		m.lost = m.r.w.cache.KeepChunk(m.ctx, m.r.job.Name, &m.next, m.chunk.Bytes(), m.r.job.TTL)
 		m.chunk.Reset()
@@ -157,7 +157,7 @@ func (m *memory) flush() {
 }
 
 // abandon removes what was kept of the next manifest: the run has failed.
-func (m *memory) abandon() {
+func (m *manifestState) abandon() {
 	ctx, cancel := afterwards(m.ctx)
 	defer cancel()
 	if err := m.r.w.cache.DropChunks(ctx, m.r.job.Name, m.next); err != nil {
@@ -167,7 +167,7 @@ func (m *memory) abandon() {
 
 // keep puts the next manifest in the place of the last one. Without it the next
 // run sends everything, and nothing is known of keys that depart.
-func (m *memory) keep(ctx context.Context) error {
+func (m *manifestState) keep(ctx context.Context) error {
 	m.flush()
 	if m.lost == nil {
 		rec := &m.r.rec

@@ -80,28 +80,28 @@ func (s *story) claim(clock uint64) *Claim {
 // complete is the end of a run that has k in its result, or has not.
 func (s *story) complete(cl *Claim, has bool) {
 	s.Helper()
-	new, err := s.c.Newcomers(s.Context(), storyJob.Name)
+	new, err := s.c.Untracked(s.Context(), storyJob.Name)
 	s.check(err)
 	switch _, is := new.Keys["k"]; {
 	case has && is:
-		s.check(s.c.Settle(s.Context(), cl, [][]byte{[]byte("k")}))
+		s.check(s.c.ForgetUntracked(s.Context(), cl, [][]byte{[]byte("k")}))
 	case is:
-		s.put(func(cl *Claim, b *store.Batch) (Outcome, error) { return s.c.PutNewcomers(s.Context(), cl, b) }, cl, true)
+		s.put(func(cl *Claim, b *store.Batch) (Outcome, error) { return s.c.PutUntracked(s.Context(), cl, b) }, cl, true)
 	}
 }
 
-// want is whether k is there, and whether it is a newcomer.
-func (s *story) want(there, newcomer bool) {
+// want is whether k is there, and whether it is untracked.
+func (s *story) want(there, untracked bool) {
 	s.Helper()
-	new, err := s.c.Newcomers(s.Context(), storyJob.Name)
+	new, err := s.c.Untracked(s.Context(), storyJob.Name)
 	s.check(err)
 	_, is := new.Keys["k"]
-	if got := s.redis.Exists(s.Context(), "k").Val() == 1; got != there || is != newcomer {
-		s.check(fmt.Errorf("k is there: %v, want %v; a newcomer: %v, want %v", got, there, is, newcomer))
+	if got := s.redis.Exists(s.Context(), "k").Val() == 1; got != there || is != untracked {
+		s.check(fmt.Errorf("k is there: %v, want %v; untracked: %v, want %v", got, there, is, untracked))
 	}
 }
 
-// Each ends with k as it must be known: one that is there is a newcomer, unless a
+// Each ends with k as it must be known: one that is there is untracked, unless a
 // manifest has it.
 var stories = map[string]func(*story){
 	"brought by a refresh, and its row goes unseen": func(s *story) {
@@ -190,14 +190,14 @@ func tell(t *testing.T) string {
 	return strings.Join(wrong, "\n")
 }
 
-func TestNewcomers(t *testing.T) {
+func TestUntracked(t *testing.T) {
 	if wrong := tell(t); wrong != "" {
 		t.Error(wrong)
 	}
 }
 
-// TestNewcomersVariants tells the stories with something left out of the scripts.
-func TestNewcomersVariants(t *testing.T) {
+// TestUntrackedVariants tells the stories with something left out of the scripts.
+func TestUntrackedVariants(t *testing.T) {
 	for _, v := range []struct {
 		name     string
 		s        *script
@@ -206,7 +206,7 @@ func TestNewcomersVariants(t *testing.T) {
 	}{
 		{"a refresh adds none", &putScript, "if refresh and ttl ~= '0' and redis.call('EXISTS', KEYS[i]) == 0 then", "if false then", "brought by a refresh, and its row goes unseen"},
 		{"a refresh adds what is there, too", &putScript, "and redis.call('EXISTS', KEYS[i]) == 0 then", "then", "written by a run, and refreshed"},
-		{"a run leaves what is newer, and forgets it", &putScript, "redis.call('SADD', newcomers, KEYS[i]) end --", "local _ = 0 end --", "comes again"},
+		{"a run leaves what is newer, and forgets it", &putScript, "redis.call('SADD', untracked, KEYS[i]) end --", "local _ = 0 end --", "comes again"},
 		{"a run removes what is newer", &putScript, "if fence and fence > newest then", "if false then", "the run leaves it"},
 		{"who removes takes none off", &putScript, "if ttl == '0' then redis.call('SREM'", "if false then redis.call('SREM'", "brought by a refresh, and its row goes unseen"},
 		{"any run may settle", &settleScript, "if writer and writer ~= ARGV[2] then return 0 end", "", "overtaken"},

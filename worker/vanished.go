@@ -13,33 +13,33 @@ import (
 // complete ends a run that has written every row: it removes the keys that are
 // no longer in the result, and keeps the manifest. Then what refreshes brought is
 // known from there.
-func (r *run) complete(ctx context.Context, claim *cache.Claim, m *memory) error {
+func (r *run) complete(ctx context.Context, claim *cache.Claim, m *manifestState) error {
 	if r.rec.Removal {
 		return r.removeAll(ctx, claim, m)
 	}
 	m.flush()
-	if err := r.depart(ctx, claim, m); err != nil {
+	if err := r.removeVanished(ctx, claim, m); err != nil {
 		m.abandon()
 		return err
 	}
 	if err := m.keep(ctx); err != nil || m.lost != nil {
 		return err
 	}
-	return m.settle(ctx)
+	return m.forgetUntracked(ctx)
 }
 
 // depart sees to the keys that the last manifest has, or that refreshes have brought
 // since, and this one has not. They are removed, under the rules of every put; or
 // held, if the result shrank so much that the query, not the data, may be what is
 // wrong.
-func (r *run) depart(ctx context.Context, claim *cache.Claim, m *memory) error {
+func (r *run) removeVanished(ctx context.Context, claim *cache.Claim, m *manifestState) error {
 	if m.lost != nil {
 		return nil
 	}
 	m.shrank = r.shrank(m)
 	old, now := r.w.cache.Chunks(ctx, r.job.Name, m.old), r.w.cache.Chunks(ctx, r.job.Name, m.next)
 	if !m.shrank && !m.foreign() {
-		if err := r.strays(ctx, claim, m, now); err != nil {
+		if err := r.removeUntracked(ctx, claim, m, now); err != nil {
 			return err
 		}
 	}
@@ -57,7 +57,7 @@ func (r *run) depart(ctx context.Context, claim *cache.Claim, m *memory) error {
 	if m.shrank {
 		see = r.holder(m)
 	}
-	for key, err := range manifest.Missing(old, now, m.next.Keys) {
+	for key, err := range manifest.Vanished(old, now, m.next.Keys) {
 		if err != nil {
 			return m.forget(err)
 		}
@@ -70,7 +70,7 @@ func (r *run) depart(ctx context.Context, claim *cache.Claim, m *memory) error {
 
 // shrank reports whether the result lost more than shrink_guard of its keys, with
 // those that are held already, and nobody has said that this is right.
-func (r *run) shrank(m *memory) bool {
+func (r *run) shrank(m *manifestState) bool {
 	before := m.old.Keys
 	if m.held() {
 		before += m.old.Held
@@ -79,7 +79,7 @@ func (r *run) shrank(m *memory) bool {
 }
 
 // held reports whether keys that the last run has kept may still be there.
-func (m *memory) held() bool {
+func (m *manifestState) held() bool {
 	return m.old.HeldAt > 0 && time.Duration(m.next.Armed-m.old.HeldAt)*time.Millisecond < m.r.job.TTL
 }
 
@@ -102,7 +102,7 @@ func (r *run) remover(ctx context.Context, claim *cache.Claim, put func(context.
 }
 
 // holder returns a function that notes the keys it is given as held.
-func (r *run) holder(m *memory) func(key []byte) error {
+func (r *run) holder(m *manifestState) func(key []byte) error {
 	return func(key []byte) error {
 		if key != nil {
 			m.note(key, manifest.Held)
@@ -125,11 +125,11 @@ func (r *run) holder(m *memory) func(key []byte) error {
 
 // removeAll removes, after the keys that the query returns now, those that the
 // last run wrote, and that refreshes have brought since.
-func (r *run) removeAll(ctx context.Context, claim *cache.Claim, m *memory) error {
+func (r *run) removeAll(ctx context.Context, claim *cache.Claim, m *manifestState) error {
 	none := func(func([]byte, error) bool) {}
-	err := r.strays(ctx, claim, m, none)
+	err := r.removeUntracked(ctx, claim, m, none)
 	if err == nil {
-		err = r.w.cache.DropJournals(ctx, r.job.Name, m.newcomers.Journals)
+		err = r.w.cache.DropJournals(ctx, r.job.Name, m.untracked.Journals)
 	}
 	if err != nil || !m.has {
 		return err

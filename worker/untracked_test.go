@@ -20,11 +20,11 @@ func (c noJournal) Put(ctx context.Context, cl *cache.Claim, b *store.Batch) (ca
 	return c.Cache.Put(ctx, cl, b)
 }
 
-// noStrays is told of no newcomer.
+// noStrays is told of no untracked.
 type noStrays struct{ Cache }
 
-func (noStrays) Newcomers(context.Context, string) (cache.Newcomers, error) {
-	return cache.Newcomers{}, nil
+func (noStrays) Untracked(context.Context, string) (cache.Untracked, error) {
+	return cache.Untracked{}, nil
 }
 
 // What a run has brought that failed, and a refresh after it, goes when the rows

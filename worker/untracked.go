@@ -18,10 +18,10 @@ const mostJournals = 4
 
 // ahead writes down what a batch brings, before it is on its way: if the run does
 // not complete, the next one knows what it has left.
-func (m *memory) ahead(send func(*store.Batch) (*store.Batch, error)) func(*store.Batch) (*store.Batch, error) {
+func (m *manifestState) ahead(send func(*store.Batch) (*store.Batch, error)) func(*store.Batch) (*store.Batch, error) {
 	return func(b *store.Batch) (*store.Batch, error) {
 		switch {
-		case m.brings.Len() == 0 || len(m.newcomers.Journals) >= mostJournals:
+		case m.brings.Len() == 0 || len(m.untracked.Journals) >= mostJournals:
 		case m.journaled:
 			b.Journal = append(b.Journal, m.brings.Bytes()...)
 		default:
@@ -37,13 +37,13 @@ func (m *memory) ahead(send func(*store.Batch) (*store.Batch, error)) func(*stor
 
 // foreign reports whether the last run had another key template. Its keys may be
 // another job's by now: they have their TTL.
-func (m *memory) foreign() bool { return m.has && m.old.Key != m.next.Key }
+func (m *manifestState) foreign() bool { return m.has && m.old.Key != m.next.Key }
 
 // settle says that the manifest, which was kept, has what the run has brought, and
-// the newcomers that are in the result. What it has not was removed, unless it is
+// the untracked that are in the result. What it has not was removed, unless it is
 // held.
-func (m *memory) settle(ctx context.Context) error {
-	ids := m.newcomers.Journals
+func (m *manifestState) forgetUntracked(ctx context.Context) error {
+	ids := m.untracked.Journals
 	if m.shrank {
 		ids = nil
 	}
@@ -54,20 +54,20 @@ func (m *memory) settle(ctx context.Context) error {
 		return err
 	}
 	var keys [][]byte
-	for key, present := range m.newcomers.Keys {
+	for key, present := range m.untracked.Keys {
 		if present || m.foreign() {
 			keys = append(keys, []byte(key))
 		}
 	}
-	return m.r.w.cache.Settle(ctx, m.claim, keys)
+	return m.r.w.cache.ForgetUntracked(ctx, m.claim, keys)
 }
 
 // strays removes the keys that refreshes, and runs that did not complete, have
 // brought since the last complete run and that the result does not have.
-func (r *run) strays(ctx context.Context, claim *cache.Claim, m *memory, now manifest.Chunks) error {
-	remove := r.remover(ctx, claim, r.w.cache.PutNewcomers)
-	for _, id := range m.newcomers.Journals {
-		for key, err := range manifest.Missing(r.w.cache.Journaled(ctx, r.job.Name, id), now, m.next.Keys) {
+func (r *run) removeUntracked(ctx context.Context, claim *cache.Claim, m *manifestState, now manifest.Chunks) error {
+	remove := r.remover(ctx, claim, r.w.cache.PutUntracked)
+	for _, id := range m.untracked.Journals {
+		for key, err := range manifest.Vanished(r.w.cache.Journaled(ctx, r.job.Name, id), now, m.next.Keys) {
 			if err == nil {
 				err = remove(key)
 			}
@@ -76,7 +76,7 @@ func (r *run) strays(ctx context.Context, claim *cache.Claim, m *memory, now man
 			}
 		}
 	}
-	for key, present := range m.newcomers.Keys {
+	for key, present := range m.untracked.Keys {
 		if present && !r.rec.Removal {
 			continue
 		}

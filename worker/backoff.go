@@ -14,13 +14,13 @@ import (
 // calm is a go-redis hook for Asynq's client. When taking a task fails at once
 // (Redis is full, read-only, or refuses us), Asynq tries again without a pause,
 // some 16,000 times a second: calm makes every failed script wait.
-type calm struct{}
+type backoffHook struct{}
 
-func (calm) DialHook(next redis.DialHook) redis.DialHook {
+func (backoffHook) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
 }
 
-func (calm) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (backoffHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
 		if err != nil && failedScript(cmd, err) {
@@ -30,7 +30,7 @@ func (calm) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-func (calm) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (backoffHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
 

@@ -9,16 +9,16 @@ import (
 )
 
 // tellEvery is how often progress is published.
-const tellEvery = 250 * time.Millisecond
+const progressEvery = 250 * time.Millisecond
 
 // tell publishes progress until the returned function is called.
-func (r *run) tell(ctx context.Context) (stop func()) {
+func (r *run) publishProgress(ctx context.Context) (stop func()) {
 	expected := r.expected(ctx) // now: with one connection, the run would keep the planner's guess waiting
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(tellEvery)
+		tick := time.NewTicker(progressEvery)
 		defer tick.Stop()
 		for {
 			r.report(ctx, expected)

@@ -37,7 +37,7 @@ func TestCalmWaitsAfterAFailedScript(t *testing.T) {
 		{"get", refusal("OOM"), false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			do := calm{}.ProcessHook(func(context.Context, redis.Cmder) error { return tc.err })
+			do := backoffHook{}.ProcessHook(func(context.Context, redis.Cmder) error { return tc.err })
 			start := time.Now()
 			err := do(t.Context(), redis.NewCmd(t.Context(), tc.cmd))
 			waited := time.Since(start)
@@ -54,7 +54,7 @@ func TestCalmWaitsAfterAFailedScript(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		start := time.Now()
-		err := calm{}.ProcessHook(func(context.Context, redis.Cmder) error { return refusal("OOM") })(ctx, redis.NewCmd(ctx, "eval"))
+		err := backoffHook{}.ProcessHook(func(context.Context, redis.Cmder) error { return refusal("OOM") })(ctx, redis.NewCmd(ctx, "eval"))
 		if err == nil || time.Since(start) != 0 {
 			t.Errorf("%v after %s", err, time.Since(start))
 		}

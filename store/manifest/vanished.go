@@ -12,7 +12,7 @@ const part = 1 << 18
 // Missing yields the keys of one manifest that another, of n keys, has not,
 // whatever order they are in. Each pass over both takes a part of the keys, told
 // by their hash, so that memory is bounded; few results need more than some.
-func Missing(old, now Chunks, n int64) iter.Seq2[[]byte, error] {
+func Vanished(old, now Chunks, n int64) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		passes := uint64(n/part + 1)
 		for pass := range passes {
