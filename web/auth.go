@@ -66,17 +66,17 @@ func (a *auth) isSession(value string) bool {
 }
 
 // verdict is what the token gate makes of a request.
-type verdict int
+type authResult int
 
 const (
-	allowed   verdict = iota
-	anonymous         // shows neither a token nor a session that holds
-	wrong             // shows a token that is not ours
-	tooMany           // guesses too often; what it showed was not looked at
+	allowed   authResult = iota
+	anonymous            // shows neither a token nor a session that holds
+	wrong                // shows a token that is not ours
+	tooMany              // guesses too often; what it showed was not looked at
 )
 
 // judge looks for a bearer first, then for a session.
-func (a *auth) judge(r *http.Request) verdict {
+func (a *auth) judge(r *http.Request) authResult {
 	if bearer, ok := bearerToken(r); ok {
 		return a.guesses.try(r.RemoteAddr, func() bool { return a.isToken(bearer) })
 	}

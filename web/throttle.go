@@ -36,7 +36,7 @@ func newThrottle() *throttle { return &throttle{guessers: map[string]*budget{}} 
 
 // try compares a guess of remote. The lock spans the comparison, so that many
 // guesses at once cannot spend the same budget.
-func (t *throttle) try(remote string, right func() bool) verdict {
+func (t *throttle) try(remote string, right func() bool) authResult {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()

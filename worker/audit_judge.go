@@ -11,7 +11,7 @@ func (a *auditor) judge(ctx context.Context, walk *cursor, out verdicts) error {
 	m, job := a.w.metrics.audit, walk.job.Name
 	n := store.Audit{Checked: out.compared + int64(len(out.wrong))}
 	for _, s := range out.wrong {
-		s.cause = walk.doubts.explain(s, walk.m, remembered{s.digest, s.digest != 0})
+		s.cause = walk.doubts.causeOf(s, walk.m, remembered{s.digest, s.digest != 0})
 		if s.kind == Missing {
 			n.Missing++
 			m.missing.WithLabelValues(job, string(s.cause)).Inc()

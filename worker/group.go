@@ -56,11 +56,11 @@ func (s *renderer) openGroup(key []byte) error {
 	if g.seen == nil {
 		g.seen, g.seed = make(map[uint64]struct{}), maphash.MakeSeed()
 	}
-	print := maphash.Bytes(g.seed, key)
-	if _, back := g.seen[print]; back {
+	fingerprint := maphash.Bytes(g.seed, key)
+	if _, back := g.seen[fingerprint]; back {
 		return s.refuse("key %s comes back after other keys: the rows of one key must follow one another (ORDER BY the key columns first)", key)
 	}
-	g.seen[print] = struct{}{}
+	g.seen[fingerprint] = struct{}{}
 	g.open, g.rows, g.size, g.keyAt = true, 0, 0, len(b.Buf)
 	b.Buf = append(b.Buf, key...)
 	g.valueAt = len(b.Buf)

@@ -26,43 +26,43 @@ const (
 // leaves for the next one. Nothing depends on it but work that is saved: when a
 // part of it is gone, or cannot be kept, the run sends what it must and goes on.
 type manifestState struct {
-	ctx   context.Context
-	r     *run
-	claim *cache.Claim
-	old   cache.Manifest // of the last complete run
-	has   bool           // there was one
-	diff  *manifest.Diff // nil: there is nothing to compare with
-	trust bool           // its digests say what Redis holds
-	fade  bool           // TTLs have to be extended
+	ctx         context.Context
+	r           *run
+	claim       *cache.Claim
+	previous    cache.Manifest // of the last complete run
+	hasPrevious bool           // there was one
+	diff        *manifest.Diff // nil: there is nothing to compare with
+	trust       bool           // its digests say what Redis holds
+	extendTTL   bool           // TTLs have to be extended
 
 	next  cache.Manifest
 	chunk manifest.Chunk
 	lost  error // why next cannot be kept
 
-	shrank    bool            // what is gone from the result is held
-	untracked cache.Untracked // since the last complete run; of keys, whether they are in the result
-	journaled bool            // there is a journal of this run
-	brings    manifest.Chunk  // keys that the last manifest does not have as they are, and that are not written down yet
+	retained    bool            // what is gone from the result is held
+	untracked   cache.Untracked // since the last complete run; of keys, whether they are in the result
+	journaled   bool            // there is a journal of this run
+	unjournaled manifest.Chunk  // keys that the last manifest does not have as they are, and that are not written down yet
 }
 
 // recall reads what is known of the last complete run.
-func (r *run) recall(ctx context.Context, claim *cache.Claim, place string) (*manifestState, error) {
+func (r *run) loadManifestState(ctx context.Context, claim *cache.Claim, place string) (*manifestState, error) {
 	m := &manifestState{ctx: ctx, r: r, claim: claim, next: claim.NewManifest()}
 	m.next.Job, m.next.Key, m.next.Place = definitionHash(r.job), r.job.Key.String(), place
 	var err error
 	if m.untracked, err = r.w.cache.Untracked(ctx, r.job.Name); err != nil {
 		return m, err
 	}
-	if m.old, m.has, err = r.w.cache.Manifest(ctx, r.job.Name); err != nil || !m.has || r.rec.Removal {
+	if m.previous, m.hasPrevious, err = r.w.cache.Manifest(ctx, r.job.Name); err != nil || !m.hasPrevious || r.rec.Removal {
 		return m, err
 	}
-	if m.diff, err = manifest.NewDiff(r.w.cache.Chunks(ctx, r.job.Name, m.old)); err != nil {
-		return m, m.forget(err)
+	if m.diff, err = manifest.NewDiff(r.w.cache.Chunks(ctx, r.job.Name, m.previous)); err != nil {
+		return m, m.ignorePrevious(err)
 	}
-	m.trust = m.old.Job == m.next.Job && claim.Trust(m.old) && r.job.Rewrite != jobs.RewriteAlways && !r.task.Rewrite
-	m.fade = needsTTLRefresh(r.job, m.old, m.next.Full)
-	if m.trust && !m.fade {
-		m.next.Full = m.old.Full
+	m.trust = m.previous.Job == m.next.Job && claim.Trust(m.previous) && r.job.Rewrite != jobs.RewriteAlways && !r.task.Rewrite
+	m.extendTTL = needsTTLRefresh(r.job, m.previous, m.next.Full)
+	if m.trust && !m.extendTTL {
+		m.next.Full = m.previous.Full
 	}
 	return m, nil
 }
@@ -93,13 +93,13 @@ func needsTTLRefresh(job *jobs.Job, last cache.Manifest, now int64) bool {
 
 // forget goes on without the last manifest, because of err; what ends the run it
 // returns.
-func (m *manifestState) forget(err error) error {
+func (m *manifestState) ignorePrevious(err error) error {
 	if m.ctx.Err() != nil {
 		return err
 	}
 	m.r.w.log.Warn("the manifest of the last run cannot be read: all values are sent", jobs.LogJob, m.r.job.Name, jobs.LogErr, err)
 	m.close()
-	m.diff, m.trust, m.has = nil, false, false
+	m.diff, m.trust, m.hasPrevious = nil, false, false
 	return nil
 }
 
@@ -114,25 +114,25 @@ func (m *manifestState) close() {
 func (m *manifestState) known(key, value []byte) (cacheState, error) {
 	digest := manifest.Digest(value)
 	m.note(key, digest)
-	if _, new := m.untracked.Keys[string(key)]; new {
+	if _, isUntracked := m.untracked.Keys[string(key)]; isUntracked {
 		m.untracked.Keys[string(key)] = true
 	}
 	m.next.Keys++
 	m.next.Bytes += int64(len(key) + len(value))
 	if m.diff == nil {
-		m.brings.Add(key, digest)
+		m.unjournaled.Add(key, digest)
 		return absent, nil
 	}
 	same, err := m.diff.Same(key, digest)
 	if !same {
-		m.brings.Add(key, digest)
+		m.unjournaled.Add(key, digest)
 	}
 	switch {
 	case err != nil:
-		return absent, m.forget(err)
+		return absent, m.ignorePrevious(err)
 	case !same || !m.trust:
 		return absent, nil
-	case m.fade:
+	case m.extendTTL:
 		return expiring, nil
 	}
 	return there, nil
@@ -173,7 +173,7 @@ func (m *manifestState) keep(ctx context.Context) error {
 		rec := &m.r.rec
 		m.next.Rows, m.next.NullKeys, m.next.BadKeys, m.next.Oversized, m.next.Warning = m.r.rows.Load(), rec.NullKeys, rec.BadKeys, rec.Oversized, rec.Warning
 		m.next.Took = time.Since(rec.Start).Milliseconds()
-		m.lost = m.r.w.cache.KeepManifest(ctx, m.claim, m.r.job.Name, m.next, m.old, m.r.job.TTL)
+		m.lost = m.r.w.cache.KeepManifest(ctx, m.claim, m.r.job.Name, m.next, m.previous, m.r.job.TTL)
 	}
 	switch {
 	case m.lost == nil || ctx.Err() != nil:

@@ -59,7 +59,7 @@ func (r *run) do(ctx context.Context) error {
 	for n := 1; ; n++ {
 		err := r.attempt(ctx)
 		if !cache.Again(err) || n == attempts || ctx.Err() != nil {
-			return r.explain(ctx, err)
+			return r.withPosition(ctx, err)
 		}
 		r.rec.Restarts++
 		r.w.log.Warn("run begins again", jobs.LogJob, r.job.Name, jobs.LogTask, r.rec.ID, jobs.LogErr, err)
@@ -106,7 +106,7 @@ func (r *run) write(ctx context.Context, armed *cache.Armed, reading *store.Read
 		return err
 	}
 	defer claim.Close()
-	m, err := r.recall(ctx, claim, reading.Snapshot.Place)
+	m, err := r.loadManifestState(ctx, claim, reading.Snapshot.Place)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (r *run) pour(pipe *pipeline, reading *store.Reading, m *manifestState) err
 
 // explain says how far a failed run came, and puts the reason a context ended
 // in place of the bare "context canceled".
-func (r *run) explain(ctx context.Context, err error) error {
+func (r *run) withPosition(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}

@@ -21,30 +21,30 @@ const mostJournals = 4
 func (m *manifestState) ahead(send func(*store.Batch) (*store.Batch, error)) func(*store.Batch) (*store.Batch, error) {
 	return func(b *store.Batch) (*store.Batch, error) {
 		switch {
-		case m.brings.Len() == 0 || len(m.untracked.Journals) >= mostJournals:
+		case m.unjournaled.Len() == 0 || len(m.untracked.Journals) >= mostJournals:
 		case m.journaled:
-			b.Journal = append(b.Journal, m.brings.Bytes()...)
+			b.Journal = append(b.Journal, m.unjournaled.Bytes()...)
 		default:
-			if err := m.r.w.cache.BeginJournal(m.ctx, m.claim, m.r.job, m.brings.Bytes()); err != nil {
+			if err := m.r.w.cache.BeginJournal(m.ctx, m.claim, m.r.job, m.unjournaled.Bytes()); err != nil {
 				return nil, err
 			}
 			m.journaled = true
 		}
-		m.brings.Reset()
+		m.unjournaled.Reset()
 		return send(b)
 	}
 }
 
 // foreign reports whether the last run had another key template. Its keys may be
 // another job's by now: they have their TTL.
-func (m *manifestState) foreign() bool { return m.has && m.old.Key != m.next.Key }
+func (m *manifestState) foreign() bool { return m.hasPrevious && m.previous.Key != m.next.Key }
 
 // settle says that the manifest, which was kept, has what the run has brought, and
 // the untracked that are in the result. What it has not was removed, unless it is
 // held.
 func (m *manifestState) forgetUntracked(ctx context.Context) error {
 	ids := m.untracked.Journals
-	if m.shrank {
+	if m.retained {
 		ids = nil
 	}
 	if m.journaled {

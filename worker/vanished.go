@@ -36,9 +36,9 @@ func (r *run) removeVanished(ctx context.Context, claim *cache.Claim, m *manifes
 	if m.lost != nil {
 		return nil
 	}
-	m.shrank = r.shrank(m)
-	old, now := r.w.cache.Chunks(ctx, r.job.Name, m.old), r.w.cache.Chunks(ctx, r.job.Name, m.next)
-	if !m.shrank && !m.foreign() {
+	m.retained = r.shrunkTooMuch(m)
+	old, now := r.w.cache.Chunks(ctx, r.job.Name, m.previous), r.w.cache.Chunks(ctx, r.job.Name, m.next)
+	if !m.retained && !m.foreign() {
 		if err := r.removeUntracked(ctx, claim, m, now); err != nil {
 			return err
 		}
@@ -48,18 +48,18 @@ func (r *run) removeVanished(ctx context.Context, claim *cache.Claim, m *manifes
 	}
 	complete, err := m.diff.Complete()
 	if err != nil {
-		return m.forget(err)
+		return m.ignorePrevious(err)
 	}
 	if complete || m.foreign() {
 		return nil
 	}
 	see := r.remover(ctx, claim, r.w.cache.Put)
-	if m.shrank {
-		see = r.holder(m)
+	if m.retained {
+		see = r.retainVanished(m)
 	}
 	for key, err := range manifest.Vanished(old, now, m.next.Keys) {
 		if err != nil {
-			return m.forget(err)
+			return m.ignorePrevious(err)
 		}
 		if err := see(key); err != nil {
 			return err
@@ -70,17 +70,17 @@ func (r *run) removeVanished(ctx context.Context, claim *cache.Claim, m *manifes
 
 // shrank reports whether the result lost more than shrink_guard of its keys, with
 // those that are held already, and nobody has said that this is right.
-func (r *run) shrank(m *manifestState) bool {
-	before := m.old.Keys
+func (r *run) shrunkTooMuch(m *manifestState) bool {
+	before := m.previous.Keys
 	if m.held() {
-		before += m.old.Held
+		before += m.previous.Held
 	}
 	return !r.task.AcceptShrink && float64(before-m.next.Keys) > r.job.ShrinkGuard*float64(before)
 }
 
 // held reports whether keys that the last run has kept may still be there.
 func (m *manifestState) held() bool {
-	return m.old.HeldAt > 0 && time.Duration(m.next.Armed-m.old.HeldAt)*time.Millisecond < m.r.job.TTL
+	return m.previous.HeldAt > 0 && time.Duration(m.next.Armed-m.previous.HeldAt)*time.Millisecond < m.r.job.TTL
 }
 
 // remover returns a function that removes the keys it is given, in batches that put
@@ -102,14 +102,14 @@ func (r *run) remover(ctx context.Context, claim *cache.Claim, put func(context.
 }
 
 // holder returns a function that notes the keys it is given as held.
-func (r *run) holder(m *manifestState) func(key []byte) error {
+func (r *run) retainVanished(m *manifestState) func(key []byte) error {
 	return func(key []byte) error {
 		if key != nil {
 			m.note(key, manifest.Held)
 			if m.next.Held++; m.next.HeldAt == 0 {
 				m.next.HeldAt = m.next.Armed
 				if m.held() {
-					m.next.HeldAt = m.old.HeldAt
+					m.next.HeldAt = m.previous.HeldAt
 				}
 			}
 			r.rec.Held++
@@ -131,13 +131,13 @@ func (r *run) removeAll(ctx context.Context, claim *cache.Claim, m *manifestStat
 	if err == nil {
 		err = r.w.cache.DropJournals(ctx, r.job.Name, m.untracked.Journals)
 	}
-	if err != nil || !m.has {
+	if err != nil || !m.hasPrevious {
 		return err
 	}
 	remove := r.remover(ctx, claim, r.w.cache.Put)
-	for e, err := range manifest.Read(r.w.cache.Chunks(ctx, r.job.Name, m.old)) {
+	for e, err := range manifest.Read(r.w.cache.Chunks(ctx, r.job.Name, m.previous)) {
 		if err != nil {
-			if err := m.forget(err); err != nil {
+			if err := m.ignorePrevious(err); err != nil {
 				return err
 			}
 			break
@@ -149,5 +149,5 @@ func (r *run) removeAll(ctx context.Context, claim *cache.Claim, m *manifestStat
 	if err := remove(nil); err != nil {
 		return err
 	}
-	return r.w.cache.DropManifest(ctx, r.job.Name, m.old)
+	return r.w.cache.DropManifest(ctx, r.job.Name, m.previous)
 }

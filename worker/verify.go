@@ -155,7 +155,7 @@ func (v *verifier) check(ctx context.Context, how Verification) error {
 	v.out.Unclear += settled.unclear
 	v.wrong = settled.wrong
 	if err == nil {
-		err = v.explain(ctx)
+		err = v.findCauses(ctx)
 	}
 	if err != nil { // some orphans may be another job's, or held
 		v.wrong = slices.DeleteFunc(v.wrong, func(s *candidate) bool { return s.kind == Orphan })

@@ -40,7 +40,7 @@ type remembered struct {
 }
 
 // explain finds a wrong key's cause. m is of the last complete run.
-func (d *recheckQueue) explain(s *candidate, m cache.Manifest, past remembered) Cause {
+func (d *recheckQueue) causeOf(s *candidate, m cache.Manifest, past remembered) Cause {
 	now := s.last.after
 	fenced := now.mark > m.Stamp.String() // since that run, or refreshed
 	change := CauseSchedule
@@ -62,7 +62,7 @@ func (d *recheckQueue) explain(s *candidate, m cache.Manifest, past remembered) 
 
 // explain gives every key that is wrong its cause, tells those apart that are
 // held, and drops those that are another job's.
-func (v *verifier) explain(ctx context.Context) error {
+func (v *verifier) findCauses(ctx context.Context) error {
 	if len(v.wrong) == 0 {
 		return nil
 	}
@@ -79,7 +79,7 @@ func (v *verifier) explain(ctx context.Context) error {
 			s.kind = held
 			continue
 		}
-		s.cause = v.doubts.explain(s, m, p)
+		s.cause = v.doubts.causeOf(s, m, p)
 	}
 	return nil
 }

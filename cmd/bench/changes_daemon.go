@@ -103,7 +103,7 @@ func (f *feed) followed(ctx context.Context, d *daemon) error {
 	if _, err := d.record(ctx, func(r runRecord) bool { return r.Epoch == epoch }); err != nil {
 		return err
 	}
-	return f.server.settle(ctx)
+	return f.server.awaitQuiet(ctx)
 }
 
 // metrics returns what the daemon counts: by name, and by name{labels}.

@@ -36,7 +36,7 @@ func (b *bench) startDaemon(ctx context.Context, name string, job baseline.Job, 
 	if _, err := d.record(ctx, func(runRecord) bool { return true }); err != nil {
 		return nil, errors.Join(err, d.stop())
 	}
-	return d, server.settle(ctx)
+	return d, server.awaitQuiet(ctx)
 }
 
 // launchDaemon starts a daemon with a spec of one job of that name.

@@ -127,7 +127,7 @@ func (r *reading) shortest() time.Duration {
 // read lets the reader read while the state holds. Only GETs that began within
 // the state's spans count: between two runs nothing goes on.
 func (r *reading) read(ctx context.Context, state string, hold func(context.Context) (held, error)) error {
-	if err := r.server.settle(ctx); err != nil {
+	if err := r.server.awaitQuiet(ctx); err != nil {
 		return err
 	}
 	m, err := startMeter(ctx, r.server)

@@ -51,7 +51,7 @@ func (r *redisServer) flush(ctx context.Context) error {
 	if err := r.client.FlushAll(ctx).Err(); err != nil {
 		return fmt.Errorf("flush the private redis: %w", err)
 	}
-	return r.settle(ctx)
+	return r.awaitQuiet(ctx)
 }
 
 // Redis is idle when it uses less than a tenth of a processor and has freed
@@ -63,7 +63,7 @@ const (
 )
 
 // settle waits until the server is idle, its replica included.
-func (r *redisServer) settle(ctx context.Context) error {
+func (r *redisServer) awaitQuiet(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, settleLimit, errors.New("it is still busy"))
 	defer cancel()
 	for {

@@ -54,8 +54,8 @@ func (b *bench) rerun(ctx context.Context, round int, daemon *daemon, server *re
 		prepare func(context.Context) error
 	}{
 		{report.KindCold, server.flush},
-		{report.KindUnchanged, server.settle},
-		{report.KindChanged, func(ctx context.Context) error { return errors.Join(b.change(), server.settle(ctx)) }},
+		{report.KindUnchanged, server.awaitQuiet},
+		{report.KindChanged, func(ctx context.Context) error { return errors.Join(b.change(), server.awaitQuiet(ctx)) }},
 	} {
 		if err := step.prepare(ctx); err != nil {
 			return err

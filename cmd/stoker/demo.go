@@ -58,7 +58,7 @@ type demoOptions struct {
 // everything away again, in the opposite order.
 func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
 	begun := time.Now()
-	a.tell("starting a private Postgres and Redis ...")
+	a.printf("starting a private Postgres and Redis ...")
 	cacheURL, cli, closeRedis, err := demoRedis(ctx, o.redis)
 	if err != nil {
 		return err
@@ -69,7 +69,7 @@ func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, left(server.Close())) }()
-	a.tell("filling a shop of %d products ...", shop.Products)
+	a.printf("filling a shop of %d products ...", shop.Products)
 	s, err := shop.Open(ctx, server)
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	a.tell(welcome, time.Since(begun).Seconds(), listen, listen, cli)
+	a.printf(welcome, time.Since(begun).Seconds(), listen, listen, cli)
 	return a.demoRuns(ctx, d, s)
 }
 
@@ -128,11 +128,11 @@ func (a *app) demoRuns(ctx context.Context, d *daemon, s *shop.Shop) error {
 		})
 	}
 	wg.Wait()
-	a.tell("stopping: servers and files go")
+	a.printf("stopping: servers and files go")
 	return errors.Join(append(errs[:], report.close())...)
 }
 
-func (a *app) tell(format string, args ...any) { fmt.Fprintf(a.stdout, format+"\n", args...) }
+func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.stdout, format+"\n", args...) }
 
 // address is where the demo's page listens: the usual address, or a free port
 // if another program has it.

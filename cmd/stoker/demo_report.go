@@ -51,7 +51,7 @@ func (r *reporter) run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read the status: %w", err)
 		}
-		r.tell("%s", r.line(list))
+		r.printf("%s", r.line(list))
 	}
 }
 

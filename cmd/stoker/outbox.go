@@ -74,8 +74,8 @@ func (a *app) outboxRemoveCmd() *cobra.Command {
 	return cmd
 }
 
-// outbox prints or runs the script that make returns.
-func (a *app) outbox(ctx context.Context, apply bool, make func(*postgres.Source, *jobs.Spec) (postgres.Script, error)) error {
+// outbox prints or runs the script that generate returns.
+func (a *app) outbox(ctx context.Context, apply bool, generate func(*postgres.Source, *jobs.Spec) (postgres.Script, error)) error {
 	spec, err := a.spec()
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func (a *app) outbox(ctx context.Context, apply bool, make func(*postgres.Source
 		return usageError{err}
 	}
 	defer source.Close()
-	script, err := make(source, spec)
+	script, err := generate(source, spec)
 	switch {
 	case err != nil:
 		return err

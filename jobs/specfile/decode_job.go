@@ -45,14 +45,14 @@ func (d *decoder) jobs(n *yaml.Node, base defaults, s *jobs.Spec) {
 		drafts = append(drafts, j)
 		s.Jobs = append(s.Jobs, j.Job)
 	}
-	d.refuseTwins(drafts)
+	d.refuseDuplicates(drafts)
 	if len(d.problems) == 0 {
 		s.Warnings = d.warnings(drafts, s.Changes.Source)
 	}
 }
 
 // refuseTwins reports jobs of one name and jobs that would write one key.
-func (d *decoder) refuseTwins(drafts []draft) {
+func (d *decoder) refuseDuplicates(drafts []draft) {
 	names, keys := map[string]int{}, map[string]int{}
 	for _, j := range drafts {
 		if line := names[j.Name]; line > 0 {

@@ -33,7 +33,7 @@ func (c *Cache) Arm(ctx context.Context) (*Armed, error) {
 	asked := time.Now()
 	a, err := c.arm(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("arm the cache: %w", explain(err))
+		return nil, fmt.Errorf("arm the cache: %w", withAdvice(err))
 	}
 	c.armed, c.until = a, asked.Add(c.life/4)
 	return a, nil

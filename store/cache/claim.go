@@ -43,9 +43,9 @@ func (c *Cache) ClaimRun(ctx context.Context, a *Armed, job *jobs.Job, s store.S
 	}
 	cmds, err := c.run(ctx, claimScript, call{[]string{c.books.key(0)}, append(cl.head(a.nonces[0]), writerField(job.Name), id)})
 	if err != nil {
-		return nil, fmt.Errorf("claim job %s: %w", job.Name, explain(err))
+		return nil, fmt.Errorf("claim job %s: %w", job.Name, withAdvice(err))
 	}
-	if err := verdict(cmds[0].Val()); err != nil {
+	if err := refusal(cmds[0].Val()); err != nil {
 		return nil, err
 	}
 	reply, err := cmds[0].StringSlice()

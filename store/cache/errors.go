@@ -22,7 +22,7 @@ func Again(err error) bool {
 }
 
 // verdict reads what a script says before anything else.
-func verdict(reply any) error {
+func refusal(reply any) error {
 	switch reply {
 	case "LOST":
 		return ErrLost
@@ -35,7 +35,7 @@ func verdict(reply any) error {
 }
 
 // explain adds what to do about an error of Redis' own.
-func explain(err error) error {
+func withAdvice(err error) error {
 	switch {
 	case redis.IsOOMError(err), redis.HasErrorPrefix(err, "EXECABORT"):
 		return fmt.Errorf("%w (redis is full: raise maxmemory, or choose an eviction policy for the cache)", err)

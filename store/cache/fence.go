@@ -27,7 +27,7 @@ func (c *Cache) Fence(ctx context.Context, a *Armed, stamp store.Stamp, keys [][
 			b.Remove(k)
 		}
 		head := func(book int) []any { return []any{a.nonces[book], stamp.String(), ms} }
-		groups, replies, err := c.ask(ctx, fenceScript, "", &b, everything(&b), head, func(args []any, _ store.Entry) []any { return args })
+		groups, replies, err := c.runGrouped(ctx, fenceScript, "", &b, everything(&b), head, func(args []any, _ store.Entry) []any { return args })
 		if Again(err) {
 			return removed, err
 		}

@@ -65,7 +65,7 @@ func (a act) head(base int64) []any {
 // answer reads what a script says.
 func answer(d deed, reply any) (string, error) {
 	if word, ok := reply.(string); ok {
-		if verdict(word) != nil || d.act.what == doRemember && word == "OK" {
+		if refusal(word) != nil || d.act.what == doRemember && word == "OK" {
 			return word, nil
 		}
 		return "", fmt.Errorf("the script says %q", word)

@@ -102,7 +102,7 @@ func (c *Cache) putAll(ctx context.Context, cl *Claim, b *store.Batch, at []int)
 
 // put sends entries by put.lua.
 func (c *Cache) put(ctx context.Context, cl *Claim, b *store.Batch, at []int) (out Outcome, err error) {
-	groups, replies, err := c.ask(ctx, putScript, cl.job, b, at, cl.heads(cl.mode, cl.typ), func(args []any, e store.Entry) []any {
+	groups, replies, err := c.runGrouped(ctx, putScript, cl.job, b, at, cl.heads(cl.mode, cl.typ), func(args []any, e store.Entry) []any {
 		if e.Op == store.Remove {
 			return append(args, 0, "")
 		}
@@ -119,7 +119,7 @@ func (c *Cache) put(ctx context.Context, cl *Claim, b *store.Batch, at []int) (o
 
 // touch sees to entries that should be there, and returns those that are not.
 func (c *Cache) touch(ctx context.Context, cl *Claim, b *store.Batch, at []int) (missing []int, err error) {
-	groups, replies, err := c.ask(ctx, touchScript, "", b, at, cl.heads(cl.since), func(args []any, e store.Entry) []any {
+	groups, replies, err := c.runGrouped(ctx, touchScript, "", b, at, cl.heads(cl.since), func(args []any, e store.Entry) []any {
 		if !e.Extend {
 			return append(args, 0)
 		}
@@ -141,13 +141,13 @@ func wrap(err error, verb string, b *store.Batch, at []int) error {
 	if Again(err) || errors.Is(err, ErrSuperseded) {
 		return err
 	}
-	return fmt.Errorf("%s %d keys, the first is %s: %w", verb, len(at), b.Entry(at[0]).Key, explain(err))
+	return fmt.Errorf("%s %d keys, the first is %s: %w", verb, len(at), b.Entry(at[0]).Key, withAdvice(err))
 }
 
 // ask runs a script for entries of a batch, one call a book, and returns its answers,
 // which are numbers if there was no verdict. head is how the arguments begin for a
 // book; each adds those of an entry. job is as for call.
-func (c *Cache) ask(ctx context.Context, s script, job string, b *store.Batch, at []int, head func(book int) []any, each func([]any, store.Entry) []any) ([]group, [][]int64, error) {
+func (c *Cache) runGrouped(ctx context.Context, s script, job string, b *store.Batch, at []int, head func(book int) []any, each func([]any, store.Entry) []any) ([]group, [][]int64, error) {
 	groups := c.split(b, at)
 	if len(groups) == 0 {
 		return nil, nil, nil
@@ -162,7 +162,7 @@ func (c *Cache) ask(ctx context.Context, s script, job string, b *store.Batch, a
 	}
 	replies := make([][]int64, len(groups))
 	for i, cmd := range cmds {
-		if err := verdict(cmd.Val()); err != nil {
+		if err := refusal(cmd.Val()); err != nil {
 			return nil, nil, err
 		}
 		if replies[i], err = cmd.Int64Slice(); err != nil {

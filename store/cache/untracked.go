@@ -107,7 +107,7 @@ func (c *Cache) ForgetUntracked(ctx context.Context, cl *Claim, keys [][]byte) e
 	}
 	for some := range slices.Chunk(calls, setsAtOnce) {
 		if _, err := c.run(ctx, settleScript, some...); err != nil {
-			return fmt.Errorf("settle the untracked of %s: %w", cl.job, explain(err))
+			return fmt.Errorf("settle the untracked of %s: %w", cl.job, withAdvice(err))
 		}
 	}
 	return nil
@@ -128,7 +128,7 @@ func (c *Cache) BeginJournal(ctx context.Context, cl *Claim, job *jobs.Job, chun
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("begin the journal of a run of %s: %w", job.Name, explain(err))
+		return fmt.Errorf("begin the journal of a run of %s: %w", job.Name, withAdvice(err))
 	}
 	return nil
 }
@@ -139,7 +139,7 @@ func (c *Cache) journal(ctx context.Context, cl *Claim, b *store.Batch) error {
 		return nil
 	}
 	if err := c.c.RPush(ctx, cl.journal, b.Journal).Err(); err != nil {
-		return fmt.Errorf("write down what a run of %s brings: %w", cl.job, explain(err))
+		return fmt.Errorf("write down what a run of %s brings: %w", cl.job, withAdvice(err))
 	}
 	return nil
 }

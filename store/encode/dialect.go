@@ -18,7 +18,7 @@ type dialect interface {
 // settle ends dst with dst[at:] made of a head and a body. The head, whose length
 // is known only once there is a body, was appended last, at dst[head]; the body is
 // dst[from:to].
-func settle(dst []byte, at, from, to, head int) []byte {
+func prependHead(dst []byte, at, from, to, head int) []byte {
 	var h [5]byte // the longest head of a length below 4 GiB
 	size := copy(h[:], dst[head:])
 	copy(dst[at+size:], dst[from:to])

@@ -55,7 +55,7 @@ func (h *Hash) AppendRow(dst []byte, row store.Row) ([]byte, error) {
 			return dst[:start], &columnError{column: f.name, err: err}
 		}
 		end := len(dst)
-		dst = settle(msgpack{}.text(dst, end-at), at, at, end, end)
+		dst = prependHead(msgpack{}.text(dst, end-at), at, at, end, end)
 	}
 	return dst, nil
 }

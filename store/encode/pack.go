@@ -27,7 +27,7 @@ func (k *kind) packed(d dialect, dst, raw []byte) ([]byte, error) {
 	if dst[at] == '"' {
 		from, to = at+1, end-1
 	}
-	return settle(d.text(dst, to-from), at, from, to, end), nil
+	return prependHead(d.text(dst, to-from), at, from, to, end), nil
 }
 
 func packText(d dialect, dst, s []byte) []byte {

@@ -102,7 +102,7 @@ func (r *jsonReader) container(opening byte) (problem string) {
 	} else {
 		r.dst = r.dialect.list(r.dst, n)
 	}
-	r.dst = settle(r.dst, at, at+1, end, end)
+	r.dst = prependHead(r.dst, at, at+1, end, end)
 	r.depth--
 	return ""
 }

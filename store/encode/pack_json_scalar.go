@@ -32,7 +32,7 @@ func (r *jsonReader) put(s []byte, escapes bool) (problem string) {
 		return problem
 	}
 	end := len(dst)
-	r.dst = settle(r.dialect.text(dst, end-at), at, at, end, end)
+	r.dst = prependHead(r.dialect.text(dst, end-at), at, at, end, end)
 	return ""
 }
 

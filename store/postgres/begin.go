@@ -30,8 +30,8 @@ const snapshotSQL = nowSQL + `, set_config('timezone', 'UTC', true), set_config(
 // may. A refresh, and the check of an invalidation, come again: if they waited,
 // one locked table would hold up the refreshes of every other job.
 const (
-	patient   = 0
-	impatient = 2 * time.Second
+	lockWaitRun     = 0
+	lockWaitRefresh = 2 * time.Second
 )
 
 func milliseconds(d time.Duration) []byte { return strconv.AppendInt(nil, d.Milliseconds(), 10) }

@@ -49,7 +49,7 @@ type Shape struct {
 // reports it. It runs nothing.
 func (s *Source) Describe(ctx context.Context, job *jobs.Job) (shape Shape, err error) {
 	err = s.with(ctx, func(c *pgx.Conn) error {
-		p, err := s.describe(ctx, c.PgConn(), job, impatient)
+		p, err := s.describe(ctx, c.PgConn(), job, lockWaitRefresh)
 		if err != nil {
 			return err
 		}
@@ -74,7 +74,7 @@ type Cost struct {
 // Estimate is how many rows the planner expects of a run.
 func (s *Source) Estimate(ctx context.Context, job *jobs.Job) (rows int64, err error) {
 	err = s.with(ctx, func(c *pgx.Conn) error {
-		p, err := s.describe(ctx, c.PgConn(), job, impatient)
+		p, err := s.describe(ctx, c.PgConn(), job, lockWaitRefresh)
 		if err != nil {
 			return err
 		}
@@ -89,7 +89,7 @@ func (s *Source) Estimate(ctx context.Context, job *jobs.Job) (rows int64, err e
 // checks that we may read the tables.
 func (s *Source) Explain(ctx context.Context, job *jobs.Job) (cost Cost, err error) {
 	err = s.with(ctx, func(c *pgx.Conn) error {
-		p, err := s.describe(ctx, c.PgConn(), job, impatient)
+		p, err := s.describe(ctx, c.PgConn(), job, lockWaitRefresh)
 		if err != nil {
 			return err
 		}

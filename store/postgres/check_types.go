@@ -36,7 +36,7 @@ func (c *checkup) types(ctx context.Context, tables []Table) error {
 // keyTypes looks at one watch, in a transaction that does not wait for locked
 // tables. A query that cannot be prepared is told elsewhere.
 func (c *checkup) keyTypes(ctx context.Context, conn *pgconn.PgConn, job *jobs.Job, w jobs.Watch, t Table) (err error) {
-	p, err := c.source.enter(ctx, conn, job, impatient)
+	p, err := c.source.enter(ctx, conn, job, lockWaitRefresh)
 	if told(err) {
 		return nil
 	}

@@ -48,15 +48,15 @@ func (s *Source) Keys(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn fu
 			return err
 		}
 		known := c.PgConn().TxStatus() == 'I'
-		err = s.ask(ctx, c.PgConn(), params, reading{plan: p, asked: keys, fn: fn})
+		err = s.execute(ctx, c.PgConn(), params, reading{plan: p, asked: keys, fn: fn})
 		if _, misfit := errors.AsType[*store.KeyValueError](err); !misfit || !known {
 			return err
 		}
 		// The column may be of another type by now, that takes the value.
-		if p, err = s.enter(ctx, c.PgConn(), job, impatient); err != nil {
+		if p, err = s.enter(ctx, c.PgConn(), job, lockWaitRefresh); err != nil {
 			return err
 		}
-		return s.ask(ctx, c.PgConn(), params, reading{plan: p, asked: keys, fn: fn})
+		return s.execute(ctx, c.PgConn(), params, reading{plan: p, asked: keys, fn: fn})
 	})
 }
 
@@ -68,13 +68,13 @@ func isValueError(err error) bool {
 
 // blame finds the value that cause speaks of, by casting one at a time. If every
 // value fits, the query itself failed on a row, and cause is returned.
-func blame(ctx context.Context, c *pgconn.PgConn, p *plan, keys []jobs.Key, cause error) error {
+func findBadValue(ctx context.Context, c *pgconn.PgConn, p *plan, keys []jobs.Key, cause error) error {
 	for i, name := range p.job.Key.Columns() {
 		for _, sql := range []string{"SELECT $1::" + p.loose[i], "SELECT ($1::" + p.loose[i] + ")::" + p.casts[i]} {
 			for _, k := range keys {
 				err := c.ExecParams(ctx, sql, [][]byte{[]byte(k[name])}, nil, nil, nil).Read().Err
 				if pe, ok := errors.AsType[*pgconn.PgError](err); ok && isValueError(err) {
-					return p.misfit(i, k, pe.Message)
+					return p.keyValueError(i, k, pe.Message)
 				}
 				if err != nil {
 					return fmt.Errorf("check the key values of job %s: %w", p.job.Name, err)
@@ -86,14 +86,14 @@ func blame(ctx context.Context, c *pgconn.PgConn, p *plan, keys []jobs.Key, caus
 }
 
 // cut blames a value that its column has in another form only.
-func (p *plan) cut(i int, key jobs.Key) error {
-	err := p.misfit(i, key, "the type would cut or round it")
+func (p *plan) truncated(i int, key jobs.Key) error {
+	err := p.keyValueError(i, key, "the type would cut or round it")
 	err.Cut = true
 	return err
 }
 
 // misfit blames the value that a key has for the i-th column of its template.
-func (p *plan) misfit(i int, key jobs.Key, why string) *store.KeyValueError {
+func (p *plan) keyValueError(i int, key jobs.Key, why string) *store.KeyValueError {
 	name := p.job.Key.Columns()[i]
 	return &store.KeyValueError{Job: p.job.Name, Column: name, Type: p.casts[i], Value: key[name], Message: why}
 }

@@ -16,7 +16,7 @@ import (
 // each poll is one statement, and no state is kept in the session, so that a
 // pooler may be in between.
 type Outbox struct {
-	*inbox
+	*commitQueue
 	source  *Source
 	spec    *jobs.Spec
 	log     *slog.Logger
@@ -28,16 +28,16 @@ type Outbox struct {
 	cancel  context.CancelFunc
 	polling sync.WaitGroup
 
-	mu    sync.Mutex
-	polls uint64  // how many found rows: the position
-	taken []taken // rows that are read and not done
+	mu      sync.Mutex
+	polls   uint64        // how many found rows: the position
+	unacked []unackedRows // rows that are read and not done
 
 	crowded bool      // mostTaken is reached, and that was said
 	polled  time.Time // by Postgres' clock: when the table was last read to its end
 }
 
 // taken is the rows of one poll.
-type taken struct {
+type unackedRows struct {
 	position uint64
 	places   []string // ctid
 	ids      []int64
@@ -69,7 +69,7 @@ func (s *Source) openOutbox(ctx context.Context, spec *jobs.Spec, log *slog.Logg
 		return nil, start, err
 	}
 	start = feed.Start{Place: state.place(needs), Durable: true, Origin: state.origin}
-	o := &Outbox{inbox: newInbox(1), source: s, spec: spec, log: log, place: start.Place, origin: start.Origin, table: state.Table, watches: make(map[uint32][]watch), every: every}
+	o := &Outbox{commitQueue: newCommitQueue(1), source: s, spec: spec, log: log, place: start.Place, origin: start.Origin, table: state.Table, watches: make(map[uint32][]watch), every: every}
 	for _, n := range needs {
 		o.watches[n.table.OID] = n.watches
 	}
@@ -83,17 +83,17 @@ func (s *Source) openOutbox(ctx context.Context, spec *jobs.Spec, log *slog.Logg
 func (o *Outbox) Done(ctx context.Context, position uint64) error {
 	for {
 		o.mu.Lock()
-		if len(o.taken) == 0 || o.taken[0].position > position {
+		if len(o.unacked) == 0 || o.unacked[0].position > position {
 			o.mu.Unlock()
 			return nil
 		}
-		rows := o.taken[0]
+		rows := o.unacked[0]
 		o.mu.Unlock()
 		if err := o.remove(ctx, rows); err != nil {
 			return err
 		}
 		o.mu.Lock()
-		o.taken = o.taken[1:]
+		o.unacked = o.unacked[1:]
 		o.mu.Unlock()
 	}
 }
@@ -111,13 +111,13 @@ func (o *Outbox) Close() error {
 const mostTaken = 1_000_000
 
 // hand hands the rows of a poll to Next.
-func (o *Outbox) hand(rows taken, c *feed.Commits) {
+func (o *Outbox) deliver(rows unackedRows, c *feed.Commits) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.polls++
 	rows.position, c.Position = o.polls, o.polls
 	rows.spans = spansOf(rows.ids)
-	o.taken = append(o.taken, rows)
+	o.unacked = append(o.unacked, rows)
 	o.push(c)
 }
 
@@ -125,7 +125,7 @@ func (o *Outbox) hand(rows taken, c *feed.Commits) {
 // are.
 func (o *Outbox) takenSpans() (spans []span, n int) {
 	o.mu.Lock()
-	for _, t := range o.taken {
+	for _, t := range o.unacked {
 		spans = append(spans, t.spans...)
 		n += len(t.ids)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // fold adds a row of the outbox to the commits.
-func (o *Outbox) fold(c *feed.Commits, n note) {
+func (o *Outbox) fold(c *feed.Commits, n outboxRow) {
 	if n.Table == 0 {
 		o.foldInvalidation(c, n)
 		return
@@ -30,7 +30,7 @@ func (o *Outbox) fold(c *feed.Commits, n note) {
 
 // keys are the recorded values; of a table that nobody watches by key there are
 // none, but it has changed.
-func (n note) keys() [][]*string {
+func (n outboxRow) keys() [][]*string {
 	if len(n.Keys) == 0 {
 		return [][]*string{nil}
 	}
@@ -38,7 +38,7 @@ func (n note) keys() [][]*string {
 }
 
 // image is a changed row as far as it is recorded.
-func (n note) image(values []*string) feed.Image {
+func (n outboxRow) image(values []*string) feed.Image {
 	return func(column string) (string, feed.Cell) {
 		i := slices.Index(n.Columns, column)
 		if i < 0 || i >= len(values) {
@@ -54,7 +54,7 @@ func (n note) image(values []*string) feed.Image {
 // foldInvalidation adds what a caller of stoker_invalidate has said. A mistake in it
 // is logged and skipped: the caller's transaction is long committed, and what
 // comes after must not wait.
-func (o *Outbox) foldInvalidation(c *feed.Commits, n note) {
+func (o *Outbox) foldInvalidation(c *feed.Commits, n outboxRow) {
 	job, ok := o.spec.Job(n.Job)
 	if !ok {
 		o.refuse(n, fmt.Errorf("no job of that name is in the spec"))
@@ -74,7 +74,7 @@ func (o *Outbox) foldInvalidation(c *feed.Commits, n note) {
 	c.Effect.Key(job, key)
 }
 
-func (o *Outbox) refuse(n note, err error) {
+func (o *Outbox) refuse(n outboxRow, err error) {
 	o.source.refused.Add(1)
 	o.log.Warn("a call of stoker_invalidate was skipped", jobs.LogJob, n.Job, "key", string(n.Key), jobs.LogErr, err)
 }

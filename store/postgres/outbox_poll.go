@@ -31,7 +31,7 @@ FROM (SELECT) AS one LEFT JOIN (
 	FROM %s AS o WHERE NOT o.id <@ $1::int8multirange LIMIT %d) AS o ON true`
 
 // note is a row of the outbox.
-type note struct {
+type outboxRow struct {
 	At      int64       // microseconds
 	Table   uint32      // that changed; 0: the row is of stoker_invalidate
 	Columns []string    // what is recorded
@@ -73,7 +73,7 @@ func (o *Outbox) poll(ctx context.Context) {
 // whether there may be more.
 func (o *Outbox) read(ctx context.Context) (full bool, err error) {
 	spans, n := o.takenSpans()
-	if o.crowd(n); n >= mostTaken {
+	if o.warnIfBacklogged(n); n >= mostTaken {
 		return false, nil
 	}
 	if o.source.timeout > 0 {
@@ -96,12 +96,12 @@ func (o *Outbox) read(ctx context.Context) (full bool, err error) {
 	case b.commits.Effect.Empty():
 		return full, o.remove(ctx, b.rows) // nobody watches it any more
 	}
-	o.hand(b.rows, b.commits)
+	o.deliver(b.rows, b.commits)
 	return full, nil
 }
 
 // crowd says, once, that n rows which are read and not done are too many.
-func (o *Outbox) crowd(n int) {
+func (o *Outbox) warnIfBacklogged(n int) {
 	if n >= mostTaken && !o.crowded {
 		o.log.Warn("the outbox is not read on: too many of its rows are read and not done, because the run of a job takes long or fails", "rows", n)
 	}
@@ -110,7 +110,7 @@ func (o *Outbox) crowd(n int) {
 
 // batch is what one poll has read.
 type batch struct {
-	rows    taken
+	rows    unackedRows
 	commits *feed.Commits
 	clock   time.Time // Postgres', when it was read
 	oldest  time.Time // when the first of the rows was written
@@ -140,7 +140,7 @@ func (o *Outbox) add(row [][]byte, b *batch) error {
 	if row[3] == nil {
 		return nil // there are no rows
 	}
-	var n note
+	var n outboxRow
 	if err := json.Unmarshal(row[4], &n); err != nil {
 		return fmt.Errorf("row %s: %w", row[3], err)
 	}
@@ -184,7 +184,7 @@ func (o *Outbox) committed(written, now time.Time, full bool) time.Time {
 // remove deletes rows by where they are, and by their ids in case they were moved:
 // then they are read again. In another history, place and id may be those of a row
 // that was never read.
-func (o *Outbox) remove(ctx context.Context, rows taken) error {
+func (o *Outbox) remove(ctx context.Context, rows unackedRows) error {
 	err := o.source.with(ctx, func(c *pgx.Conn) error {
 		sql := "DELETE FROM " + o.table + " WHERE ctid = ANY ($1::tid[]) AND id = ANY ($2::bigint[]) AND (SELECT " + originSQL + ") = $3"
 		return c.PgConn().ExecParams(ctx, sql, [][]byte{arrayLiteral(rows.places), idArray(rows.ids), []byte(o.origin)}, nil, nil, nil).Read().Err

@@ -49,7 +49,7 @@ func (s *Source) enter(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, loc
 	if err := c.ExecBatch(ctx, s.begin(false, lock)).Close(); err != nil {
 		return nil, errors.Join(queryError(job, err, noPosition), rollback(ctx, c, job))
 	}
-	p, err := s.look(ctx, c, job)
+	p, err := s.readPlan(ctx, c, job)
 	if err != nil {
 		return nil, errors.Join(err, rollback(ctx, c, job))
 	}
@@ -57,7 +57,7 @@ func (s *Source) enter(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, loc
 }
 
 // look asks what the job's query returns, in the open transaction.
-func (s *Source) look(ctx context.Context, c *pgconn.PgConn, job *jobs.Job) (*plan, error) {
+func (s *Source) readPlan(ctx context.Context, c *pgconn.PgConn, job *jobs.Job) (*plan, error) {
 	sd, err := c.Prepare(ctx, "", job.Query, nil)
 	if err != nil {
 		return nil, queryError(job, err, 0)

@@ -20,12 +20,12 @@ import (
 func (s *Source) Run(ctx context.Context, job *jobs.Job, fn func(*store.Reading) error) error {
 	return s.with(ctx, func(c *pgx.Conn) error {
 		return retryStale(fn, func(fn func(*store.Reading) error) error {
-			p, err := s.enter(ctx, c.PgConn(), job, patient)
+			p, err := s.enter(ctx, c.PgConn(), job, lockWaitRun)
 			if err != nil {
 				return err
 			}
 			sql, offset := p.runSQL()
-			b := s.begin(true, patient)
+			b := s.begin(true, lockWaitRun)
 			b.ExecParams(sql, nil, nil, nil, binary)
 			return transact(ctx, c.PgConn(), b, reading{plan: p, entered: true, load: true, offset: offset, fn: fn})
 		})
@@ -46,7 +46,7 @@ func (s *Source) Refresh(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn
 			if err != nil {
 				return err
 			}
-			err = s.ask(ctx, c.PgConn(), params, reading{plan: p, asked: keys, load: true, fn: fn})
+			err = s.execute(ctx, c.PgConn(), params, reading{plan: p, asked: keys, load: true, fn: fn})
 			if stalePlan(err) {
 				s.forget(job.Name)
 			}
@@ -62,14 +62,14 @@ func (s *Source) refreshPlan(ctx context.Context, c *pgconn.PgConn, job *jobs.Jo
 	if p := s.plan(job.Name); p != nil && p.job == job && !p.convert {
 		return p, nil
 	}
-	return s.enter(ctx, c, job, impatient)
+	return s.enter(ctx, c, job, lockWaitRefresh)
 }
 
 // ask has Postgres read the asked keys, and with r.load the rows of these keys,
 // in the transaction that is open or in a new one.
-func (s *Source) ask(ctx context.Context, c *pgconn.PgConn, params [][]byte, r reading) error {
+func (s *Source) execute(ctx context.Context, c *pgconn.PgConn, params [][]byte, r reading) error {
 	r.entered = c.TxStatus() != 'I'
-	b := s.begin(r.entered, impatient)
+	b := s.begin(r.entered, lockWaitRefresh)
 	if len(r.plan.keys) > 0 {
 		b.ExecParams(r.plan.givenSQL(), params, nil, nil, binary)
 	}
@@ -82,7 +82,7 @@ func (s *Source) ask(ctx context.Context, c *pgconn.PgConn, params [][]byte, r r
 	}
 	err := transact(ctx, c, b, r)
 	if isValueError(err) {
-		return blame(ctx, c, r.plan, r.asked, err)
+		return findBadValue(ctx, c, r.plan, r.asked, err)
 	}
 	return err
 }
@@ -203,7 +203,7 @@ func (r reading) given(mrr *pgconn.MultiResultReader) ([]store.Row, error) {
 	for i, row := range rows {
 		for k, fits := range row[n:] {
 			if len(fits) != 1 || fits[0] == 0 {
-				return nil, r.plan.cut(k, r.asked[i])
+				return nil, r.plan.truncated(k, r.asked[i])
 			}
 		}
 		rows[i] = row[:n]

@@ -37,7 +37,7 @@ func (s *Source) Resolve(ctx context.Context, part *feed.Part, effect *feed.Effe
 
 func (s *Source) lookUp(ctx context.Context, c *pgconn.PgConn, part *feed.Part, effect *feed.Effect) error {
 	watches := slices.Sorted(maps.Keys(part.Lookups))
-	b := s.begin(false, impatient)
+	b := s.begin(false, lockWaitRefresh)
 	for _, w := range watches {
 		values := slices.Collect(maps.Keys(part.Lookups[w]))
 		b.ExecParams(keysSQL(part.Job.Watch[w].Keys, effect.Limit()), [][]byte{arrayLiteral(values)}, nil, nil, nil)

@@ -19,7 +19,7 @@ import (
 // pgoutput, protocol version 1, on a connection of its own. A goroutine reads it
 // and answers Postgres, also while nobody calls Next.
 type WAL struct {
-	*inbox
+	*commitQueue
 	conn    *pgconn.PgConn
 	slot    string
 	decoder *decoder
@@ -28,14 +28,14 @@ type WAL struct {
 	cancel  context.CancelFunc
 	reading sync.WaitGroup
 
-	mu      sync.Mutex
-	pushed  uint64        // position of the newest that was queued
-	held    []held        // positions that Done was told, and Postgres not yet
-	told    uint64        // position that Postgres may be told
-	seen    pglogrepl.LSN // how far Postgres has sent
-	telling time.Duration // how often Postgres is told how far we are
-	hold    time.Duration // how old a fence is when Postgres is told
-	keep    bool          // the slot is permanent: Postgres is told what is done, not what is seen
+	mu        sync.Mutex
+	pushed    uint64        // position of the newest that was queued
+	done      []doneAt      // positions that Done was told, and Postgres not yet
+	ackLSN    uint64        // position that Postgres may be told
+	received  pglogrepl.LSN // how far Postgres has sent
+	ackEvery  time.Duration // how often Postgres is told how far we are
+	ackDelay  time.Duration // how old a fence is when Postgres is told
+	permanent bool          // the slot is permanent: Postgres is told what is done, not what is seen
 }
 
 // OpenWAL opens the feed of the tables that the spec's jobs watch. The publication
@@ -52,8 +52,8 @@ func (s *Source) OpenWAL(ctx context.Context, spec *jobs.Spec, log *slog.Logger)
 	if err != nil {
 		return nil, start, err
 	}
-	w := &WAL{inbox: newInbox(longestQueue), conn: conn, log: log, decoder: newDecoder(spec, public.tables), telling: tellEvery, hold: failover}
-	w.keep = spec.Changes.Slot == jobs.SlotPermanent
+	w := &WAL{commitQueue: newCommitQueue(longestQueue), conn: conn, log: log, decoder: newDecoder(spec, public.tables), ackEvery: tellEvery, ackDelay: failover}
+	w.permanent = spec.Changes.Slot == jobs.SlotPermanent
 	if start, err = w.begin(ctx, s, spec.Changes, public.place(spec)); err != nil {
 		return nil, start, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 	}
@@ -103,7 +103,7 @@ func (w *WAL) begin(ctx context.Context, s *Source, c jobs.Changes, place string
 		return start, err
 	}
 	start.Origin, w.origin = now.Origin, now.Origin
-	w.told = start.Position
+	w.ackLSN = start.Position
 	args := []string{"proto_version '1'", "publication_names '" + c.Name + "'"}
 	if err := pglogrepl.StartReplication(ctx, w.conn, w.slot, 0, pglogrepl.StartReplicationOptions{PluginArgs: args}); err != nil {
 		return start, fmt.Errorf("stream changes from slot %s: %w", w.slot, err)
@@ -115,7 +115,7 @@ func (w *WAL) begin(ctx context.Context, s *Source, c jobs.Changes, place string
 const longestQueue = 256
 
 // hand hands a transaction to Next. It is called by the goroutine that reads.
-func (w *WAL) hand(c *feed.Commits) {
+func (w *WAL) deliver(c *feed.Commits) {
 	w.mu.Lock()
 	w.pushed = c.Position
 	w.mu.Unlock()
@@ -123,7 +123,7 @@ func (w *WAL) hand(c *feed.Commits) {
 }
 
 // held is a position that was done.
-type held struct {
+type doneAt struct {
 	position uint64
 	at       time.Time
 }
@@ -137,8 +137,8 @@ const failover = time.Minute
 func (w *WAL) Done(_ context.Context, position uint64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.keep {
-		w.held = append(w.held, held{position, time.Now()})
+	if w.permanent {
+		w.done = append(w.done, doneAt{position, time.Now()})
 	}
 	return nil
 }
@@ -149,23 +149,23 @@ func (w *WAL) Done(_ context.Context, position uint64) error {
 func (w *WAL) acknowledged() pglogrepl.LSN {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.keep {
-		return w.seen
+	if !w.permanent {
+		return w.received
 	}
-	for len(w.held) > 0 && time.Since(w.held[0].at) >= w.hold {
-		w.told, w.held = max(w.told, w.held[0].position), w.held[1:]
+	for len(w.done) > 0 && time.Since(w.done[0].at) >= w.ackDelay {
+		w.ackLSN, w.done = max(w.ackLSN, w.done[0].position), w.done[1:]
 	}
-	return pglogrepl.LSN(w.told)
+	return pglogrepl.LSN(w.ackLSN)
 }
 
 // pass queues that nothing of ours was written up to where Postgres has sent, so
 // that a permanent slot of an idle database keeps no WAL.
-func (w *WAL) pass() {
+func (w *WAL) deliverIdle() {
 	w.mu.Lock()
-	seen, passed := uint64(w.seen), w.keep && uint64(w.seen) > w.pushed
+	seen, passed := uint64(w.received), w.permanent && uint64(w.received) > w.pushed
 	w.mu.Unlock()
 	if passed && w.empty() {
-		w.hand(&feed.Commits{Effect: feed.NewEffect(0), Position: seen})
+		w.deliver(&feed.Commits{Effect: feed.NewEffect(0), Position: seen})
 	}
 }
 

@@ -6,12 +6,12 @@ import "time"
 func (w *WAL) Hold(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.hold = d
+	w.ackDelay = d
 }
 
 // Telling changes how often Postgres is told how far we are.
 func (w *WAL) Telling(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.telling = d
+	w.ackEvery = d
 }

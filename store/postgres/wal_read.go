@@ -30,8 +30,8 @@ const silence = 3 * time.Minute
 func (w *WAL) read(ctx context.Context) {
 	heard := time.Now()
 	for ctx.Err() == nil {
-		w.pass()
-		if err := w.tell(); err != nil {
+		w.deliverIdle()
+		if err := w.sendStatus(); err != nil {
 			w.End(fmt.Errorf("tell postgres how far its changes are read: %w", err))
 			return
 		}
@@ -73,7 +73,7 @@ func (w *WAL) receive(ctx context.Context) (got bool, err error) {
 func (w *WAL) tellEvery() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.telling
+	return w.ackEvery
 }
 
 // handle handles one message. It reports whether Postgres asks for an answer.
@@ -94,7 +94,7 @@ func (w *WAL) handle(msg pgproto3.BackendMessage) (asked bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		w.saw(alive.ServerWALEnd)
+		w.noteReceived(alive.ServerWALEnd)
 		return alive.ReplyRequested, nil
 	case pglogrepl.XLogDataByteID:
 		log, err := pglogrepl.ParseXLogData(data.Data[1:])
@@ -116,20 +116,20 @@ func (w *WAL) decode(log pglogrepl.XLogData) error {
 		return err
 	}
 	if commits != nil {
-		w.hand(commits)
+		w.deliver(commits)
 	}
-	w.saw(end)
+	w.noteReceived(end)
 	return nil
 }
 
 // saw notes how far Postgres has sent. What it sends later was committed later.
-func (w *WAL) saw(end pglogrepl.LSN) {
+func (w *WAL) noteReceived(end pglogrepl.LSN) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.seen = max(w.seen, end)
+	w.received = max(w.received, end)
 }
 
-func (w *WAL) tell() error {
+func (w *WAL) sendStatus() error {
 	at := w.acknowledged()
 	return pglogrepl.SendStandbyStatusUpdate(context.Background(), w.conn, pglogrepl.StandbyStatusUpdate{
 		WALWritePosition: at, WALFlushPosition: at, WALApplyPosition: at, ReplyRequested: true})

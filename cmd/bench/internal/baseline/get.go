@@ -69,7 +69,7 @@ var errMissing = errors.New("the key is not there")
 
 // get fetches c.key and returns the size of its value, which it throws away.
 func (c *caller) get() (int, error) {
-	n, err := c.ask()
+	n, err := c.roundTrip()
 	if err != nil {
 		return 0, err
 	}
@@ -78,7 +78,7 @@ func (c *caller) get() (int, error) {
 }
 
 // ask asks for c.key and returns the size of the value that follows.
-func (c *caller) ask() (int, error) {
+func (c *caller) roundTrip() (int, error) {
 	c.out = append(c.out[:0], "*2\r\n$3\r\nGET\r\n$"...)
 	c.out = strconv.AppendInt(c.out, int64(len(c.key)), 10)
 	c.out = append(append(append(c.out, "\r\n"...), c.key...), "\r\n"...)

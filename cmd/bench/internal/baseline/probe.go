@@ -180,7 +180,7 @@ func (p *prober) failed() bool {
 
 // version fetches c.key and returns the version in its value.
 func (c *caller) version() (int64, error) {
-	n, err := c.ask()
+	n, err := c.roundTrip()
 	if err != nil {
 		return 0, err
 	}

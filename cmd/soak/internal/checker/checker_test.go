@@ -92,6 +92,14 @@ func TestMutants(t *testing.T) {
 	}
 }
 
+// A mutant whose text the code has no more is noticed without building it.
+func TestMutantsFit(t *testing.T) {
+	t.Parallel()
+	if _, err := Overlay(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // Broken by: an overlay that takes the first of several places, or none at all.
 func TestMutantsThatFitNoMoreAreTold(t *testing.T) {
 	t.Parallel()

@@ -18,7 +18,7 @@ import (
 
 // daemon is a `stoker run` behind proxies of its own.
 type daemon struct {
-	w           *World
+	w           *Cluster
 	n           int
 	listen      string
 	spec, log   string // files
@@ -36,7 +36,7 @@ type daemon struct {
 	lasts map[string]float64 // of the one that runs
 }
 
-func (w *World) startDaemons() error {
+func (w *Cluster) startDaemons() error {
 	for n, roles := range w.o.Roles {
 		d := &daemon{w: w, n: n, roles: roles, sums: make(map[string]float64), http: http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 3 * time.Second},
 			log: filepath.Join(w.dir, fmt.Sprintf("daemon%d.log", n)), spec: filepath.Join(w.dir, fmt.Sprintf("daemon%d.yaml", n))}

@@ -18,11 +18,11 @@ type fault struct {
 	on   string // faults on one thing do not overlap
 	heal bool   // every job is run after it, which makes up for what went wrong before
 	long time.Duration
-	do   func(ctx context.Context, w *World) (end func(), err error)
+	do   func(ctx context.Context, w *Cluster) (end func(), err error)
 }
 
 // faultsOf are all faults of a world.
-func faultsOf(w *World) []fault {
+func faultsOf(w *Cluster) []fault {
 	all := []fault{
 		{"commits wait for a standby", "postgres", false, 2 * time.Second, holdCommits},
 		{"the walsender is terminated", "postgres", true, 0, endWalsender},
@@ -55,14 +55,14 @@ func faultsOf(w *World) []fault {
 // rule is a fault of the network of one daemon.
 func (d *daemon) rule(p *proxy, what string, heal bool, t traffic) fault {
 	name, on := fmt.Sprintf("daemon %d: %s", d.n, what), fmt.Sprintf("net of daemon %d", d.n)
-	return fault{name, on, heal, 1500 * time.Millisecond, func(context.Context, *World) (func(), error) {
+	return fault{name, on, heal, 1500 * time.Millisecond, func(context.Context, *Cluster) (func(), error) {
 		p.set(t)
 		return func() { p.set(traffic{}) }, nil
 	}}
 }
 
-func killing(d *daemon) func(context.Context, *World) (func(), error) {
-	return func(_ context.Context, w *World) (func(), error) {
+func killing(d *daemon) func(context.Context, *Cluster) (func(), error) {
+	return func(_ context.Context, w *Cluster) (func(), error) {
 		d.kill()
 		return func() {
 			if err := d.start(); err != nil {
@@ -72,8 +72,8 @@ func killing(d *daemon) func(context.Context, *World) (func(), error) {
 	}
 }
 
-func pausing(d *daemon) func(context.Context, *World) (func(), error) {
-	return func(context.Context, *World) (func(), error) {
+func pausing(d *daemon) func(context.Context, *Cluster) (func(), error) {
+	return func(context.Context, *Cluster) (func(), error) {
 		d.pause()
 		return d.resume, nil
 	}
@@ -81,7 +81,7 @@ func pausing(d *daemon) func(context.Context, *World) (func(), error) {
 
 // holdCommits has commits wait for a standby that is not there: they are in the
 // write-ahead log, and in no snapshot.
-func holdCommits(ctx context.Context, w *World) (func(), error) {
+func holdCommits(ctx context.Context, w *Cluster) (func(), error) {
 	err := w.standby(ctx, "nobody")
 	return func() {
 		if err := w.standby(ctx, ""); err != nil {
@@ -90,32 +90,32 @@ func holdCommits(ctx context.Context, w *World) (func(), error) {
 	}, err
 }
 
-func (w *World) standby(ctx context.Context, name string) error {
+func (w *Cluster) standby(ctx context.Context, name string) error {
 	w.servers.Lock()
 	defer w.servers.Unlock()
 	return w.exec(ctx, "ALTER SYSTEM SET synchronous_standby_names = '"+name+"'", "SELECT pg_reload_conf()")
 }
 
-func endWalsender(ctx context.Context, w *World) (func(), error) {
+func endWalsender(ctx context.Context, w *Cluster) (func(), error) {
 	return nil, w.exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
 }
 
-func crashPostgres(ctx context.Context, w *World) (func(), error) {
+func crashPostgres(ctx context.Context, w *Cluster) (func(), error) {
 	w.servers.Lock()
 	defer w.servers.Unlock()
 	w.postgres.Kill()
 	return nil, w.postgres.Start(ctx)
 }
 
-func loseBook(ctx context.Context, w *World) (func(), error) {
+func loseBook(ctx context.Context, w *Cluster) (func(), error) {
 	return nil, w.cache.Del(ctx, "stoker:{cache}:book").Err()
 }
 
-func flush(ctx context.Context, w *World) (func(), error) {
+func flush(ctx context.Context, w *Cluster) (func(), error) {
 	return nil, w.cache.FlushAll(ctx).Err()
 }
 
-func restartRedis(ctx context.Context, w *World) (func(), error) {
+func restartRedis(ctx context.Context, w *Cluster) (func(), error) {
 	w.servers.Lock()
 	defer w.servers.Unlock()
 	w.redis.Kill()
@@ -123,11 +123,11 @@ func restartRedis(ctx context.Context, w *World) (func(), error) {
 }
 
 // loseBooks loses it as soon as it is there again.
-func loseBooks(ctx context.Context, w *World) (func(), error) {
+func loseBooks(ctx context.Context, w *Cluster) (func(), error) {
 	ctx, stop := context.WithCancel(ctx)
 	var losing sync.WaitGroup
 	losing.Go(func() {
-		for rest(ctx, 50*time.Millisecond) {
+		for pause(ctx, 50*time.Millisecond) {
 			_, _ = loseBook(ctx, w) // Redis may be away
 		}
 	})
@@ -135,7 +135,7 @@ func loseBooks(ctx context.Context, w *World) (func(), error) {
 }
 
 // closeGate holds up runs of the items with their snapshots taken.
-func closeGate(ctx context.Context, w *World) (func(), error) {
+func closeGate(ctx context.Context, w *Cluster) (func(), error) {
 	gate, err := w.connect(ctx)
 	if err != nil {
 		return nil, err
@@ -149,7 +149,7 @@ func closeGate(ctx context.Context, w *World) (func(), error) {
 }
 
 // lockItems holds up whoever reads items, but not their fences.
-func lockItems(ctx context.Context, w *World) (func(), error) {
+func lockItems(ctx context.Context, w *Cluster) (func(), error) {
 	lock, err := w.connect(ctx)
 	if err != nil {
 		return nil, err

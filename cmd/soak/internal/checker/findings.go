@@ -14,7 +14,7 @@ type Finding struct {
 }
 
 // find notes a broken promise, of one key once.
-func (w *World) find(invariant, format string, args ...any) {
+func (w *Cluster) find(invariant, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	subject, _, _ := strings.Cut(text, " is ")
 	subject, _, _ = strings.Cut(subject, " was ")
@@ -30,26 +30,26 @@ func (w *World) find(invariant, format string, args ...any) {
 	w.findings = append(w.findings, Finding{invariant, text, time.Since(w.begun)})
 }
 
-func (w *World) count(what string, n int) {
+func (w *Cluster) count(what string, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.counts[what] += n
 }
 
 // trouble is an error that faults bring about.
-func (w *World) trouble(whose string, err error) {
+func (w *Cluster) trouble(whose string, err error) {
 	w.count(whose+" errors", 1)
 	w.logf("%s: %v", whose, err)
 }
 
-func (w *World) logf(format string, args ...any) {
+func (w *Cluster) logf(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	fmt.Fprintf(w.o.Log, "%7.3f %s\n", time.Since(w.begun).Seconds(), fmt.Sprintf(format, args...))
 }
 
 // fault begins something that may go wrong; the function it returns ends it.
-func (w *World) fault() (over func()) {
+func (w *Cluster) fault() (over func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.faults++
@@ -63,14 +63,14 @@ func (w *World) fault() (over func()) {
 }
 
 // calmSince returns since when nothing was at fault; false while something is.
-func (w *World) calmSince() (time.Time, bool) {
+func (w *Cluster) calmSince() (time.Time, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.calm, w.faults == 0
 }
 
 // undisturbed reports whether nothing has been at fault yet.
-func (w *World) undisturbed() bool {
+func (w *Cluster) undisturbed() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return !w.faulty

@@ -48,7 +48,7 @@ func (d *daemon) metrics() map[string]float64 {
 }
 
 // logs are the last lines that the daemons wrote.
-func (w *World) logs() string {
+func (w *Cluster) logs() string {
 	var all strings.Builder
 	for _, d := range w.daemons {
 		b, err := os.ReadFile(d.log)

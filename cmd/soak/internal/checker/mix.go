@@ -17,7 +17,7 @@ import (
 // those after which every job is run, and which so make up for what went wrong, in
 // every other one after that.
 func Mix(ctx context.Context, o Options, rounds []time.Duration) (Result, error) {
-	w, err := NewWorld(ctx, o)
+	w, err := NewCluster(ctx, o)
 	if err != nil {
 		return Result{}, err
 	}
@@ -49,7 +49,7 @@ func Mix(ctx context.Context, o Options, rounds []time.Duration) (Result, error)
 const drainLimit = 30 * time.Second
 
 // round has everything go on at once for a while, under faults; then all is quiet.
-func (w *World) round(ctx context.Context, long time.Duration, faults []planned, n uint64) {
+func (w *Cluster) round(ctx context.Context, long time.Duration, faults []planned, n uint64) {
 	w.logf("round %d: %d faults", n, len(faults))
 	for _, f := range faults {
 		w.logf("  after %4.1fs %s", f.at.Seconds(), f.name)
@@ -73,14 +73,14 @@ func (w *World) round(ctx context.Context, long time.Duration, faults []planned,
 	w.finish(ctx, drainLimit)
 }
 
-func (w *World) random(n uint64) *rand.Rand { return rand.New(rand.NewPCG(w.o.Seed, n)) }
+func (w *Cluster) random(n uint64) *rand.Rand { return rand.New(rand.NewPCG(w.o.Seed, n)) }
 
 // read has readers read until ctx ends.
-func (w *World) read(ctx context.Context, readers *sync.WaitGroup) {
+func (w *Cluster) read(ctx context.Context, readers *sync.WaitGroup) {
 	for _, every := range []time.Duration{5 * time.Millisecond, 23 * time.Millisecond} {
 		r := newReader(w)
 		readers.Go(func() {
-			for rest(ctx, every) {
+			for pause(ctx, every) {
 				r.read(ctx)
 			}
 		})
@@ -88,7 +88,7 @@ func (w *World) read(ctx context.Context, readers *sync.WaitGroup) {
 }
 
 // rest reports whether ctx goes on.
-func rest(ctx context.Context, d time.Duration) bool {
+func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
 		return false
@@ -100,7 +100,7 @@ func rest(ctx context.Context, d time.Duration) bool {
 // work goes on until ctx ends; what it has begun then ends too, if it can.
 func (wr *writer) work(ctx context.Context) {
 	defer wr.disconnect()
-	for rest(ctx, time.Millisecond+rand.N(6*time.Millisecond)) {
+	for pause(ctx, time.Millisecond+rand.N(6*time.Millisecond)) {
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		wr.step(limited)
 		cancel()
@@ -108,8 +108,8 @@ func (wr *writer) work(ctx context.Context) {
 }
 
 // force asks for runs.
-func (w *World) force(ctx context.Context, rnd *rand.Rand) {
-	for rest(ctx, 200*time.Millisecond+time.Duration(rnd.IntN(400))*time.Millisecond) {
+func (w *Cluster) force(ctx context.Context, rnd *rand.Rand) {
+	for pause(ctx, 200*time.Millisecond+time.Duration(rnd.IntN(400))*time.Millisecond) {
 		d, j := w.daemons[rnd.IntN(len(w.daemons))], w.o.jobs()[rnd.IntN(len(w.o.jobs()))]
 		status, _, err := d.call(ctx, http.MethodPost, "/api/v1/jobs/"+j.Name+"/warm", "")
 		if err == nil && status == http.StatusAccepted {
@@ -119,7 +119,7 @@ func (w *World) force(ctx context.Context, rnd *rand.Rand) {
 }
 
 // tell says of some commits of items, over HTTP, that they have been made.
-func (w *World) tell(changes []change) {
+func (w *Cluster) invalidateAll(changes []change) {
 	if changes[0].row.table == "item" && rand.IntN(8) == 0 {
 		w.invalidate(w.daemons[rand.IntN(len(w.daemons))], changes...)
 	}
@@ -128,7 +128,7 @@ func (w *World) tell(changes []change) {
 // invalidate tells a daemon that items have changed, and reports whether it answers
 // that it has fenced them: from then on, nothing older may be read for longer than
 // the grace.
-func (w *World) invalidate(d *daemon, changes ...change) bool {
+func (w *Cluster) invalidate(d *daemon, changes ...change) bool {
 	var keys []string
 	for _, c := range changes {
 		keys = append(keys, fmt.Sprintf(`{"id": %d}`, c.row.id))
@@ -151,8 +151,8 @@ func (w *World) invalidate(d *daemon, changes ...change) bool {
 }
 
 // inject does one fault at its time, and ends it.
-func (w *World) inject(ctx context.Context, f planned) {
-	if !rest(ctx, f.at) {
+func (w *Cluster) inject(ctx context.Context, f planned) {
+	if !pause(ctx, f.at) {
 		return
 	}
 	defer w.fault()()
@@ -163,14 +163,14 @@ func (w *World) inject(ctx context.Context, f planned) {
 	} else {
 		w.count("faults", 1)
 	}
-	rest(ctx, f.long)
+	pause(ctx, f.long)
 	if end != nil {
 		end()
 	}
 }
 
 // finish ends what was prepared, and holds the last state to Postgres.
-func (w *World) finish(ctx context.Context, limit time.Duration) {
+func (w *Cluster) finish(ctx context.Context, limit time.Duration) {
 	began := time.Now()
 	if conn, err := w.connect(ctx); err != nil {
 		w.trouble("writer", err)
@@ -180,7 +180,7 @@ func (w *World) finish(ctx context.Context, limit time.Duration) {
 		}
 		conn.Close(ctx)
 	}
-	diff := w.settle(ctx, limit)
+	diff := w.awaitAgreement(ctx, limit)
 	if ctx.Err() != nil {
 		return // it is called off
 	}

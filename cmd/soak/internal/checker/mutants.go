@@ -71,11 +71,34 @@ var Mutants = []Mutant{
 	visible, err := s.visible(ctx)
 `,
 	}, {"store/postgres/wal.go",
-		`	if !w.keep {
-		return w.seen
-`, `	if !w.keep || mutated("acknowledge before fence") {
-		return w.seen
+		`	if !w.permanent {
+		return w.received
+`, `	if !w.permanent || mutated("acknowledge before fence") {
+		return w.received
 `}}, acknowledgeScenario},
+
+	{"a failed refresh is forgotten", []Edit{{"scheduler/changes/pending.go",
+		`	p.batches--
+	p.lastErr = err
+`, `	if mutated("a failed refresh is forgotten") {
+		p.succeeded(b, now)
+		return
+	}
+	p.batches--
+	p.lastErr = err
+`}}, failedRefreshScenario},
+
+	{"folded away", []Edit{{"scheduler/changes/pending.go",
+		`	case known.inHand && known.again == nil:
+`, `	case known.inHand && known.again == nil && !mutated("folded away"):
+`,
+	}, {"scheduler/changes/refresher.go",
+		`	err := r.load.RefreshFenced(ctx, job, keys)
+`, `	err := r.load.RefreshFenced(ctx, job, keys)
+	if mutated("folded away") {
+		time.Sleep(300 * time.Millisecond)
+	}
+`}}, foldedScenario},
 
 	{"no untracked", []Edit{{"store/cache/untracked.go",
 		`	all := Untracked{Keys: make(map[string]bool)}

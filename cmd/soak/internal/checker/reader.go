@@ -24,7 +24,7 @@ const (
 // reader gets every key again and again, as API nodes do, and holds what it reads
 // to what was committed and to what it has read before.
 type reader struct {
-	w     *World
+	w     *Cluster
 	keys  []string
 	epoch string
 	last  map[string]string // :: key -> value
@@ -32,7 +32,7 @@ type reader struct {
 	items map[string]int64  // :: key of an item -> version it shows
 }
 
-func newReader(w *World) *reader {
+func newReader(w *Cluster) *reader {
 	r := &reader{w: w, last: make(map[string]string), seen: make(map[string]int64), items: make(map[string]int64)}
 	for _, j := range w.o.jobs() {
 		r.keys = append(r.keys, j.keys()...)

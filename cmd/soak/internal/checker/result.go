@@ -19,7 +19,7 @@ type Result struct {
 }
 
 // result sums up.
-func (w *World) result() Result {
+func (w *Cluster) result() Result {
 	w.mishaps()
 	r := Result{Counts: make(map[string]int)}
 	for _, d := range w.daemons {
@@ -48,7 +48,7 @@ func (w *World) result() Result {
 
 // mishaps finds daemons that ended by themselves, and races in those that were
 // built to tell.
-func (w *World) mishaps() {
+func (w *Cluster) mishaps() {
 	for _, d := range w.daemons {
 		b, err := os.ReadFile(d.log)
 		if err != nil {

@@ -14,7 +14,7 @@ import (
 type Scenario struct {
 	Name    string
 	Options Options
-	do      func(ctx context.Context, w *World) error
+	do      func(ctx context.Context, w *Cluster) error
 	wait    time.Duration // for Redis to equal Postgres at its end
 	proof   string        // what a sound Stoker must have counted, or the scenario is blind
 }
@@ -43,7 +43,7 @@ func Play(ctx context.Context, s Scenario, binary, mutant string, o Options) (r 
 }
 
 func (s Scenario) play(ctx context.Context) (Result, error) {
-	w, err := NewWorld(ctx, s.Options)
+	w, err := NewCluster(ctx, s.Options)
 	if err != nil {
 		return Result{}, err
 	}
@@ -66,7 +66,7 @@ func (s Scenario) play(ctx context.Context) (Result, error) {
 }
 
 // broken reports whether something was found: the rest need not be waited for.
-func (w *World) broken() bool {
+func (w *Cluster) broken() bool {
 	select {
 	case <-w.found:
 		return true
@@ -76,7 +76,7 @@ func (w *World) broken() bool {
 }
 
 // until waits until ok, or says that it did not come to that.
-func (w *World) until(ctx context.Context, what string, ok func() (bool, error)) error {
+func (w *Cluster) until(ctx context.Context, what string, ok func() (bool, error)) error {
 	var last error
 	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
 		done, err := ok()
@@ -89,7 +89,7 @@ func (w *World) until(ctx context.Context, what string, ok func() (bool, error))
 }
 
 // set commits a new version of an item.
-func (w *World) set(ctx context.Context, id int, before ...string) (change, error) {
+func (w *Cluster) set(ctx context.Context, id int, before ...string) (change, error) {
 	row := w.history.rows["item"][id-1]
 	c := change{row: row, ver: w.history.next(row)}
 	err := w.exec(ctx, append(before, fmt.Sprintf("UPDATE item SET v = %d WHERE id = %d", c.ver, id))...)
@@ -100,7 +100,7 @@ func (w *World) set(ctx context.Context, id int, before ...string) (change, erro
 }
 
 // renew commits a new version, says so, and waits until it is readable.
-func (w *World) renew(ctx context.Context, d *daemon, id int, before ...string) error {
+func (w *Cluster) renew(ctx context.Context, d *daemon, id int, before ...string) error {
 	c, err := w.set(ctx, id, before...)
 	if err != nil {
 		return err
@@ -112,7 +112,7 @@ func (w *World) renew(ctx context.Context, d *daemon, id int, before ...string) 
 }
 
 // readable waits until a version can be read.
-func (w *World) readable(ctx context.Context, c change) error {
+func (w *Cluster) readable(ctx context.Context, c change) error {
 	return w.until(ctx, fmt.Sprintf("version %d of %s is readable", c.ver, c.row.name()), func() (bool, error) {
 		text, err := w.cache.Get(ctx, fmt.Sprint("item:", c.row.id)).Result()
 		if err != nil {
@@ -125,7 +125,7 @@ func (w *World) readable(ctx context.Context, c change) error {
 
 // gatedRun begins a run of the items, which waits with its snapshot taken; open
 // lets it go on.
-func (w *World) gatedRun(ctx context.Context, d *daemon) (open func(), err error) {
+func (w *Cluster) gatedRun(ctx context.Context, d *daemon) (open func(), err error) {
 	gate, err := w.connect(ctx)
 	if err != nil {
 		return nil, err

@@ -18,7 +18,7 @@ var (
 var fenceScenario = Scenario{
 	Name:    "an invalidation while the worker is paused",
 	Options: Options{Roles: two, Grace: 500 * time.Millisecond},
-	do: func(ctx context.Context, w *World) error {
+	do: func(ctx context.Context, w *Cluster) error {
 		w.daemons[1].pause()
 		defer w.daemons[1].resume()
 		c, err := w.set(ctx, 7)
@@ -28,7 +28,7 @@ var fenceScenario = Scenario{
 		if !w.invalidate(w.daemons[0], c) {
 			return errBlind{"an invalidation has not fenced"}
 		}
-		rest(ctx, w.o.Grace+3*slack)
+		pause(ctx, w.o.Grace+3*slack)
 		return nil
 	},
 	wait:  5 * time.Second,
@@ -40,7 +40,7 @@ var fenceScenario = Scenario{
 var nonceScenario = Scenario{
 	Name:    "the book is lost while a run is slow",
 	Options: Options{Roles: one},
-	do: func(ctx context.Context, w *World) error {
+	do: func(ctx context.Context, w *Cluster) error {
 		d := w.daemons[0]
 		open, err := w.gatedRun(ctx, d)
 		if err != nil {
@@ -57,7 +57,7 @@ var nonceScenario = Scenario{
 			return err
 		}
 		open()
-		rest(ctx, 500*time.Millisecond)
+		pause(ctx, 500*time.Millisecond)
 		return nil
 	},
 	wait:  5 * time.Second,
@@ -69,7 +69,7 @@ var nonceScenario = Scenario{
 var deadlineScenario = Scenario{
 	Name:    "a run that takes longer than the book remembers",
 	Options: Options{Roles: one, Life: 2 * time.Second},
-	do: func(ctx context.Context, w *World) error {
+	do: func(ctx context.Context, w *Cluster) error {
 		d := w.daemons[0]
 		open, err := w.gatedRun(ctx, d)
 		if err != nil {
@@ -84,7 +84,7 @@ var deadlineScenario = Scenario{
 			return !there, err
 		})
 		open()
-		rest(ctx, 500*time.Millisecond)
+		pause(ctx, 500*time.Millisecond)
 		return err
 	},
 	wait:  5 * time.Second,
@@ -96,7 +96,7 @@ var deadlineScenario = Scenario{
 var epochScenario = Scenario{
 	Name:    "postgres crashes and loses commits",
 	Options: Options{Roles: one, Settings: []string{"synchronous_commit = off", "wal_writer_delay = 10s", "wal_writer_flush_after = 1GB", "autovacuum = off"}},
-	do: func(ctx context.Context, w *World) error {
+	do: func(ctx context.Context, w *Cluster) error {
 		if err := w.exec(ctx, "CHECKPOINT"); err != nil { // what was there before stays
 			return err
 		}
@@ -138,7 +138,7 @@ var epochScenario = Scenario{
 var clockScenario = Scenario{
 	Name:    "a run while a commit waits for a standby",
 	Options: Options{Roles: one, Settings: []string{"autovacuum = off"}},
-	do: func(ctx context.Context, w *World) error {
+	do: func(ctx context.Context, w *Cluster) error {
 		d := w.daemons[0]
 		end, err := holdCommits(ctx, w)
 		if err != nil {
@@ -167,7 +167,7 @@ var clockScenario = Scenario{
 			return err
 		}
 		open()
-		rest(ctx, 500*time.Millisecond)
+		pause(ctx, 500*time.Millisecond)
 		return nil
 	},
 	wait: 5 * time.Second,

@@ -13,7 +13,7 @@ import (
 var barrierScenario = Scenario{
 	Name:    "a commit that waits for a standby",
 	Options: Options{Roles: one, Source: "wal"},
-	do: func(ctx context.Context, w *World) error {
+	do: func(ctx context.Context, w *Cluster) error {
 		end, err := holdCommits(ctx, w)
 		if err != nil {
 			return err
@@ -34,8 +34,8 @@ var barrierScenario = Scenario{
 
 // misled waits until the keys were fenced and loaded again, as they should not be
 // yet; or long enough for who would do so.
-func (w *World) misled(ctx context.Context) {
-	for deadline := time.Now().Add(2500 * time.Millisecond); time.Now().Before(deadline) && rest(ctx, 10*time.Millisecond); {
+func (w *Cluster) misled(ctx context.Context) {
+	for deadline := time.Now().Add(2500 * time.Millisecond); time.Now().Before(deadline) && pause(ctx, 10*time.Millisecond); {
 		fenced := w.cache.HExists(ctx, "stoker:{cache}:book", "tag:7").Val() && w.cache.HExists(ctx, "stoker:{cache}:book", "item:7").Val()
 		if fenced && min(w.cache.TTL(ctx, "tag:7").Val(), w.cache.TTL(ctx, "item:7").Val()) > w.o.Grace {
 			return
@@ -48,7 +48,7 @@ func (w *World) misled(ctx context.Context) {
 var untrackedScenario = Scenario{
 	Name:    "a TRUNCATE after an INSERT",
 	Options: Options{Roles: one, Source: "wal"},
-	do: func(ctx context.Context, w *World) error {
+	do: func(ctx context.Context, w *Cluster) error {
 		if err := w.empty(ctx); err != nil {
 			return err
 		}
@@ -75,7 +75,7 @@ var untrackedScenario = Scenario{
 }
 
 // empty truncates the items.
-func (w *World) empty(ctx context.Context) error {
+func (w *Cluster) empty(ctx context.Context) error {
 	sql, changes := truncateItems(w.history, nil).do(w.history.next)
 	err := w.exec(ctx, sql...)
 	if err == nil {
@@ -85,7 +85,7 @@ func (w *World) empty(ctx context.Context) error {
 }
 
 // waiting waits until a commit waits for a standby.
-func (w *World) waiting(ctx context.Context) error {
+func (w *Cluster) waiting(ctx context.Context) error {
 	conn, err := w.connect(ctx)
 	if err != nil {
 		return err
@@ -102,7 +102,7 @@ func (w *World) waiting(ctx context.Context) error {
 var acknowledgeScenario = Scenario{
 	Name:    "kill -9 between a change and its fence",
 	Options: Options{Roles: one, Source: "wal", Slot: "permanent"},
-	do: func(ctx context.Context, w *World) error {
+	do: func(ctx context.Context, w *Cluster) error {
 		d := w.daemons[0]
 		first, err := w.set(ctx, 6)
 		if err != nil {
@@ -122,7 +122,7 @@ var acknowledgeScenario = Scenario{
 		if _, err := w.set(ctx, 7); err != nil {
 			return err
 		}
-		rest(ctx, 2500*time.Millisecond) // it tells Postgres each second how far it is
+		pause(ctx, 2500*time.Millisecond) // it tells Postgres each second how far it is
 		d.kill()
 		d.toPostgres.set(traffic{})
 		if text := w.cache.Get(ctx, "item:7").Val(); text == "" {
@@ -131,5 +131,59 @@ var acknowledgeScenario = Scenario{
 		return d.start()
 	},
 	wait:  6 * time.Second,
+	proof: "stoker_changes_keys_total",
+}
+
+// failedRefreshScenario: the load of a changed key fails, because the query waits too long for a
+// lock. The key is fenced; without another try, its old value is served until the grace is over,
+// and then none.
+var failedRefreshScenario = Scenario{
+	Name:    "a refresh that fails",
+	Options: Options{Roles: one, Source: "wal", Grace: 30 * time.Second},
+	do: func(ctx context.Context, w *Cluster) error {
+		gate, err := w.connect(ctx)
+		if err != nil {
+			return err
+		}
+		defer gate.Close(ctx)
+		if _, err := gate.Exec(ctx, "SELECT pg_advisory_lock(1)"); err != nil {
+			return err
+		}
+		if _, err := w.set(ctx, 1); err != nil {
+			return err
+		}
+		const waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+		for _, want := range []bool{true, false} { // it begins, and fails
+			err := w.until(ctx, fmt.Sprintf("a refresh waits at the gate: %t", want), func() (bool, error) {
+				var waits bool
+				err := gate.QueryRow(ctx, waiting).Scan(&waits)
+				return waits == want, err
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	},
+	wait:  6 * time.Second,
+	proof: "stoker_changes_keys_total",
+}
+
+// foldedScenario: a key changes again right after a load of it was written, while that load still
+// counts as going on.
+var foldedScenario = Scenario{
+	Name:    "a change while its key is being loaded",
+	Options: Options{Roles: one, Source: "wal", Grace: 30 * time.Second},
+	do: func(ctx context.Context, w *Cluster) error {
+		first, err := w.set(ctx, 7)
+		if err == nil {
+			err = w.readable(ctx, first)
+		}
+		if err == nil {
+			_, err = w.set(ctx, 7)
+		}
+		return err
+	},
+	wait:  4 * time.Second,
 	proof: "stoker_changes_keys_total",
 }

@@ -16,7 +16,7 @@ import (
 
 // settle waits until Redis holds what Postgres says, and nothing else, and goes on
 // doing so. It returns how they differ at the end of the limit; "" if they do not.
-func (w *World) settle(ctx context.Context, limit time.Duration) (diff string) {
+func (w *Cluster) awaitAgreement(ctx context.Context, limit time.Duration) (diff string) {
 	deadline, equal := time.Now().Add(limit), 0
 	for equal < 3 {
 		if diff = w.differ(ctx); diff == "" {
@@ -33,7 +33,7 @@ func (w *World) settle(ctx context.Context, limit time.Duration) (diff string) {
 }
 
 // differ compares Redis with Postgres, key by key.
-func (w *World) differ(ctx context.Context) string {
+func (w *Cluster) differ(ctx context.Context) string {
 	want, err := w.truth(ctx)
 	if err != nil {
 		return err.Error()
@@ -69,7 +69,7 @@ func some(what string, all []string) string {
 }
 
 // truth is what every key should hold.
-func (w *World) truth(ctx context.Context) (map[string]string, error) {
+func (w *Cluster) truth(ctx context.Context) (map[string]string, error) {
 	conn, err := w.connect(ctx)
 	if err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func (w *World) truth(ctx context.Context) (map[string]string, error) {
 }
 
 // cached is what is in Redis, but for what is Stoker's and Asynq's own.
-func (w *World) cached(ctx context.Context) (map[string]string, error) {
+func (w *Cluster) cached(ctx context.Context) (map[string]string, error) {
 	got := make(map[string]string)
 	for scan := w.cache.Scan(ctx, 0, "*", 500).Iterator(); ; {
 		if !scan.Next(ctx) {
@@ -119,7 +119,7 @@ func (w *World) cached(ctx context.Context) (map[string]string, error) {
 
 // followed reports whether every job was run since changes are followed: runs that
 // come later would make up for what a scenario breaks.
-func (w *World) followed(ctx context.Context) (bool, error) {
+func (w *Cluster) followed(ctx context.Context) (bool, error) {
 	if w.o.Source == "none" {
 		return true, nil
 	}
@@ -150,7 +150,7 @@ func (w *World) followed(ctx context.Context) (bool, error) {
 
 // verified has `stoker verify` look, too: where Redis and Postgres agree, it must
 // find nothing.
-func (w *World) verified(ctx context.Context) {
+func (w *Cluster) verified(ctx context.Context) {
 	cmd := exec.CommandContext(ctx, w.o.Binary, "verify", "--config", w.daemons[0].spec)
 	cmd.Env = w.daemons[0].environment
 	if out, err := cmd.CombinedOutput(); err != nil && ctx.Err() == nil {

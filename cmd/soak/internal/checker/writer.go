@@ -11,7 +11,7 @@ import (
 
 // writer commits changes, and rolls back others, until it is told to stop.
 type writer struct {
-	w    *World
+	w    *Cluster
 	n    int
 	rnd  *rand.Rand
 	conn *pgx.Conn
@@ -21,7 +21,7 @@ type writer struct {
 var endings = []struct {
 	name   string
 	weight int
-	end    func(wr *writer, ctx context.Context, d deed) error
+	end    func(wr *writer, ctx context.Context, d txAction) error
 }{
 	{"commit", 10, (*writer).commit},
 	{"local commit", 4, (*writer).commitLocal},
@@ -110,49 +110,49 @@ func (wr *writer) exec(ctx context.Context, statements ...string) error {
 }
 
 // poison is a version that must never be seen.
-func (wr *writer) poison(*row) int64 { return -1 - wr.w.history.ver.Add(1) }
+func (wr *writer) rolledBackVersion(*row) int64 { return -1 - wr.w.history.ver.Add(1) }
 
 // do commits a deed with statements around it.
-func (wr *writer) do(ctx context.Context, kind string, d deed, before, after []string) error {
+func (wr *writer) do(ctx context.Context, kind string, d txAction, before, after []string) error {
 	sql, changes := d.do(wr.w.history.next)
 	if err := wr.exec(ctx, append(append(before, sql...), after...)...); err != nil {
 		return err
 	}
 	wr.w.history.committed(kind, changes)
-	wr.w.tell(changes)
+	wr.w.invalidateAll(changes)
 	return nil
 }
 
-func (wr *writer) commit(ctx context.Context, d deed) error {
+func (wr *writer) commit(ctx context.Context, d txAction) error {
 	return wr.do(ctx, "commit", d, []string{"BEGIN"}, []string{"COMMIT"})
 }
 
 // commitLocal waits for no standby.
-func (wr *writer) commitLocal(ctx context.Context, d deed) error {
+func (wr *writer) commitLocal(ctx context.Context, d txAction) error {
 	return wr.do(ctx, "local commit", d, []string{"BEGIN", "SET LOCAL synchronous_commit = local"}, []string{"COMMIT"})
 }
 
-func (wr *writer) rollback(ctx context.Context, d deed) error {
-	sql, _ := d.do(wr.poison)
+func (wr *writer) rollback(ctx context.Context, d txAction) error {
+	sql, _ := d.do(wr.rolledBackVersion)
 	wr.w.history.committed("rollback", nil)
 	return wr.exec(ctx, append(append([]string{"BEGIN"}, sql...), "ROLLBACK")...)
 }
 
 // savepoint rolls back a part, and commits the rest.
-func (wr *writer) savepoint(ctx context.Context, d deed) error {
-	poison, _ := d.do(wr.poison)
+func (wr *writer) savepoint(ctx context.Context, d txAction) error {
+	poison, _ := d.do(wr.rolledBackVersion)
 	before := append(append([]string{"BEGIN", "SAVEPOINT s"}, poison...), "ROLLBACK TO s")
 	return wr.do(ctx, "savepoint", d, before, []string{"COMMIT"})
 }
 
-func (wr *writer) commitPrepared(ctx context.Context, d deed) error {
+func (wr *writer) commitPrepared(ctx context.Context, d txAction) error {
 	gid := wr.name()
 	return wr.do(ctx, "commit prepared", d, []string{"BEGIN"}, []string{"PREPARE TRANSACTION " + gid, "SELECT pg_sleep(0.01)", "COMMIT PREPARED " + gid})
 }
 
-func (wr *writer) rollbackPrepared(ctx context.Context, d deed) error {
+func (wr *writer) rollbackPrepared(ctx context.Context, d txAction) error {
 	gid := wr.name()
-	sql, _ := d.do(wr.poison)
+	sql, _ := d.do(wr.rolledBackVersion)
 	wr.w.history.committed("rollback prepared", nil)
 	return wr.exec(ctx, append(append([]string{"BEGIN"}, sql...), "PREPARE TRANSACTION "+gid, "ROLLBACK PREPARED "+gid)...)
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // inbox hands commits from the goroutine that reads a feed to who calls Next.
-type inbox struct {
+type commitQueue struct {
 	longest int           // how many commits wait on their own; those that come later are folded into the last
 	arrived chan struct{} // holds one token when there is something for Next
 
@@ -17,9 +17,11 @@ type inbox struct {
 	failed error
 }
 
-func newInbox(longest int) *inbox { return &inbox{longest: longest, arrived: make(chan struct{}, 1)} }
+func newCommitQueue(longest int) *commitQueue {
+	return &commitQueue{longest: longest, arrived: make(chan struct{}, 1)}
+}
 
-func (i *inbox) push(c *feed.Commits) {
+func (i *commitQueue) push(c *feed.Commits) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if n := len(i.queue); n >= i.longest {
@@ -32,7 +34,7 @@ func (i *inbox) push(c *feed.Commits) {
 
 // End ends the feed: Next returns err once it has returned what came before. The
 // first error counts.
-func (i *inbox) End(err error) {
+func (i *commitQueue) End(err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.failed == nil {
@@ -41,14 +43,14 @@ func (i *inbox) End(err error) {
 	i.wake()
 }
 
-func (i *inbox) wake() {
+func (i *commitQueue) wake() {
 	select {
 	case i.arrived <- struct{}{}:
 	default:
 	}
 }
 
-func (i *inbox) empty() bool {
+func (i *commitQueue) empty() bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return len(i.queue) == 0
@@ -56,7 +58,7 @@ func (i *inbox) empty() bool {
 
 // Next waits for commits and returns those since the last call. It is not an
 // error that ctx has ended: then there are none.
-func (i *inbox) Next(ctx context.Context) ([]*feed.Commits, error) {
+func (i *commitQueue) Next(ctx context.Context) ([]*feed.Commits, error) {
 	for {
 		i.mu.Lock()
 		queue, failed := i.queue, i.failed

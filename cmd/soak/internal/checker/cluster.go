@@ -31,7 +31,7 @@ type Options struct {
 }
 
 // World is the servers, daemons, writers and readers of one check.
-type World struct {
+type Cluster struct {
 	o        Options
 	dir      string
 	postgres *testserver.Postgres
@@ -55,8 +55,8 @@ type World struct {
 }
 
 // NewWorld starts servers and daemons, and waits until every key is warm.
-func NewWorld(ctx context.Context, o Options) (w *World, err error) {
-	w = &World{o: o.filled(), history: newHistory(), found: make(chan struct{}), counts: make(map[string]int), known: make(map[string]bool), begun: time.Now(), calm: time.Now()}
+func NewCluster(ctx context.Context, o Options) (w *Cluster, err error) {
+	w = &Cluster{o: o.filled(), history: newHistory(), found: make(chan struct{}), counts: make(map[string]int), known: make(map[string]bool), begun: time.Now(), calm: time.Now()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Close())
@@ -71,7 +71,7 @@ func NewWorld(ctx context.Context, o Options) (w *World, err error) {
 	if err := w.startDaemons(); err != nil {
 		return w, err
 	}
-	if diff := w.settle(ctx, warmLimit); diff != "" {
+	if diff := w.awaitAgreement(ctx, warmLimit); diff != "" {
 		return w, fmt.Errorf("not warm within %s: %s\n%s", warmLimit, diff, w.logs())
 	}
 	if err := w.until(ctx, "changes are followed, and what was missed before is made up for", func() (bool, error) { return w.followed(ctx) }); err != nil {
@@ -105,7 +105,7 @@ func (o Options) filled() Options {
 	return o
 }
 
-func (w *World) startServers(ctx context.Context) (err error) {
+func (w *Cluster) startServers(ctx context.Context) (err error) {
 	settings := append([]string{"max_prepared_transactions = 20", "max_wal_senders = 8", "max_replication_slots = 8", "max_connections = 80"}, w.o.Settings...)
 	if w.postgres, err = testserver.StartPostgres(ctx, settings...); err != nil {
 		return err
@@ -137,14 +137,14 @@ func (w *World) startServers(ctx context.Context) (err error) {
 }
 
 // connect opens a session past all proxies.
-func (w *World) connect(ctx context.Context) (*pgx.Conn, error) {
+func (w *Cluster) connect(ctx context.Context) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	return pgx.Connect(ctx, w.postgres.URL("postgres"))
 }
 
 // exec runs statements in a session of their own.
-func (w *World) exec(ctx context.Context, statements ...string) error {
+func (w *Cluster) exec(ctx context.Context, statements ...string) error {
 	conn, err := w.connect(ctx)
 	if err != nil {
 		return err
@@ -159,7 +159,7 @@ func (w *World) exec(ctx context.Context, statements ...string) error {
 }
 
 // Close ends everything and removes what it wrote.
-func (w *World) Close() (err error) {
+func (w *Cluster) Close() (err error) {
 	for _, d := range w.daemons {
 		d.close()
 	}
