@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/worker/render"
 )
 
 // refusal is an answer of Redis, as go-redis knows it.
@@ -74,7 +75,7 @@ func TestOutcomes(t *testing.T) {
 		{&store.QueryError{SQLState: "57P01"}, false},
 		{&store.QueryError{SQLState: "40001"}, false},
 		{&store.KeyValueError{}, true},
-		{&rowError{7, &store.ShapeError{}}, true},
+		{&render.RowError{Row: 7, Err: &store.ShapeError{}}, true},
 		{errors.New("connection refused"), false},
 		{ErrStopping, false},
 	} {

@@ -6,6 +6,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/worker/render"
 )
 
 // Fence says that keys of a job are out of date from now on: it fences them with
@@ -38,8 +39,8 @@ func (w *Worker) Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) erro
 }
 
 // name returns a shaper for the reading, and the asked keys.
-func (f *refresh) name(ctx context.Context) (s *renderer, asked [][]byte, err error) {
-	if s, err = newRenderer(f.job, f.reading, func(b *store.Batch) (*store.Batch, error) { return f.put(ctx, b) }); err != nil {
+func (f *refresh) name(ctx context.Context) (s *render.Renderer, asked [][]byte, err error) {
+	if s, err = render.New(f.job, f.reading, func(b *store.Batch) (*store.Batch, error) { return f.put(ctx, b) }); err != nil {
 		return nil, nil, err
 	}
 	asked, err = f.asked(s)
@@ -59,13 +60,13 @@ func (f *refresh) fence(ctx context.Context, asked [][]byte, remove bool) (err e
 
 // asked names the asked keys, from the values as Postgres reads them: 007 asks
 // for the same key as 7.
-func (f *refresh) asked(s *renderer) ([][]byte, error) {
+func (f *refresh) asked(s *render.Renderer) ([][]byte, error) {
 	keys := make([][]byte, 0, len(f.reading.Given))
-	narrow := s.forKeyColumns()
+	narrow := s.ForKeyColumns()
 	for _, row := range f.reading.Given {
-		key, ok, err := narrow.key(nil, row)
+		key, ok, err := narrow.Key(nil, row)
 		if err != nil {
-			err = s.skipBad(err) // one key that may not be must not cost the others
+			err = s.SkipBad(err) // one key that may not be must not cost the others
 		}
 		if err != nil {
 			return nil, err

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -93,93 +92,5 @@ func TestValueTooLargeFailsItsKeyAlone(t *testing.T) {
 				t.Error("the log does not say so")
 			}
 		})
-	}
-}
-
-// shaped returns a shaper of rows of two text columns, k and v, whose batches
-// sent takes.
-func shaped(t testing.TB, j *jobs.Job, sent func(*store.Batch)) *renderer {
-	t.Helper()
-	reading := &store.Reading{Columns: []store.Column{{Name: "k", OID: 25, Type: "text"}, {Name: "v", OID: 25, Type: "text"}}}
-	for range j.Key.Columns() {
-		reading.Keys = append(reading.Keys, 0)
-	}
-	s, err := newRenderer(j, reading, func(b *store.Batch) (*store.Batch, error) {
-		if b == nil {
-			return &store.Batch{}, nil
-		}
-		sent(b)
-		b.Reset()
-		return b, nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// A group that outgrows the limit must not be collected only to be thrown away.
-// Broken by: one that is; a size that is not counted on.
-func TestGroupThatOutgrowsTheLimitTakesNoMemory(t *testing.T) {
-	j := newJob("j", jobs.ValueRows, "c:{k}", "")
-	j.MaxValueBytes = 64 << 10
-	keys := 0
-	s := shaped(t, j, func(b *store.Batch) { keys += b.Len() })
-	wide := []byte(strings.Repeat("x", 1000))
-	most := 0
-	err := s.renderAll(func(yield func(store.Row, error) bool) {
-		for i := range 40_002 { // 40 MB for one key between two small ones
-			key := []byte("big")
-			if i == 0 {
-				key = []byte("a")
-			} else if i == 40_001 {
-				key = []byte("z")
-			}
-			if !yield(store.Row{key, wide}, nil) {
-				return
-			}
-			most = max(most, cap(s.batch.Buf))
-		}
-	}, func(int64) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if most > 256<<10 {
-		t.Errorf("the buffer grew to %d bytes, with a limit of %d", most, j.MaxValueBytes)
-	}
-	// {"k":"big","v":"x..."} is 1018 bytes; so many, as many commas less one, two brackets
-	want := fmt.Sprintf("key c:big: a value of %d bytes is over", 40_000*1018+39_999+2)
-	if keys != 2 || s.oversized != 1 || !strings.HasPrefix(s.warning, want) {
-		t.Errorf("%d keys, %d oversized, %s\nwant %s", keys, s.oversized, s.warning, want)
-	}
-}
-
-// Broken by: a key of ours that a job could overwrite, whatever its template's
-// own text is; a refused row that stops the run.
-func TestReservedKeysAreRefused(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct{ template, value, want string }{
-		{"{k}", "#n", "key #n begins with #, which is reserved: give the key template a prefix"},
-		{"{k}:x", "#", "key #:x begins with #, which is reserved: give the key template a prefix"},
-		{"{k}", "stoker:canary", "key stoker:canary begins with stoker:, which is reserved: give the key template a prefix"},
-		{"stok{k}", "er:epoch:a", "key stoker:epoch:a begins with stoker:, which is reserved: give the key template a prefix"},
-		{"{k}:queues", "asynq", "key asynq:queues begins with asynq:, which is reserved: give the key template a prefix"},
-		{"{k}", "", "the row's key is empty: give the key template a prefix"},
-		{"{k}", "stoker", ""},
-		{"{k}", "Asynq:x", ""},
-		{"x{k}", "#", ""},
-		{"{k}", "a#stoker:", ""},
-	} {
-		for _, kind := range []jobs.ValueKind{jobs.ValueRow, jobs.ValueRows} {
-			keys := 0
-			s := shaped(t, newJob("j", kind, tc.template, ""), func(b *store.Batch) { keys += b.Len() })
-			err := s.renderAll(func(yield func(store.Row, error) bool) {
-				_ = yield(store.Row{[]byte(tc.value), nil}, nil) && yield(store.Row{[]byte("good"), nil}, nil)
-			}, func(int64) {})
-			got := strings.TrimSuffix(strings.TrimPrefix(s.warning, "job j: "), "; it was skipped")
-			if err != nil || got != tc.want || (s.badKeys == 1) != (tc.want != "") || keys != int(2-s.badKeys) {
-				t.Errorf("%s of %q, %s: %d keys, %d bad, %q, %v, want %q", tc.template, tc.value, kind, keys, s.badKeys, s.warning, err, tc.want)
-			}
-		}
 	}
 }

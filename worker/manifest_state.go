@@ -11,15 +11,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/store/manifest"
-)
-
-// known is what the last run says of a value.
-type cacheState int
-
-const (
-	absent   cacheState = iota // it must be sent
-	there                      // Redis should have it
-	expiring                   // Redis should have it, but its TTL may be half over
+	"github.com/stokerhq/stoker/worker/render"
 )
 
 // memory is what a run knows of the last complete run of its job, and what it
@@ -111,7 +103,7 @@ func (m *manifestState) close() {
 }
 
 // known compares a value with the last run, and remembers it for the next one.
-func (m *manifestState) known(key, value []byte) (cacheState, error) {
+func (m *manifestState) known(key, value []byte) (render.CacheState, error) {
 	digest := manifest.Digest(value)
 	m.note(key, digest)
 	if _, isUntracked := m.untracked.Keys[string(key)]; isUntracked {
@@ -121,7 +113,7 @@ func (m *manifestState) known(key, value []byte) (cacheState, error) {
 	m.next.Bytes += int64(len(key) + len(value))
 	if m.diff == nil {
 		m.unjournaled.Add(key, digest)
-		return absent, nil
+		return render.Absent, nil
 	}
 	same, err := m.diff.Same(key, digest)
 	if !same {
@@ -129,13 +121,13 @@ func (m *manifestState) known(key, value []byte) (cacheState, error) {
 	}
 	switch {
 	case err != nil:
-		return absent, m.ignorePrevious(err)
+		return render.Absent, m.ignorePrevious(err)
 	case !same || !m.trust:
-		return absent, nil
+		return render.Absent, nil
 	case m.extendTTL:
-		return expiring, nil
+		return render.Expiring, nil
 	}
-	return there, nil
+	return render.Present, nil
 }
 
 // note adds a key to the next manifest.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/worker/render"
 )
 
 // errEnough ends a preview that has shown what was asked for.
@@ -17,7 +18,7 @@ var errEnough = errors.New("enough")
 func Preview(ctx context.Context, src Source, job *jobs.Job, limit int, show func(store.Entry) error) (warning string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, job.Timeout)
 	defer cancel()
-	var s *renderer
+	var s *render.Renderer
 	err = src.Run(ctx, job, func(r *store.Reading) error {
 		shown := 0
 		each := func(b *store.Batch) (*store.Batch, error) {
@@ -35,14 +36,14 @@ func Preview(ctx context.Context, src Source, job *jobs.Job, limit int, show fun
 			b.Reset()
 			return b, nil
 		}
-		if s, err = newRenderer(job, r, each); err != nil {
+		if s, err = render.New(job, r, each); err != nil {
 			return err
 		}
-		s.fill = min(batchKeys, limit+1)
-		return s.renderAll(r.Rows, func(int64) {})
+		s.Fill = min(render.BatchKeys, limit+1)
+		return s.RenderAll(r.Rows, func(int64) {})
 	})
 	if s != nil {
-		warning = s.warning
+		warning = s.Warning
 	}
 	if errors.Is(err, errEnough) {
 		return warning, nil

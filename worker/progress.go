@@ -54,7 +54,7 @@ func (r *run) expected(ctx context.Context) int64 {
 func (r *run) report(ctx context.Context, expected int64) {
 	p := store.Progress{ID: r.rec.ID, Job: r.job.Name, Start: r.rec.Start, Rows: r.rows.Load(), Expected: expected}
 	if pipe := r.pipe.Load(); pipe != nil {
-		p.Keys, p.Bytes = pipe.progress()
+		p.Keys, p.Bytes = pipe.Progress()
 	}
 	if r.watch != nil {
 		r.watch(p)

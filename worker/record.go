@@ -20,7 +20,7 @@ func (r *run) end(ctx context.Context, err error) (store.Record, error) {
 		rec.Rows = r.rows.Load()
 	}
 	if pipe := r.pipe.Load(); pipe != nil {
-		pipe.fillRecord(rec)
+		pipe.FillRecord(rec)
 	}
 	if rec.Removal {
 		rec.Keys, rec.Bytes = 0, 0

@@ -10,6 +10,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/worker/render"
 )
 
 // Refreshed is what a refresh did.
@@ -139,13 +140,13 @@ func (f *refresh) do(ctx context.Context, inv jobs.Invalidation) error {
 	if err != nil {
 		return err
 	}
-	f.out.BadKeys = s.badKeys
+	f.out.BadKeys = s.BadKeys
 	if f.reading.Rows != nil {
-		if err := s.renderAll(f.reading.Rows, func(int64) {}); err != nil {
+		if err := s.RenderAll(f.reading.Rows, func(int64) {}); err != nil {
 			return err
 		}
 	}
-	f.out.Oversized, f.out.Warning = s.oversized, s.warning
+	f.out.Oversized, f.out.Warning = s.Oversized, s.Warning
 	if !inv.Remove {
 		if err := f.drop(ctx, asked); err != nil {
 			return err
@@ -193,7 +194,7 @@ func (f *refresh) drop(ctx context.Context, asked [][]byte) error {
 		if f.written[string(key)] {
 			continue
 		}
-		if b.Remove(key); b.Len() == batchKeys {
+		if b.Remove(key); b.Len() == render.BatchKeys {
 			var err error
 			if b, err = f.put(ctx, b); err != nil {
 				return err

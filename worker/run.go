@@ -10,6 +10,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/worker/render"
 )
 
 // run is one full warm of a job, or the removal of its keyset.
@@ -19,7 +20,7 @@ type run struct {
 	task   jobs.Run
 	rec    store.Record
 	rows   atomic.Int64
-	pipe   atomic.Pointer[pipeline]
+	pipe   atomic.Pointer[render.Pipeline]
 	sample sample
 	watch  func(store.Progress) // told of progress as well; may be nil
 	mute   bool                 // it was said that progress cannot be published
@@ -111,29 +112,29 @@ func (r *run) write(ctx context.Context, armed *cache.Armed, reading *store.Read
 		return err
 	}
 	defer m.close()
-	pipe := newPipeline(ctx, func(ctx context.Context, b *store.Batch) (cache.Outcome, error) {
+	pipe := render.NewPipeline(ctx, func(ctx context.Context, b *store.Batch) (cache.Outcome, error) {
 		return r.w.cache.Put(ctx, claim, b)
 	})
 	r.pipe.Store(pipe)
-	if err := pipe.wait(r.pour(pipe, reading, m)); err != nil {
+	if err := pipe.Wait(r.renderAll(pipe, reading, m)); err != nil {
 		m.abandon()
 		return err
 	}
 	return r.complete(ctx, claim, m)
 }
 
-// pour sends every row of the reading through the shaper into the pipeline.
-func (r *run) pour(pipe *pipeline, reading *store.Reading, m *manifestState) error {
-	s, err := newRenderer(r.job, reading, r.sampling(m.ahead(pipe.send)))
+// renderAll sends every row of the reading through the renderer into the pipeline.
+func (r *run) renderAll(pipe *render.Pipeline, reading *store.Reading, m *manifestState) error {
+	s, err := render.New(r.job, reading, r.sampling(m.ahead(pipe.Send)))
 	if err != nil {
 		return err
 	}
-	s.keysOnly = r.rec.Removal
-	if !s.keysOnly {
-		s.known = m.known
+	s.KeysOnly = r.rec.Removal
+	if !s.KeysOnly {
+		s.State = m.known
 	}
-	err = s.renderAll(reading.Rows, r.rows.Store)
-	r.rec.NullKeys, r.rec.BadKeys, r.rec.Oversized, r.rec.Warning = s.nullKeys, s.badKeys, s.oversized, s.warning
+	err = s.RenderAll(reading.Rows, r.rows.Store)
+	r.rec.NullKeys, r.rec.BadKeys, r.rec.Oversized, r.rec.Warning = s.NullKeys, s.BadKeys, s.Oversized, s.Warning
 	return err
 }
 
@@ -146,7 +147,7 @@ func (r *run) withPosition(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
-	if _, named := errors.AsType[*rowError](err); named || errors.Is(err, cache.ErrSuperseded) {
+	if _, named := errors.AsType[*render.RowError](err); named || errors.Is(err, cache.ErrSuperseded) {
 		return err
 	}
 	if n := r.rows.Load(); n > 0 {

@@ -8,6 +8,7 @@ import (
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/store/manifest"
+	"github.com/stokerhq/stoker/worker/render"
 )
 
 // errUnchanged ends a run that had nothing to read: what the last one wrote is
@@ -67,9 +68,9 @@ func (r *run) touchAll(ctx context.Context, claim *cache.Claim, last cache.Manif
 		}
 		at := len(b.Buf)
 		b.Buf = append(b.Buf, e.Key...)
-		b.Add(at, len(b.Buf), ttl(r.job))
+		b.Add(at, len(b.Buf), render.TTL(r.job))
 		b.Keep(fade)
-		if b.Len() == batchKept {
+		if b.Len() == render.BatchKept {
 			if whole, err := see(); err != nil || !whole {
 				return err
 			}

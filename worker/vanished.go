@@ -8,6 +8,7 @@ import (
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/store/manifest"
+	"github.com/stokerhq/stoker/worker/render"
 )
 
 // complete ends a run that has written every row: it removes the keys that are
@@ -91,7 +92,7 @@ func (r *run) remover(ctx context.Context, claim *cache.Claim, put func(context.
 		if key != nil {
 			b.Remove(key)
 		}
-		if b.Len() < batchKeys && key != nil {
+		if b.Len() < render.BatchKeys && key != nil {
 			return nil
 		}
 		out, err := put(ctx, claim, &b)

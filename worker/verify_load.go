@@ -10,6 +10,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/manifest"
+	"github.com/stokerhq/stoker/worker/render"
 )
 
 // wanted is what the query gives of a key.
@@ -84,7 +85,7 @@ func (l *loaded) read(job *jobs.Job, names []string, r *store.Reading) error {
 		b.Reset()
 		return b, nil
 	}
-	s, err := newRenderer(job, r, empty)
+	s, err := render.New(job, r, empty)
 	if err != nil {
 		return err
 	}
@@ -92,25 +93,25 @@ func (l *loaded) read(job *jobs.Job, names []string, r *store.Reading) error {
 		return err
 	}
 	f := fingerprinter{job}
-	s.small = nil // what Redis has is decompressed instead
-	s.known = func(key, value []byte) (cacheState, error) {
+	s.Uncompressed() // what Redis has is decompressed instead
+	s.State = func(key, value []byte) (render.CacheState, error) {
 		face, err := f.made(value)
 		if face.there() {
 			l.want[string(key)] = wanted{face, manifest.Digest(value)}
 		}
-		return absent, err
+		return render.Absent, err
 	}
-	return s.renderAll(r.Rows, func(int64) {})
+	return s.RenderAll(r.Rows, func(int64) {})
 }
 
 // hold holds the asked keys to the values as Postgres reads them: a key that would
 // be made another way, 007 for 7, is none of the job's.
-func (l *loaded) checkGiven(s *renderer, names []string, given []store.Row) error {
-	narrow := s.forKeyColumns()
+func (l *loaded) checkGiven(s *render.Renderer, names []string, given []store.Row) error {
+	narrow := s.ForKeyColumns()
 	for i, row := range given {
-		key, ok, err := narrow.key(nil, row)
+		key, ok, err := narrow.Key(nil, row)
 		if err != nil {
-			if err = narrow.skipBad(err); err != nil {
+			if err = narrow.SkipBad(err); err != nil {
 				return err
 			}
 			ok = false

@@ -9,6 +9,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/worker/render"
 )
 
 // compareAll holds every key to the query, and then looks for keys that the query
@@ -42,23 +43,23 @@ func (v *verifier) pour(ctx context.Context, r *store.Reading) error {
 		v.at.Expected = last.Rows // what is wrong with the ledger, a run will tell
 	}
 	p := &fullScan{v: v, faces: fingerprinter{v.job}}
-	pipe := newPipeline(ctx, p.compare)
-	s, err := newRenderer(v.job, r, pipe.send)
+	pipe := render.NewPipeline(ctx, p.compare)
+	s, err := render.New(v.job, r, pipe.Send)
 	if err != nil {
-		return pipe.wait(err)
+		return pipe.Wait(err)
 	}
-	s.small = nil // what Redis has is decompressed instead
-	p.names = newKeyValues(s)
+	s.Uncompressed() // what Redis has is decompressed instead
+	p.names = newKeyValues(v.job, s)
 	told := time.Now()
-	err = pipe.wait(s.renderAll(p.names.over(r.Rows), func(n int64) {
+	err = pipe.Wait(s.RenderAll(p.names.over(r.Rows), func(n int64) {
 		if v.at.Rows = n; n%1024 == 0 && time.Since(told) > progressEvery {
 			told = time.Now()
-			v.at.Keys, v.at.Bytes = pipe.progress()
+			v.at.Keys, v.at.Bytes = pipe.Progress()
 			v.watch()
 		}
 	}))
-	v.at.Keys, v.at.Bytes = pipe.progress()
-	v.out.Skipped = s.nullKeys + s.badKeys + s.oversized
+	v.at.Keys, v.at.Bytes = pipe.Progress()
+	v.out.Skipped = s.NullKeys + s.BadKeys + s.Oversized
 	return err
 }
 
@@ -113,7 +114,8 @@ func (p *fullScan) same(value []byte, s cache.Seen) (bool, error) {
 // names keeps the column values of keys whose text does not tell them, from their
 // row until they are compared. It is safe for concurrent use; nil keeps none.
 type keyValues struct {
-	shaper renderer // of its own: it counts
+	job  *jobs.Job
+	rows *render.Renderer // of its own: it counts
 
 	mu   sync.Mutex
 	kept map[string]jobs.Key
@@ -122,13 +124,11 @@ type keyValues struct {
 // mostNames bounds what rows leave that never come to a comparison.
 const mostNames = 1 << 14
 
-func newKeyValues(s *renderer) *keyValues {
-	if len(s.keys) < 2 {
+func newKeyValues(job *jobs.Job, s *render.Renderer) *keyValues {
+	if s.Columns() < 2 {
 		return nil // the text tells
 	}
-	n := &keyValues{shaper: *s, kept: make(map[string]jobs.Key)}
-	n.shaper.bind()
-	return n
+	return &keyValues{job: job, rows: s.Clone(), kept: make(map[string]jobs.Key)}
 }
 
 // over notes the keys of rows as they pass.
@@ -150,17 +150,16 @@ func (n *keyValues) over(rows store.Rows) store.Rows {
 }
 
 func (n *keyValues) note(buf []byte, row store.Row) []byte {
-	key, ok, err := n.shaper.key(buf[:0], row)
+	key, ok, err := n.rows.Key(buf[:0], row)
 	if err != nil || !ok {
-		return buf // the run's own shaper says what it is
+		return buf // the reading's own renderer says what it is
 	}
-	job := n.shaper.job
-	if _, fit := job.Key.Parse(string(key)); fit == jobs.OneFit {
+	if _, fit := n.job.Key.Parse(string(key)); fit == jobs.OneFit {
 		return key
 	}
-	values := make(jobs.Key, len(n.shaper.keys))
-	for i, name := range job.Key.Columns() {
-		values[name] = string(n.shaper.text(nil, i))
+	values := make(jobs.Key, n.rows.Columns())
+	for i, name := range n.job.Key.Columns() {
+		values[name] = n.rows.ColumnText(i)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -7,10 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stokerhq/stoker/jobs"
-	"github.com/stokerhq/stoker/store"
 )
 
 // Types, with an SQL expression of a random value each. i is the row.
@@ -88,53 +86,6 @@ func TestRandomTables(t *testing.T) {
 	}
 }
 
-// What a row costs from the wire's bytes to an entry of a batch. The aim is that
-// nothing is allocated.
-func BenchmarkShape(b *testing.B) {
-	columns := []store.Column{{Name: "id", OID: 20, Type: "bigint"}, {Name: "name", OID: 25, Type: "text"}, {Name: "at", OID: 1184, Type: "timestamptz"}, {Name: "ok", OID: 16, Type: "boolean"}}
-	row := store.Row{{0, 0, 0, 0, 0, 0, 0, 42}, []byte(`a "name" of some length`), {0, 2, 170, 160, 0, 0, 0, 0}, {1}}
-	for _, kind := range []jobs.ValueKind{jobs.ValueRow, jobs.ValueRows} {
-		b.Run(string(kind), func(b *testing.B) {
-			s, err := newRenderer(newJob("j", kind, "product:{id}", ""), &store.Reading{Columns: columns, Keys: []int{0}}, func(batch *store.Batch) (*store.Batch, error) {
-				if batch == nil {
-					return &store.Batch{}, nil
-				}
-				batch.Reset()
-				return batch, nil
-			})
-			if err != nil {
-				b.Fatal(err)
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := s.add(row); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
-// The same as a test, so that it is noticed: rows of one batch are made again
-// and again in its memory. Broken by: a closure, a boxed value or a key's string
-// for each row.
-func TestShapingAllocatesNothing(t *testing.T) {
-	s := shaped(t, newJob("j", jobs.ValueRow, "p:{k}", ""), func(*store.Batch) {})
-	row := store.Row{[]byte("key"), []byte("value")}
-	for range 3 * batchKeys { // until the batch has its size
-		if err := s.add(row); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := testing.AllocsPerRun(1000, func() {
-		if err := s.add(row); err != nil {
-			t.Fatal(err)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations a row", n)
-	}
-}
-
 // Broken by: a sample that leans to the first or the last keys, or holds one
 // twice.
 func TestSampleIsUniform(t *testing.T) {
@@ -168,20 +119,6 @@ func TestSampleIsUniform(t *testing.T) {
 		}
 		if want := rounds * sampleSize / 10; sum < want-300 || sum > want+300 {
 			t.Errorf("keys from %d on were chosen %d times, want some %d", tenth*100, sum, want)
-		}
-	}
-}
-
-// Broken by: a TTL that is prolonged or cut by more than the jitter.
-func TestTTLOfExtremes(t *testing.T) {
-	for _, jitter := range []float64{0, 0.1, 1} {
-		j := newJob("j", jobs.ValueRow, "p:{k}", "")
-		j.TTL, j.Jitter = time.Second, jitter
-		s := shaped(t, j, func(*store.Batch) {})
-		for range 10_000 {
-			if ttl := ttl(s.job); ttl > j.TTL || ttl < j.TTL-time.Duration(float64(j.TTL)*jitter) {
-				t.Fatalf("jitter %v: %s", jitter, ttl)
-			}
 		}
 	}
 }

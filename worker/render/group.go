@@ -1,4 +1,4 @@
-package worker
+package render
 
 import (
 	"bytes"
@@ -26,54 +26,54 @@ type group struct {
 }
 
 // addToGroup appends a row to the value of its key, closing the one before.
-func (s *renderer) addToGroup(row store.Row) error {
-	g := &s.group
-	key, ok, err := s.key(g.next[:0], row)
+func (r *Renderer) addToGroup(row store.Row) error {
+	g := &r.group
+	key, ok, err := r.Key(g.next[:0], row)
 	if err != nil {
-		return s.skipBad(err)
+		return r.SkipBad(err)
 	}
 	if !ok {
 		return nil
 	}
 	g.next = key
 	switch {
-	case !g.open || !bytes.Equal(key, s.batch.Buf[g.keyAt:g.valueAt]):
-		if err := s.closeGroup(); err != nil {
+	case !g.open || !bytes.Equal(key, r.batch.Buf[g.keyAt:g.valueAt]):
+		if err := r.closeGroup(); err != nil {
 			return err
 		}
-		if err := s.openGroup(key); err != nil {
+		if err := r.openGroup(key); err != nil {
 			return err
 		}
 	case g.size == 0:
-		s.batch.Buf = s.format.Separate(s.batch.Buf)
+		r.batch.Buf = r.format.Separate(r.batch.Buf)
 	}
-	return s.grow(row)
+	return r.grow(row)
 }
 
 // openGroup begins the value of a key that was not there before.
-func (s *renderer) openGroup(key []byte) error {
-	g, b := &s.group, s.batch
+func (r *Renderer) openGroup(key []byte) error {
+	g, b := &r.group, r.batch
 	if g.seen == nil {
 		g.seen, g.seed = make(map[uint64]struct{}), maphash.MakeSeed()
 	}
 	fingerprint := maphash.Bytes(g.seed, key)
 	if _, back := g.seen[fingerprint]; back {
-		return s.refuse("key %s comes back after other keys: the rows of one key must follow one another (ORDER BY the key columns first)", key)
+		return r.refuse("key %s comes back after other keys: the rows of one key must follow one another (ORDER BY the key columns first)", key)
 	}
 	g.seen[fingerprint] = struct{}{}
 	g.open, g.rows, g.size, g.keyAt = true, 0, 0, len(b.Buf)
 	b.Buf = append(b.Buf, key...)
 	g.valueAt = len(b.Buf)
-	b.Buf = s.format.OpenArray(b.Buf)
+	b.Buf = r.format.OpenArray(b.Buf)
 	return nil
 }
 
 // grow appends the row. A value that outgrows the limit is dropped at once, not
 // when it ends, so that memory stays bounded; its size is still counted.
-func (s *renderer) grow(row store.Row) error {
-	g, b := &s.group, s.batch
+func (r *Renderer) grow(row store.Row) error {
+	g, b := &r.group, r.batch
 	at := len(b.Buf)
-	buf, err := s.value(b.Buf, row)
+	buf, err := r.value(b.Buf, row)
 	if err != nil {
 		return fmt.Errorf("key %s: %w", b.Buf[g.keyAt:g.valueAt], err)
 	}
@@ -81,7 +81,7 @@ func (s *renderer) grow(row store.Row) error {
 	g.rows++
 	if g.size > 0 {
 		g.size += 1 + len(buf) - at
-	} else if size := len(buf) - g.valueAt + 1; size > s.job.MaxValueBytes {
+	} else if size := len(buf) - g.valueAt + 1; size > r.job.MaxValueBytes {
 		g.size = size
 	}
 	if g.size > 0 {
@@ -91,40 +91,40 @@ func (s *renderer) grow(row store.Row) error {
 }
 
 // closeGroup ends the value that is being built, if one is.
-func (s *renderer) closeGroup() error {
-	g, b := &s.group, s.batch
+func (r *Renderer) closeGroup() error {
+	g, b := &r.group, r.batch
 	if !g.open {
 		return nil
 	}
 	g.open = false
 	if g.size > 0 {
-		s.reject(b.Buf[g.keyAt:g.valueAt], g.size)
+		r.reject(b.Buf[g.keyAt:g.valueAt], g.size)
 		b.Buf = b.Buf[:g.keyAt]
 		return nil
 	}
-	b.Buf = s.format.CloseArray(b.Buf, g.valueAt, g.rows)
-	return s.entry(g.keyAt, g.valueAt)
+	b.Buf = r.format.CloseArray(b.Buf, g.valueAt, g.rows)
+	return r.entry(g.keyAt, g.valueAt)
 }
 
 // empty makes the entry of a key that has no rows.
-func (s *renderer) empty(key []byte) error {
-	if !s.keysOnly {
-		return s.openGroup(key)
+func (r *Renderer) empty(key []byte) error {
+	if !r.KeysOnly {
+		return r.openGroup(key)
 	}
-	return s.addKeyOnly(len(s.batch.Buf), append(s.batch.Buf, key...))
+	return r.addKeyOnly(len(r.batch.Buf), append(r.batch.Buf, key...))
 }
 
 // finish ends what is open after the last row and hands on the last batch. A
 // rows job with a constant key and no rows has the value [].
-func (s *renderer) finish(rows int64) error {
-	if s.job.Value == jobs.ValueRows && len(s.keys) == 0 && rows == 0 {
-		if err := s.empty(s.job.Key.Append(nil, s.text)); err != nil {
+func (r *Renderer) finish(rows int64) error {
+	if r.job.Value == jobs.ValueRows && len(r.keys) == 0 && rows == 0 {
+		if err := r.empty(r.job.Key.Append(nil, r.text)); err != nil {
 			return err
 		}
 	}
-	if err := s.closeGroup(); err != nil {
+	if err := r.closeGroup(); err != nil {
 		return err
 	}
-	_, err := s.send(s.batch)
+	_, err := r.send(r.batch)
 	return err
 }

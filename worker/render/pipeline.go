@@ -1,8 +1,9 @@
-package worker
+package render
 
 import (
 	"context"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
@@ -21,9 +22,12 @@ const (
 	inFlight = 16 << 20 // bytes; a batch that is larger goes alone
 )
 
-// pipeline lets writers run beside the reader: full batches go to the writers,
+// writeLimit is how long the batch at hand may take when the run has ended.
+const writeLimit = 5 * time.Second
+
+// Pipeline lets writers run beside the reader: full batches go to the writers,
 // empty ones come back. A slow Redis stops the reader, and through TCP Postgres.
-type pipeline struct {
+type Pipeline struct {
 	ctx   context.Context // ends when the run does, or a writer failed
 	group *errgroup.Group
 	free  chan *store.Batch
@@ -36,11 +40,11 @@ type pipeline struct {
 	bytes int64         // of these keys and their values
 }
 
-// write is what a writer does with a batch.
-type write func(ctx context.Context, b *store.Batch) (cache.Outcome, error)
+// Write is what a writer does with a batch.
+type Write func(ctx context.Context, b *store.Batch) (cache.Outcome, error)
 
-func newPipeline(ctx context.Context, w write) *pipeline {
-	p := &pipeline{free: make(chan *store.Batch, batches), full: make(chan *store.Batch, batches), room: semaphore.NewWeighted(inFlight)}
+func NewPipeline(ctx context.Context, w Write) *Pipeline {
+	p := &Pipeline{free: make(chan *store.Batch, batches), full: make(chan *store.Batch, batches), room: semaphore.NewWeighted(inFlight)}
 	for range batches {
 		p.free <- &store.Batch{}
 	}
@@ -53,7 +57,7 @@ func newPipeline(ctx context.Context, w write) *pipeline {
 
 // writer writes batches until there are no more, or the run has ended. A batch
 // that was begun is ended even if the run is stopped meanwhile.
-func (p *pipeline) writer(w write) error {
+func (p *Pipeline) writer(w Write) error {
 	for {
 		select {
 		case <-p.ctx.Done():
@@ -69,11 +73,11 @@ func (p *pipeline) writer(w write) error {
 	}
 }
 
-func (p *pipeline) write(w write, b *store.Batch) error {
+func (p *Pipeline) write(w Write, b *store.Batch) error {
 	if p.ctx.Err() != nil {
 		return context.Cause(p.ctx)
 	}
-	ctx, cancel := afterwards(p.ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), writeLimit)
 	defer cancel()
 	out, err := w(ctx, b)
 	if err != nil {
@@ -86,7 +90,7 @@ func (p *pipeline) write(w write, b *store.Batch) error {
 	return nil
 }
 
-func (p *pipeline) count(b *store.Batch, out cache.Outcome) {
+func (p *Pipeline) count(b *store.Batch, out cache.Outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.done.Add(out)
@@ -98,24 +102,24 @@ func (p *pipeline) count(b *store.Batch, out cache.Outcome) {
 	}
 }
 
-// progress is how many keys, of how many bytes, were seen to so far.
-func (p *pipeline) progress() (keys, bytes int64) {
+// Progress is how many keys, of how many bytes, were written so far.
+func (p *Pipeline) Progress() (keys, bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.keys, p.bytes
 }
 
-// tell completes a record.
-func (p *pipeline) fillRecord(r *store.Record) {
+// FillRecord completes a record.
+func (p *Pipeline) FillRecord(r *store.Record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r.Keys, r.Bytes, r.Kept, r.Sent, r.Old = p.keys, p.bytes, p.done.Kept, p.done.Bytes, p.done.Old
 	r.Removed += p.done.Removed
 }
 
-// send hands a full batch to the writers (nil: none yet) and returns an empty
+// Send hands a full batch to the writers (nil: none yet) and returns an empty
 // one. It fails when the run has ended.
-func (p *pipeline) send(b *store.Batch) (*store.Batch, error) {
+func (p *Pipeline) Send(b *store.Batch) (*store.Batch, error) {
 	if b != nil {
 		if err := p.room.Acquire(p.ctx, share(b)); err != nil {
 			return nil, context.Cause(p.ctx)
@@ -133,9 +137,9 @@ func (p *pipeline) send(b *store.Batch) (*store.Batch, error) {
 // share is what a batch takes of the bytes that may be in flight.
 func share(b *store.Batch) int64 { return min(int64(b.Size()), inFlight) }
 
-// wait ends the writers and returns the error that ended the run, if one did: a
+// Wait ends the writers and returns the error that ended the run, if one did: a
 // writer's before err, which may only be its echo.
-func (p *pipeline) wait(err error) error {
+func (p *Pipeline) Wait(err error) error {
 	close(p.full)
 	if werr := p.group.Wait(); werr != nil {
 		return werr

@@ -1,4 +1,4 @@
-package worker
+package render
 
 import (
 	"fmt"
@@ -13,22 +13,22 @@ import (
 type appendRow func(dst []byte, row store.Row) ([]byte, error)
 
 // values chooses how a row becomes a value.
-func (s *renderer) values(r *store.Reading) (err error) {
-	s.format = encode.Format(s.job.Format)
+func (r *Renderer) values(reading *store.Reading) (err error) {
+	r.format = encode.Format(r.job.Format)
 	switch {
-	case s.job.Type == jobs.TypeHash:
-		s.value, err = hash(r.Columns)
-	case s.job.Value == jobs.ValueScalar:
-		at := slices.IndexFunc(r.Columns, func(c store.Column) bool { return !slices.Contains(s.job.Key.Columns(), c.Name) })
-		s.value, err = scalar(s.format, r.Columns[at], at)
+	case r.job.Type == jobs.TypeHash:
+		r.value, err = hash(reading.Columns)
+	case r.job.Value == jobs.ValueScalar:
+		at := slices.IndexFunc(reading.Columns, func(c store.Column) bool { return !slices.Contains(r.job.Key.Columns(), c.Name) })
+		r.value, err = scalar(r.format, reading.Columns[at], at)
 	default:
-		s.value, err = object(s.format, r.Columns)
+		r.value, err = object(r.format, reading.Columns)
 	}
-	if err == nil && s.job.Compress != jobs.CompressNone {
-		s.small, err = encode.NewCompressor(encode.Compression(s.job.Compress), s.job.CompressAbove)
+	if err == nil && r.job.Compress != jobs.CompressNone {
+		r.compressor, err = encode.NewCompressor(encode.Compression(r.job.Compress), r.job.CompressAbove)
 	}
 	if err != nil {
-		return fmt.Errorf("encode job %s: %w", s.job.Name, err)
+		return fmt.Errorf("encode job %s: %w", r.job.Name, err)
 	}
 	return nil
 }
