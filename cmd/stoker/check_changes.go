@@ -11,7 +11,7 @@ func (f *findings) changes(ctx context.Context, spec *jobs.Spec, s *servers) {
 	if spec.Changes.Source == jobs.SourceNone {
 		return
 	}
-	problems, err := s.source.CheckChanges(ctx, spec)
+	problems, err := feedCheck{s.source}.Check(ctx, spec)
 	if err != nil {
 		f.add(fail, "changes", "%v", err)
 		return

@@ -41,8 +41,7 @@ type daemon struct {
 	log     *slog.Logger
 	servers *servers
 	metrics *prometheus.Registry
-	leftOut *prometheus.GaugeVec // jobs that the change feed is opened without
-	worker  *worker.Worker       // the admin role fences with it, too
+	worker  *worker.Worker // the admin role fences with it, too
 
 	listener net.Listener // bound by listen
 	ready    atomic.Bool

@@ -3,8 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -13,6 +12,8 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/scheduler/changes"
 	"github.com/stokerhq/stoker/store/feed"
+	"github.com/stokerhq/stoker/store/feed/outbox"
+	"github.com/stokerhq/stoker/store/feed/wal"
 	"github.com/stokerhq/stoker/store/postgres"
 )
 
@@ -31,10 +32,9 @@ func (d *daemon) startChanges(starting context.Context) (stop func()) {
 		return func() {}
 	}
 	s := d.servers
-	d.feedMetrics()
 	f := changes.New(changes.Config{
 		Jobs: d.spec.Jobs, RunAbove: d.spec.Changes.RunAbove, Concurrency: d.refreshers(),
-		Open: d.openFeed, Database: s.source, Fencer: d.worker, Refresher: d.worker, Reporter: s.ledger,
+		Open: d.openFeed(d.followable()), Database: feed.Database{Source: s.source}, Fencer: d.worker, Refresher: d.worker, Reporter: s.ledger,
 		Epochs: s.cache, Leases: s.ledger, Queue: s.client(), Tasks: s.inspector(),
 		Metrics: changes.NewMetrics(d.metrics), Log: d.log,
 	})
@@ -42,7 +42,9 @@ func (d *daemon) startChanges(starting context.Context) (stop func()) {
 	var wg sync.WaitGroup
 	wg.Go(func() { f.Run(ctx) })
 	if d.spec.Changes.Source == jobs.SourceWAL && d.spec.Changes.Slot == jobs.SlotPermanent {
-		wg.Go(func() { d.watchSlot(ctx) })
+		wg.Go(func() {
+			changes.WatchSlot(ctx, changes.SlotConfig{Name: d.spec.Changes.Name, Slots: slots{s.source}, Metrics: d.metrics, Log: d.log})
+		})
 	}
 	select {
 	case <-f.Started():
@@ -52,14 +54,62 @@ func (d *daemon) startChanges(starting context.Context) (stop func()) {
 	return func() { cancel(); wg.Wait() }
 }
 
-// feedMetrics registers what this process knows of its feeds.
-func (d *daemon) feedMetrics() {
-	d.leftOut = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stoker_changes_left_out", Help: "1 for a job whose changes are not followed, because its tables are not as the feed needs them."}, []string{"job"})
-	d.metrics.MustRegister(d.leftOut)
+// followable opens the feeds of this process.
+func (d *daemon) followable() *changes.Followable {
+	open := openWAL
 	if d.spec.Changes.Source == jobs.SourceOutbox {
-		d.metrics.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "stoker_changes_calls_skipped_total",
-			Help: "Calls of stoker_invalidate that named no job, or no key of it."}, func() float64 { return float64(d.servers.source.Refused()) }))
+		open = d.outboxOpener()
 	}
+	check := feedCheck{d.servers.source}
+	return changes.NewFollowable(changes.FollowableConfig{Spec: d.spec, Checker: check, Metrics: d.metrics, Log: d.log,
+		Open: func(ctx context.Context, spec *jobs.Spec) (changes.OpenedFeed, feed.Start, error) {
+			return open(ctx, d.servers.source, spec, d.log)
+		}})
+}
+
+// feedOpener opens a feed of one source.
+type feedOpener func(ctx context.Context, source *postgres.Source, spec *jobs.Spec, log *slog.Logger) (changes.OpenedFeed, feed.Start, error)
+
+func openWAL(ctx context.Context, source *postgres.Source, spec *jobs.Spec, log *slog.Logger) (changes.OpenedFeed, feed.Start, error) {
+	return opened(wal.Open(ctx, wal.Config{Source: source, Spec: spec, Log: log}))
+}
+
+// outboxOpener registers the metric of its feeds.
+func (d *daemon) outboxOpener() feedOpener {
+	skipped := prometheus.NewCounter(prometheus.CounterOpts{Name: "stoker_changes_calls_skipped_total",
+		Help: "Calls of stoker_invalidate that named no job, or no key of it."})
+	d.metrics.MustRegister(skipped)
+	return func(ctx context.Context, source *postgres.Source, spec *jobs.Spec, log *slog.Logger) (changes.OpenedFeed, feed.Start, error) {
+		return opened(outbox.Open(ctx, outbox.Config{Source: source, Spec: spec, Log: log, Skipped: skipped.Inc}))
+	}
+}
+
+// opened makes a nil interface of a feed that was not opened.
+func opened[F changes.OpenedFeed](f F, start feed.Start, err error) (changes.OpenedFeed, feed.Start, error) {
+	if err != nil {
+		return nil, start, err
+	}
+	return f, start, nil
+}
+
+// feedCheck checks what the change feed of a spec needs.
+type feedCheck struct{ source *postgres.Source }
+
+// Check checks the feed that the spec names.
+func (c feedCheck) Check(ctx context.Context, spec *jobs.Spec) ([]feed.Problem, error) {
+	own := wal.Check
+	if spec.Changes.Source == jobs.SourceOutbox {
+		own = outbox.Check
+	}
+	return feed.Check(ctx, c.source, spec, own)
+}
+
+// slots reads replication slots.
+type slots struct{ source *postgres.Source }
+
+// Slot reads one.
+func (s slots) Slot(ctx context.Context, name string) (feed.Slot, error) {
+	return wal.ReadSlot(ctx, s.source, name)
 }
 
 // checkLimit is how long the databases may take to be looked at.
@@ -74,66 +124,30 @@ func (d *daemon) fitForChanges(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
-	problems, err := d.servers.source.CheckChanges(ctx, d.spec)
+	problems, err := feedCheck{d.servers.source}.Check(ctx, d.spec)
 	if err != nil {
 		d.log.Warn("what the change feed needs could not be checked yet", jobs.LogErr, err)
 		return nil
 	}
-	if err := postgres.ChangeErrors(problems); err != nil {
+	if err := feed.Errors(problems); err != nil {
 		return fmt.Errorf("changes.source: %s is not possible as things are (`stoker check` tells all): %w", d.spec.Changes.Source, err)
 	}
 	return nil
 }
 
-// openFeed opens the feed that the spec names, if it does no harm. What the jobs'
-// columns are is learnt first, also where another process runs them: then a fence
+// openFeed opens the feed with the jobs that can be followed. The columns of the
+// watching jobs are described first, also where another process runs them: then a fence
 // needs no lock on their tables.
-func (d *daemon) openFeed(ctx context.Context) (changes.Feed, feed.Start, error) {
-	source := d.servers.source
-	for _, job := range d.spec.Jobs {
-		if len(job.Watch) == 0 {
-			continue
+func (d *daemon) openFeed(followable *changes.Followable) func(context.Context) (changes.Feed, feed.Start, error) {
+	return func(ctx context.Context) (changes.Feed, feed.Start, error) {
+		for _, job := range d.spec.Jobs {
+			if len(job.Watch) == 0 {
+				continue
+			}
+			if _, err := d.servers.source.Describe(ctx, job); err != nil {
+				d.log.Warn("the columns of a job that watches tables could not be read; its first fence tries again", jobs.LogJob, job.Name, jobs.LogErr, err)
+			}
 		}
-		if _, err := source.Describe(ctx, job); err != nil {
-			d.log.Warn("the columns of a job that watches tables could not be read; its first fence tries again", jobs.LogJob, job.Name, jobs.LogErr, err)
-		}
+		return followable.OpenFeed(ctx)
 	}
-	spec, left, err := d.followable(ctx)
-	if err != nil {
-		return nil, feed.Start{}, err
-	}
-	feed, start, err := d.openPart(ctx, spec)
-	if err != nil {
-		return nil, start, err
-	}
-	d.leftOut.Reset()
-	if len(left) == 0 {
-		return feed, start, nil
-	}
-	for _, name := range slices.Sorted(maps.Keys(left)) {
-		d.leftOut.WithLabelValues(name).Set(1)
-		d.log.Error("changes of this job are not followed until this is mended; those of the others are", jobs.LogJob, name, jobs.LogErr, left[name])
-	}
-	return d.partFeed(ctx, feed, left), start, nil
-}
-
-func (d *daemon) openPart(ctx context.Context, spec *jobs.Spec) (openedFeed, feed.Start, error) {
-	if spec.Changes.Source == jobs.SourceOutbox {
-		return opened(d.servers.source.OpenOutbox(ctx, spec, d.log))
-	}
-	return opened(d.servers.source.OpenWAL(ctx, spec, d.log))
-}
-
-// openedFeed is a feed that can be ended from outside: Next returns err then.
-type openedFeed interface {
-	changes.Feed
-	End(err error)
-}
-
-// opened keeps a feed that was not opened from being one that is no nil.
-func opened[F openedFeed](f F, start feed.Start, err error) (openedFeed, feed.Start, error) {
-	if err != nil {
-		return nil, start, err
-	}
-	return f, start, nil
 }

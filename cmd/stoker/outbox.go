@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/feed/outbox"
 	"github.com/stokerhq/stoker/store/postgres"
 )
 
@@ -44,11 +45,11 @@ application's role call stoker_invalidate with:
   stoker outbox install | psql "$OWNER_URL"         where Stoker's role is not the owner`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.outbox(cmd.Context(), apply, func(s *postgres.Source, spec *jobs.Spec) (postgres.Script, error) {
+			return a.outbox(cmd.Context(), apply, func(s *postgres.Source, spec *jobs.Spec) (outbox.Script, error) {
 				if len(spec.Watched()) == 0 {
 					return nil, wrong("no job of %s has a watch list: there is nothing to install", spec.File)
 				}
-				return s.OutboxInstall(cmd.Context(), spec)
+				return outbox.Install(cmd.Context(), s, spec)
 			})
 		},
 	}
@@ -65,8 +66,8 @@ func (a *app) outboxRemoveCmd() *cobra.Command {
   stoker outbox remove --apply`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.outbox(cmd.Context(), apply, func(s *postgres.Source, _ *jobs.Spec) (postgres.Script, error) {
-				return s.OutboxRemove(cmd.Context())
+			return a.outbox(cmd.Context(), apply, func(s *postgres.Source, _ *jobs.Spec) (outbox.Script, error) {
+				return outbox.Remove(cmd.Context(), s)
 			})
 		},
 	}
@@ -74,8 +75,8 @@ func (a *app) outboxRemoveCmd() *cobra.Command {
 	return cmd
 }
 
-// outbox prints or runs the script that generate returns.
-func (a *app) outbox(ctx context.Context, apply bool, generate func(*postgres.Source, *jobs.Spec) (postgres.Script, error)) error {
+// outbox prints or runs the SQL that script returns.
+func (a *app) outbox(ctx context.Context, apply bool, script func(*postgres.Source, *jobs.Spec) (outbox.Script, error)) error {
 	spec, err := a.spec()
 	if err != nil {
 		return err
@@ -85,20 +86,20 @@ func (a *app) outbox(ctx context.Context, apply bool, generate func(*postgres.So
 		return usageError{err}
 	}
 	defer source.Close()
-	script, err := generate(source, spec)
+	sql, err := script(source, spec)
 	switch {
 	case err != nil:
 		return err
-	case script == nil:
+	case sql == nil:
 		_, err = fmt.Fprintln(a.stderr, "there is no outbox: nothing to remove")
 		return err
 	case !apply:
-		_, err = fmt.Fprint(a.stdout, script)
+		_, err = fmt.Fprint(a.stdout, sql)
 		return err
 	}
-	if err := source.Apply(ctx, script); err != nil {
+	if err := outbox.Apply(ctx, source, sql); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "done: %s\n", plural(len(script), "transaction"))
+	_, err = fmt.Fprintf(a.stdout, "done: %s\n", plural(len(sql), "transaction"))
 	return err
 }

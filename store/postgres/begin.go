@@ -17,14 +17,12 @@ func (s *Source) begin(entered bool, lock time.Duration) *pgconn.Batch {
 	if !entered {
 		b.ExecParams("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", nil, nil, nil, nil)
 	}
-	b.ExecParams(snapshotSQL, [][]byte{milliseconds(s.timeout), milliseconds(lock)}, nil, nil, nil)
+	b.ExecParams(beginSQL, [][]byte{milliseconds(s.timeout), milliseconds(lock)}, nil, nil, nil)
 	return b
 }
 
-const snapshotSQL = nowSQL + `, set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true),
-	set_config('intervalstyle', 'postgres', true), set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true),
-	set_config('client_encoding', 'UTF8', true), set_config('statement_timeout', $1, true),
-	set_config('lock_timeout', $2, true)`
+var beginSQL = SnapshotSQL + localSettings() + `, set_config('client_encoding', 'UTF8', true),
+	set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true)`
 
 // How long readings wait for a locked table. A run waits as long as a statement
 // may. A refresh, and the check of an invalidation, come again: if they waited,

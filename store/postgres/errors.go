@@ -28,7 +28,7 @@ func queryError(job *jobs.Job, err error, offset int) error {
 		return fmt.Errorf("read job %s from postgres: %w", job.Name, err)
 	}
 	q := &store.QueryError{Job: job.Name, SQLState: pe.Code, Message: pe.Message, Detail: pe.Detail, Hint: pe.Hint, Err: err}
-	q.Line, q.Col = position(job.Query, int(pe.Position), offset)
+	q.Line, q.Col = Position(job.Query, int(pe.Position), offset)
 	if pe.Code == stateQueryCanceled && strings.Contains(pe.Message, "statement timeout") {
 		q.Hint = "raise postgres.statement_timeout, or make the query faster"
 	}
@@ -38,9 +38,9 @@ func queryError(job *jobs.Job, err error, offset int) error {
 // noPosition is the offset of statements that hold no text of the user's.
 const noPosition = 1 << 30
 
-// position turns Postgres' character position in the statement (from 1, 0 for
+// Position turns Postgres' character position in the statement (from 1, 0 for
 // none) into line and column of the job's query.
-func position(query string, pos, offset int) (line, col int) {
+func Position(query string, pos, offset int) (line, col int) {
 	pos -= offset // our own text before the query is ASCII: bytes are characters
 	if pos < 1 || pos > utf8.RuneCountInString(query) {
 		return 0, 0

@@ -28,7 +28,7 @@ func keyParams(job *jobs.Job, keys []jobs.Key) ([][]byte, error) {
 			}
 			texts[i] = v
 		}
-		params = append(params, arrayLiteral(texts))
+		params = append(params, ArrayLiteral(texts))
 	}
 	return params, nil
 }
@@ -42,7 +42,7 @@ func (s *Source) Keys(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn fu
 	if err != nil {
 		return err
 	}
-	return s.with(ctx, func(c *pgx.Conn) error {
+	return s.Do(ctx, func(c *pgx.Conn) error {
 		p, err := s.refreshPlan(ctx, c.PgConn(), job)
 		if err != nil {
 			return err
@@ -66,7 +66,7 @@ func isValueError(err error) bool {
 	return ok && strings.HasPrefix(pe.Code, "22")
 }
 
-// blame finds the value that cause speaks of, by casting one at a time. If every
+// findBadValue finds the value that cause speaks of, by casting one at a time. If every
 // value fits, the query itself failed on a row, and cause is returned.
 func findBadValue(ctx context.Context, c *pgconn.PgConn, p *plan, keys []jobs.Key, cause error) error {
 	for i, name := range p.job.Key.Columns() {
@@ -85,14 +85,14 @@ func findBadValue(ctx context.Context, c *pgconn.PgConn, p *plan, keys []jobs.Ke
 	return cause
 }
 
-// cut blames a value that its column has in another form only.
+// truncated returns the error of a value that its column has in another form only.
 func (p *plan) truncated(i int, key jobs.Key) error {
 	err := p.keyValueError(i, key, "the type would cut or round it")
 	err.Cut = true
 	return err
 }
 
-// misfit blames the value that a key has for the i-th column of its template.
+// keyValueError returns the error of the value that a key has for the i-th column of its template.
 func (p *plan) keyValueError(i int, key jobs.Key, why string) *store.KeyValueError {
 	name := p.job.Key.Columns()[i]
 	return &store.KeyValueError{Job: p.job.Name, Column: name, Type: p.casts[i], Value: key[name], Message: why}

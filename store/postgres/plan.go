@@ -56,7 +56,7 @@ func (s *Source) enter(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, loc
 	return p, nil
 }
 
-// look asks what the job's query returns, in the open transaction.
+// readPlan asks what the job's query returns, in the open transaction.
 func (s *Source) readPlan(ctx context.Context, c *pgconn.PgConn, job *jobs.Job) (*plan, error) {
 	sd, err := c.Prepare(ctx, "", job.Query, nil)
 	if err != nil {
@@ -105,7 +105,7 @@ func (p *plan) name(ctx context.Context, c *pgconn.PgConn) error {
 		mods = append(mods, fmt.Sprint(f.TypeModifier))
 	}
 	res := c.ExecParams(ctx, "SELECT format_type(o, m), format_type(o, -1) FROM unnest($1::oid[], $2::int[]) AS t(o, m)",
-		[][]byte{arrayLiteral(oids), arrayLiteral(mods)}, nil, nil, nil).Read()
+		[][]byte{ArrayLiteral(oids), ArrayLiteral(mods)}, nil, nil, nil).Read()
 	if res.Err != nil {
 		return fmt.Errorf("name the column types of job %s: %w", p.job.Name, res.Err)
 	}

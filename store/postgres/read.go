@@ -18,7 +18,7 @@ import (
 // transaction ends when fn returns; its error is returned. A schema change
 // between planning and reading is met with one fresh plan.
 func (s *Source) Run(ctx context.Context, job *jobs.Job, fn func(*store.Reading) error) error {
-	return s.with(ctx, func(c *pgx.Conn) error {
+	return s.Do(ctx, func(c *pgx.Conn) error {
 		return retryStale(fn, func(fn func(*store.Reading) error) error {
 			p, err := s.enter(ctx, c.PgConn(), job, lockWaitRun)
 			if err != nil {
@@ -40,7 +40,7 @@ func (s *Source) Refresh(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn
 	if err != nil {
 		return err
 	}
-	return s.with(ctx, func(c *pgx.Conn) error {
+	return s.Do(ctx, func(c *pgx.Conn) error {
 		return retryStale(fn, func(fn func(*store.Reading) error) error {
 			p, err := s.refreshPlan(ctx, c.PgConn(), job)
 			if err != nil {
@@ -65,7 +65,7 @@ func (s *Source) refreshPlan(ctx context.Context, c *pgconn.PgConn, job *jobs.Jo
 	return s.enter(ctx, c, job, lockWaitRefresh)
 }
 
-// ask has Postgres read the asked keys, and with r.load the rows of these keys,
+// execute has Postgres read the asked keys, and with r.load the rows of these keys,
 // in the transaction that is open or in a new one.
 func (s *Source) execute(ctx context.Context, c *pgconn.PgConn, params [][]byte, r reading) error {
 	r.entered = c.TxStatus() != 'I'
@@ -167,7 +167,7 @@ func (r reading) consume(mrr *pgconn.MultiResultReader) error {
 	if err != nil {
 		return err
 	}
-	if out.Snapshot, err = snapshot(snap[0]); err != nil {
+	if out.Snapshot, err = ReadSnapshot(snap[0]); err != nil {
 		return fmt.Errorf("job %s: %w", r.plan.job.Name, err)
 	}
 	if r.asked != nil {

@@ -16,23 +16,23 @@ import (
 // transactions otherwise than a primary's, so that no order can be told from it.
 var ErrStandby = errors.New("postgres.url leads to a standby, whose snapshots cannot be ordered: point it at the primary, with target_session_attrs=read-write if it names several hosts")
 
-// originSQL says which history a snapshot belongs to: of a standby, whose
+// OriginSQL says which history a snapshot belongs to: of a standby, whose
 // snapshots have no clock, it says so instead. A crash that the server recovers
 // from by itself may lose commits too; it changes neither the timeline nor the
 // start of the server, but it resets the statistics. The origin is read each time,
 // not once a connection: a pooler may hand us another server's.
-const originSQL = `CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE concat_ws('/',
+const OriginSQL = `CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE concat_ws('/',
 		(SELECT system_identifier FROM pg_control_system()),
 		substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),
 		extract(epoch FROM pg_postmaster_start_time()),
 		(SELECT extract(epoch FROM stats_reset) FROM pg_stat_bgwriter)) END`
 
-// nowSQL reads a snapshot, and which history it belongs to.
-const nowSQL = `SELECT pg_current_snapshot()::text, ` + originSQL + `,
+// SnapshotSQL reads a snapshot, and which history it belongs to.
+const SnapshotSQL = `SELECT pg_current_snapshot()::text, ` + OriginSQL + `,
 	concat_ws('/', current_database(), current_user, current_setting('search_path'))`
 
-// snapshot reads a row of nowSQL.
-func snapshot(row store.Row) (store.Snapshot, error) {
+// ReadSnapshot reads a row of SnapshotSQL.
+func ReadSnapshot(row store.Row) (store.Snapshot, error) {
 	s := store.Snapshot{Text: string(row[0]), Origin: string(row[1]), Place: string(row[2])}
 	if s.Origin == "standby" {
 		return s, ErrStandby
@@ -67,12 +67,12 @@ func clock(snapshot string) (uint64, error) {
 
 // Now takes a snapshot that nothing is read in. It costs one statement.
 func (s *Source) Now(ctx context.Context) (now store.Snapshot, err error) {
-	err = s.with(ctx, func(c *pgx.Conn) error {
-		res := c.PgConn().ExecParams(ctx, nowSQL, nil, nil, nil, nil).Read()
+	err = s.Do(ctx, func(c *pgx.Conn) error {
+		res := c.PgConn().ExecParams(ctx, SnapshotSQL, nil, nil, nil, nil).Read()
 		if res.Err != nil {
 			return fmt.Errorf("read the clock of postgres: %w", res.Err)
 		}
-		now, err = snapshot(res.Rows[0])
+		now, err = ReadSnapshot(res.Rows[0])
 		return err
 	})
 	return now, err

@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,7 +20,6 @@ import (
 type Source struct {
 	pool    *pgxpool.Pool
 	timeout time.Duration // statement_timeout
-	refused atomic.Int64
 
 	mu    sync.Mutex
 	plans map[string]*plan // :: job name -> plan of its query, for refreshes
@@ -66,19 +64,34 @@ func (s *Source) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Connections is how many connections are open now, for metrics.
-func (s *Source) Connections() int { return int(s.pool.Stat().TotalConns()) }
+// StatementTimeout is how long a statement may take; 0: as long as it needs.
+func (s *Source) StatementTimeout() time.Duration { return s.timeout }
 
-// Refused is how many calls of stoker_invalidate its outbox feeds have skipped,
-// because they name no job of the spec, or no key of that job; for metrics.
-func (s *Source) Refused() int64 { return s.refused.Load() }
-
-// with runs fn on a connection of its own.
-func (s *Source) with(ctx context.Context, fn func(*pgx.Conn) error) error {
+// Do runs fn on a connection of its own.
+func (s *Source) Do(ctx context.Context, fn func(*pgx.Conn) error) error {
 	c, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connect to postgres: %w", err)
 	}
 	defer c.Release()
 	return fn(c.Conn())
+}
+
+// Row reads the one row of a small query as text; NULL is "".
+func (s *Source) Row(ctx context.Context, sql string, params ...string) (row []string, err error) {
+	values := make([][]byte, len(params))
+	for i, p := range params {
+		values[i] = []byte(p)
+	}
+	err = s.Do(ctx, func(c *pgx.Conn) error {
+		res := c.PgConn().ExecParams(ctx, sql, values, nil, nil, nil).Read()
+		if res.Err != nil {
+			return fmt.Errorf("ask postgres about its change feed: %w", res.Err)
+		}
+		for _, v := range res.Rows[0] {
+			row = append(row, string(v))
+		}
+		return nil
+	})
+	return row, err
 }

@@ -134,9 +134,9 @@ func (p *plan) unnest() string {
 	return fmt.Sprintf("unnest(%s) AS k(%s)", strings.Join(params, ", "), strings.Join(names, ", "))
 }
 
-// arrayLiteral is a Postgres array of the given texts, for a text-format
+// ArrayLiteral is a Postgres array of the given texts, for a text-format
 // parameter: Postgres itself reads each with its element type's input function.
-func arrayLiteral(texts []string) []byte {
+func ArrayLiteral(texts []string) []byte {
 	b := []byte{'{'}
 	for i, t := range texts {
 		if i > 0 {

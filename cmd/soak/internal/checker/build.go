@@ -98,7 +98,7 @@ func Overlay(ctx context.Context) (map[string]string, error) {
 		}
 	}
 	errs = errors.Join(errs, shortLife.apply(root, "the short life", files))
-	for _, name := range []string{"store/cache", "store/postgres", "scheduler/changes"} {
+	for _, name := range []string{"store/cache", "store/postgres", "store/feed/wal", "scheduler/changes"} {
 		files[name+"/checker_overlay.go"] = fmt.Sprintf(helper, filepath.Base(name))
 	}
 	return files, errs

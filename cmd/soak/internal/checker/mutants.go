@@ -70,7 +70,7 @@ var Mutants = []Mutant{
 	}
 	visible, err := s.visible(ctx)
 `,
-	}, {"store/postgres/wal.go",
+	}, {"store/feed/wal/wal.go",
 		`	if !w.permanent {
 		return w.received
 `, `	if !w.permanent || mutated("acknowledge before fence") {

@@ -1,0 +1,210 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stokerhq/stoker/store/feed"
+	"github.com/stokerhq/stoker/store/postgres"
+)
+
+// mostRows is how many rows one poll reads. A poll that found as many is followed
+// by the next at once.
+const mostRows = 10_000
+
+// pollSQL reads rows that are not in $1. There is always one row, for the clock and
+// the origin: a standby may show a row before any snapshot of the primary shows
+// what it tells of.
+// Rows are not read in the order of their ids, nor from an id on: a transaction
+// that commits late has lower ones. The text is converted to UTF-8 here, because
+// the encoding of a session is not ours to set.
+const pollSQL = `SELECT (SELECT ` + postgres.OriginSQL + `), (extract(epoch FROM statement_timestamp()) * 1000000)::bigint, o.ctid, o.id, o.note
+FROM (SELECT) AS one LEFT JOIN (
+	SELECT o.ctid, o.id, convert_to(json_build_object('At', (extract(epoch FROM o.at) * 1000000)::bigint, 'Table', o.tab::bigint, 'Columns', o.columns,
+		'Keys', o.keys, 'Rows', o.changed, 'Whole', o.whole, 'Job', o.job, 'All', o.key IS NULL, 'Key', o.key)::text, 'UTF8') AS note
+	FROM %s AS o WHERE NOT o.id <@ $1::int8multirange LIMIT %d) AS o ON true`
+
+// outboxRow is a row of the outbox.
+type outboxRow struct {
+	At      int64       // microseconds
+	Table   uint32      // that changed; 0: the row is of stoker_invalidate
+	Columns []string    // what is recorded
+	Keys    [][]*string // their values, in changed rows, before and after
+	Rows    int64       // changed
+	Whole   string      // why no values are recorded
+	Job     string
+	All     bool // the whole job, not Key
+	Key     json.RawMessage
+}
+
+// poll reads the outbox until ctx ends or it fails.
+func (o *Feed) poll(ctx context.Context) {
+	guarded := time.Now()
+	for ctx.Err() == nil {
+		began := time.Now()
+		full, err := o.read(ctx)
+		if err == nil && time.Since(guarded) > guardEvery {
+			guarded = time.Now()
+			err = o.guard(ctx)
+		}
+		if err != nil {
+			if ctx.Err() == nil {
+				o.queue.End(err)
+			}
+			return
+		}
+		if full {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(max(time.Until(began.Add(o.every)), time.Since(began))): // a long poll must not follow another at once
+		}
+	}
+}
+
+// read reads what is in the outbox and not taken, and hands it to Next. It reports
+// whether there may be more.
+func (o *Feed) read(ctx context.Context) (full bool, err error) {
+	spans, n := o.unackedSpans()
+	if o.warnIfBacklogged(n); n >= mostUnacked {
+		return false, nil
+	}
+	if o.source.StatementTimeout() > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.source.StatementTimeout())
+		defer cancel()
+	}
+	b := batch{commits: &feed.Commits{Effect: feed.NewEffect(o.spec.Changes.RunAbove)}}
+	err = o.source.Do(ctx, func(c *pgx.Conn) error {
+		return o.receive(c.PgConn().ExecParams(ctx, fmt.Sprintf(pollSQL, o.table, mostRows), [][]byte{multirange(spans)}, nil, nil, []int16{0, 0, 0, 0, 1}), &b)
+	})
+	if err != nil {
+		return false, withRemedy("read the outbox", err)
+	}
+	full = len(b.rows.ids) == mostRows
+	b.commits.Committed = o.committed(b.oldest, b.clock, full)
+	switch {
+	case len(b.rows.ids) == 0:
+		return false, nil
+	case b.commits.Effect.Empty():
+		return full, o.remove(ctx, b.rows) // nobody watches it any more
+	}
+	o.push(b.rows, b.commits)
+	return full, nil
+}
+
+// warnIfBacklogged says, once, that n rows which are read and not done are too many.
+func (o *Feed) warnIfBacklogged(n int) {
+	if n >= mostUnacked && !o.backlogged {
+		o.log.Warn("the outbox is not read on: too many of its rows are read and not done, because the run of a job takes long or fails", "rows", n)
+	}
+	o.backlogged = n >= mostUnacked
+}
+
+// batch is what one poll has read.
+type batch struct {
+	rows    unacked
+	commits *feed.Commits
+	clock   time.Time // Postgres', when it was read
+	oldest  time.Time // when the first of the rows was written
+}
+
+// receive reads the rows of a poll, one at a time: what they mean is small.
+func (o *Feed) receive(res *pgconn.ResultReader, b *batch) error {
+	var wrong error
+	for res.NextRow() {
+		if err := o.add(res.Values(), b); wrong == nil {
+			wrong = err
+		}
+	}
+	_, err := res.Close()
+	return errors.Join(wrong, err)
+}
+
+func (o *Feed) add(row [][]byte, b *batch) error {
+	if err := o.same(string(row[0])); err != nil {
+		return err
+	}
+	clock, err := strconv.ParseInt(string(row[1]), 10, 64)
+	if err != nil {
+		return fmt.Errorf("the clock: %w", err)
+	}
+	b.clock = time.UnixMicro(clock)
+	if row[3] == nil {
+		return nil // there are no rows
+	}
+	var n outboxRow
+	if err := json.Unmarshal(row[4], &n); err != nil {
+		return fmt.Errorf("row %s: %w", row[3], err)
+	}
+	id, err := strconv.ParseInt(string(row[3]), 10, 64)
+	if err != nil {
+		return fmt.Errorf("the id of a row: %w", err)
+	}
+	b.rows.places, b.rows.ids = append(b.rows.places, string(row[2])), append(b.rows.ids, id)
+	if at := time.UnixMicro(n.At); b.oldest.IsZero() || at.Before(b.oldest) {
+		b.oldest = at
+	}
+	o.fold(b.commits, n)
+	return nil
+}
+
+// same is an error if a poll has read another history than the feed was opened for:
+// what is fenced and what is read may be of different ones.
+func (o *Feed) same(origin string) error {
+	switch origin {
+	case o.origin:
+		return nil
+	case "standby":
+		return postgres.ErrStandby
+	}
+	return errors.New("postgres.url leads to another history than when the outbox was opened (a failover, a restart, or another server)")
+}
+
+// committed is when the oldest of what was read was committed, or a little before.
+// A row knows when it was written, which may be long before; but the poll before
+// this one did not see it.
+func (o *Feed) committed(written, now time.Time, full bool) time.Time {
+	if o.polled.After(written) {
+		written = o.polled
+	}
+	if !full {
+		o.polled = now
+	}
+	return written
+}
+
+// remove deletes rows by where they are, and by their ids in case they were moved:
+// then they are read again. In another history, place and id may be those of a row
+// that was never read.
+func (o *Feed) remove(ctx context.Context, rows unacked) error {
+	err := o.source.Do(ctx, func(c *pgx.Conn) error {
+		sql := "DELETE FROM " + o.table + " WHERE ctid = ANY ($1::tid[]) AND id = ANY ($2::bigint[]) AND (SELECT " + postgres.OriginSQL + ") = $3"
+		return c.PgConn().ExecParams(ctx, sql, [][]byte{postgres.ArrayLiteral(rows.places), idArray(rows.ids), []byte(o.origin)}, nil, nil, nil).Read().Err
+	})
+	if err != nil {
+		return withRemedy("delete from the outbox what is done", err)
+	}
+	return nil
+}
+
+// withRemedy says what to do about the errors that a wrong set-up leads to.
+func withRemedy(doing string, err error) error {
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch pe.Code {
+		case "42P01":
+			return fmt.Errorf("%s: %w; run: stoker outbox install --apply", doing, err)
+		case "42501":
+			return fmt.Errorf("%s: %w; its owner must grant SELECT and DELETE on it to Stoker's role, as `stoker outbox install` does", doing, err)
+		}
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}

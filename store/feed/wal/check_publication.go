@@ -1,0 +1,84 @@
+package wal
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/stokerhq/stoker/store/feed"
+)
+
+// publicationCheckSQL describes the publication $1; $2 are the relations of the
+// watched tables. Row filters and column lists came with Postgres 15: before, the
+// catalog has no columns for them.
+const publicationCheckSQL = `SELECT current_user, has_database_privilege(current_database(), 'CREATE'), p.oid IS NOT NULL, pg_has_role(p.pubowner, 'USAGE'),
+	p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.pubviaroot,
+	(SELECT string_agg(r.prrelid::regclass::text, ', ') FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = ANY (string_to_array($2, ',')::oid[])
+		AND (to_jsonb(r) ->> 'prqual' IS NOT NULL OR to_jsonb(r) ->> 'prattrs' IS NOT NULL))
+FROM (SELECT) AS one LEFT JOIN pg_publication p ON p.pubname = $1`
+
+// publication looks at the publication, or at what is needed to make it.
+func (c *checkup) publication(ctx context.Context, tables []feed.Table) error {
+	if len(tables) == 0 {
+		return nil
+	}
+	name := c.Spec.Changes.Name
+	row, err := c.Source.Row(ctx, publicationCheckSQL, name, relations(tables))
+	if err != nil {
+		return err
+	}
+	published, err := publishedTables(ctx, c.Source, name)
+	if err != nil {
+		return err
+	}
+	role, create, exists, ours := row[0], row[1] == "t", row[2] == "t", row[3] == "t"
+	var foreign []string
+	for _, t := range tables {
+		if !t.Owned && !slices.Contains(foreign, t.Name) {
+			foreign = append(foreign, t.Name)
+		}
+	}
+	sql := publicationSQL(name, tables, published)
+	switch {
+	case exists:
+		c.published(name, row, tables)
+		if may := ours && len(foreign) == 0; !covers(published, tables) && !may {
+			c.FailFor(c.unpublished(published, tables), "publication %s does not have every watched table, and role %s may not add them; have the owner of the tables run: %s", name, role, sql)
+		}
+	case len(foreign) > 0:
+		c.Fail("", "there is no publication %s, and role %s, which does not own %s, may not create it; have the owner of the tables run: %s", name, role, strings.Join(foreign, ", "), sql)
+	case !create:
+		c.Fail("", "there is no publication %s, and role %s has no right to CREATE in the database; grant it, or have somebody who may run: %s", name, role, sql)
+	}
+	return nil
+}
+
+// unpublished are the jobs that watch tables that the publication lacks.
+func (c *checkup) unpublished(published map[string]bool, tables []feed.Table) (names []string) {
+	for _, t := range tables {
+		if !covers(published, []feed.Table{t}) {
+			names = append(names, c.Watchers(tables, t.OID)...)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names) // a job may watch several
+}
+
+// published holds a publication that is there against what the feed needs of it.
+func (c *checkup) published(name string, row []string, tables []feed.Table) {
+	var lacks []string
+	for i, operation := range []string{"insert", "update", "delete", "truncate"} {
+		if row[4+i] != "t" {
+			lacks = append(lacks, operation)
+		}
+	}
+	if len(lacks) > 0 {
+		c.Fail("", "publication %s does not publish %s: ALTER PUBLICATION %s SET (publish = 'insert, update, delete, truncate')", name, strings.Join(lacks, ", "), quoted(name))
+	}
+	if row[8] != "t" && slices.ContainsFunc(tables, func(t feed.Table) bool { return t.Kind == "p" }) {
+		c.Fail("", "publication %s names partitions, not the partitioned tables that are watched: ALTER PUBLICATION %s SET (publish_via_partition_root = true)", name, quoted(name))
+	}
+	if row[9] != "" {
+		c.Fail("", "publication %s has a row filter or a column list for %s, so that changes would be missed: ALTER PUBLICATION %s SET TABLE %s", name, row[9], quoted(name), tableList(tables))
+	}
+}
