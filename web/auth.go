@@ -65,7 +65,7 @@ func (a *auth) isSession(value string) bool {
 	return err == nil && time.Now().Before(time.Unix(unix, 0))
 }
 
-// verdict is what the token gate makes of a request.
+// authResult is what the token gate makes of a request.
 type authResult int
 
 const (

@@ -8,7 +8,7 @@ import (
 	"github.com/stokerhq/stoker/store"
 )
 
-// tell gives the ledger what was counted since, and says how old the oldest
+// report gives the ledger what was counted since, and says how old the oldest
 // confirmation is.
 func (a *auditor) report(ctx context.Context) {
 	for _, k := range a.walks {
@@ -28,7 +28,7 @@ func (a *auditor) report(ctx context.Context) {
 	}
 }
 
-// say tells the log of a key that is wrong.
+// logFinding tells the log of a key that is wrong.
 func (a *auditor) logFinding(job string, s *candidate) {
 	ok, left := a.lines.allow(time.Now())
 	if !ok {
@@ -41,7 +41,7 @@ func (a *auditor) logFinding(job string, s *candidate) {
 	a.w.log.Warn("audit: a key was not as it should be; it is loaded again", attrs...)
 }
 
-// complain tells the log that the audit could not go on.
+// logFailure tells the log that the audit could not go on.
 func (a *auditor) logFailure(err error) {
 	if ok, _ := a.lines.allow(time.Now()); ok {
 		a.w.log.Warn("the audit could not go on; it tries again", jobs.LogErr, err)

@@ -11,7 +11,7 @@ import (
 	"github.com/stokerhq/stoker/store/manifest"
 )
 
-// walk goes through the keys that the last complete run of a job has left, from a
+// cursor goes through the keys that the last complete run of a job has left, from a
 // random one on, and then again. A key whose place has changed in between, because
 // a run has left another order, may be passed over once.
 type cursor struct {

@@ -11,7 +11,7 @@ import (
 	"github.com/stokerhq/stoker/store"
 )
 
-// calm is a go-redis hook for Asynq's client. When taking a task fails at once
+// backoffHook is a go-redis hook for Asynq's client. When taking a task fails at once
 // (Redis is full, read-only, or refuses us), Asynq tries again without a pause,
 // some 16,000 times a second: calm makes every failed script wait.
 type backoffHook struct{}

@@ -18,7 +18,7 @@ const (
 	leaseEvery = time.Second
 )
 
-// hold takes the job's lease and keeps it until the returned function is called.
+// acquireLease takes the job's lease and keeps it until the returned function is called.
 // It reports false if a living worker has it. A holder that does not renew is
 // waited for, because it may have been killed: then the lease lapses.
 func (w *Worker) acquireLease(ctx context.Context, job, id string) (release func(), ok bool, err error) {

@@ -14,7 +14,7 @@ import (
 	"github.com/stokerhq/stoker/worker/render"
 )
 
-// memory is what a run knows of the last complete run of its job, and what it
+// manifestState is what a run knows of the last complete run of its job, and what it
 // leaves for the next one. Nothing depends on it but work that is saved: when a
 // part of it is gone, or cannot be kept, the run sends what it must and goes on.
 type manifestState struct {
@@ -37,7 +37,7 @@ type manifestState struct {
 	unjournaled manifest.Chunk  // keys that the last manifest does not have as they are, and that are not written down yet
 }
 
-// recall reads what is known of the last complete run.
+// loadManifestState reads what is known of the last complete run.
 func (r *run) loadManifestState(ctx context.Context, claim *cache.Claim, place string) (*manifestState, error) {
 	m := &manifestState{ctx: ctx, r: r, claim: claim, next: claim.NewManifest()}
 	m.next.Job, m.next.Key, m.next.Place = definitionHash(r.job), r.job.Key.String(), place
@@ -59,7 +59,7 @@ func (r *run) loadManifestState(ctx context.Context, claim *cache.Claim, place s
 	return m, nil
 }
 
-// likeness changes when the job's values, or their TTL, would.
+// definitionHash changes when the job's values, or their TTL, would.
 func definitionHash(job *jobs.Job) string {
 	b, err := json.Marshal([]any{job.Query, job.Key.String(), job.Value, job.TTL, job.Jitter, job.Type, job.Format, job.Compress, job.CompressAbove, job.MaxValueBytes})
 	if err != nil {
@@ -69,7 +69,7 @@ func definitionHash(job *jobs.Job) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// fades reports whether less than half of the TTL may be left of some key, or
+// needsTTLRefresh reports whether less than half of the TTL may be left of some key, or
 // less than it takes to survive a tick that is missed: then the run after the next
 // must come in time. now is Redis' own time, in ms.
 func needsTTLRefresh(job *jobs.Job, last cache.Manifest, now int64) bool {
@@ -83,7 +83,7 @@ func needsTTLRefresh(job *jobs.Job, last cache.Manifest, now int64) bool {
 	return left < needed
 }
 
-// forget goes on without the last manifest, because of err; what ends the run it
+// ignorePrevious goes on without the last manifest, because of err; what ends the run it
 // returns.
 func (m *manifestState) ignorePrevious(err error) error {
 	if m.ctx.Err() != nil {

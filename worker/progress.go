@@ -8,10 +8,10 @@ import (
 	"github.com/stokerhq/stoker/store"
 )
 
-// tellEvery is how often progress is published.
+// progressEvery is how often progress is published.
 const progressEvery = 250 * time.Millisecond
 
-// tell publishes progress until the returned function is called.
+// publishProgress publishes progress until the returned function is called.
 func (r *run) publishProgress(ctx context.Context) (stop func()) {
 	expected := r.expected(ctx) // now: with one connection, the run would keep the planner's guess waiting
 	ctx, cancel := context.WithCancel(ctx)

@@ -38,7 +38,7 @@ func (r *run) end(ctx context.Context, err error) (store.Record, error) {
 	return *rec, err
 }
 
-// keep writes the record, and the sample of a complete run.
+// keepRecord writes the record, and the sample of a complete run.
 func (r *run) keepRecord(ctx context.Context) {
 	ctx, cancel := afterwards(ctx)
 	defer cancel()

@@ -138,7 +138,7 @@ func (r *run) renderAll(pipe *render.Pipeline, reading *store.Reading, m *manife
 	return err
 }
 
-// explain says how far a failed run came, and puts the reason a context ended
+// withPosition says how far a failed run came, and puts the reason a context ended
 // in place of the bare "context canceled".
 func (r *run) withPosition(ctx context.Context, err error) error {
 	if err == nil {

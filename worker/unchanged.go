@@ -15,7 +15,7 @@ import (
 // what this one would write.
 var errUnchanged = errors.New("nothing was committed since the last run")
 
-// unlessUnchanged returns nil if the query must be run, and errUnchanged if all is
+// tryUnchanged returns nil if the query must be run, and errUnchanged if all is
 // done without. Postgres' clock stands still while nothing is committed: then the
 // query, unless it reads more than tables, returns what it did. If one key is not
 // in Redis as it should be, the query is run all the same.
@@ -45,7 +45,7 @@ func (r *run) tryUnchanged(ctx context.Context, armed *cache.Armed) error {
 	return r.touchAll(ctx, claim, last)
 }
 
-// seeTo looks after every key that the last run wrote.
+// touchAll looks after every key that the last run wrote.
 func (r *run) touchAll(ctx context.Context, claim *cache.Claim, last cache.Manifest) error {
 	next := claim.NewManifest()
 	fade := needsTTLRefresh(r.job, last, next.Full)

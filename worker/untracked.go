@@ -39,8 +39,8 @@ func (m *manifestState) ahead(send func(*store.Batch) (*store.Batch, error)) fun
 // another job's by now: they have their TTL.
 func (m *manifestState) foreign() bool { return m.hasPrevious && m.previous.Key != m.next.Key }
 
-// settle says that the manifest, which was kept, has what the run has brought, and
-// the untracked that are in the result. What it has not was removed, unless it is
+// forgetUntracked says that the manifest, which was kept, has what the run has brought, and
+// the untracked keys that are in the result. What it has not was removed, unless it is
 // held.
 func (m *manifestState) forgetUntracked(ctx context.Context) error {
 	ids := m.untracked.Journals
@@ -62,7 +62,7 @@ func (m *manifestState) forgetUntracked(ctx context.Context) error {
 	return m.r.w.cache.ForgetUntracked(ctx, m.claim, keys)
 }
 
-// strays removes the keys that refreshes, and runs that did not complete, have
+// removeUntracked removes the keys that refreshes, and runs that did not complete, have
 // brought since the last complete run and that the result does not have.
 func (r *run) removeUntracked(ctx context.Context, claim *cache.Claim, m *manifestState, now manifest.Chunks) error {
 	remove := r.remover(ctx, claim, r.w.cache.PutUntracked)

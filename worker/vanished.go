@@ -29,7 +29,7 @@ func (r *run) complete(ctx context.Context, claim *cache.Claim, m *manifestState
 	return m.forgetUntracked(ctx)
 }
 
-// depart sees to the keys that the last manifest has, or that refreshes have brought
+// removeVanished sees to the keys that the last manifest has, or that refreshes have brought
 // since, and this one has not. They are removed, under the rules of every put; or
 // held, if the result shrank so much that the query, not the data, may be what is
 // wrong.
@@ -69,7 +69,7 @@ func (r *run) removeVanished(ctx context.Context, claim *cache.Claim, m *manifes
 	return see(nil)
 }
 
-// shrank reports whether the result lost more than shrink_guard of its keys, with
+// shrunkTooMuch reports whether the result lost more than shrink_guard of its keys, with
 // those that are held already, and nobody has said that this is right.
 func (r *run) shrunkTooMuch(m *manifestState) bool {
 	before := m.previous.Keys
@@ -102,7 +102,7 @@ func (r *run) remover(ctx context.Context, claim *cache.Claim, put func(context.
 	}
 }
 
-// holder returns a function that notes the keys it is given as held.
+// retainVanished returns a function that notes the keys it is given as held.
 func (r *run) retainVanished(m *manifestState) func(key []byte) error {
 	return func(key []byte) error {
 		if key != nil {

@@ -163,7 +163,7 @@ func (v *verifier) check(ctx context.Context, how Verification) error {
 	return err
 }
 
-// settle looks again until there is a verdict on every key in doubt.
+// recheckAll looks again until there is a verdict on every key in doubt.
 func (v *verifier) recheckAll(ctx context.Context) (sum verdicts, err error) {
 	for v.doubts.open() > 0 {
 		if store.Sleep(ctx, v.doubts.wait(time.Now())); ctx.Err() != nil {
@@ -183,7 +183,7 @@ func (v *verifier) recheckAll(ctx context.Context) (sum verdicts, err error) {
 	return sum, nil
 }
 
-// tell counts what is wrong, and names the first of each kind, in an order that does
+// sumUp counts what is wrong, and names the first of each kind, in an order that does
 // not depend on which was settled first.
 func (v *verifier) sumUp() {
 	order := []Kind{Missing, Stale, Orphan, held}

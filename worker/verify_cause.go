@@ -39,7 +39,7 @@ type remembered struct {
 	there  bool
 }
 
-// explain finds a wrong key's cause. m is of the last complete run.
+// causeOf finds a wrong key's cause. m is of the last complete run.
 func (d *recheckQueue) causeOf(s *candidate, m cache.Manifest, past remembered) Cause {
 	now := s.last.after
 	fenced := now.mark > m.Stamp.String() // since that run, or refreshed
@@ -60,7 +60,7 @@ func (d *recheckQueue) causeOf(s *candidate, m cache.Manifest, past remembered) 
 	return change
 }
 
-// explain gives every key that is wrong its cause, tells those apart that are
+// findCauses gives every key that is wrong its cause, tells those apart that are
 // held, and drops those that are another job's.
 func (v *verifier) findCauses(ctx context.Context) error {
 	if len(v.wrong) == 0 {
@@ -109,7 +109,7 @@ func (v *verifier) past(ctx context.Context) (cache.Manifest, map[string]remembe
 	return m, past, nil
 }
 
-// dropOthers drops orphans that another job has a row for, because its template
+// dropOtherJobsKeys drops orphans that another job has a row for, because its template
 // makes the same keys. Where that cannot be told they are unclear.
 func (v *verifier) dropOtherJobsKeys(ctx context.Context) error {
 	for _, job := range v.w.spec.Jobs {

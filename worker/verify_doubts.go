@@ -10,7 +10,7 @@ import (
 	"github.com/stokerhq/stoker/store"
 )
 
-// suspect is a key without a verdict.
+// candidate is a key without a verdict.
 type candidate struct {
 	key    string
 	values jobs.Key // of its columns, where its text does not tell them
@@ -28,7 +28,7 @@ type candidate struct {
 	mended bool
 }
 
-// doubts are the keys of a job that do not look right, on their way to a verdict.
+// recheckQueue are the keys of a job that do not look right, on their way to a verdict.
 // What was read at two places at two times says nothing: each key is looked at in
 // Redis, in a fresh snapshot of Postgres and in Redis again, and once more after a
 // pause that whoever is to mend it would need at most (see judge). What a run that
@@ -91,7 +91,7 @@ func newRecheckQueue(w *Worker, c Inspector, job *jobs.Job) *recheckQueue {
 	return d
 }
 
-// fed reports whether a change feed reports changes of the job's rows.
+// hasFeed reports whether a change feed reports changes of the job's rows.
 func (w *Worker) hasFeed(job *jobs.Job) bool {
 	return len(job.Watch) > 0 && w.spec.Changes.Source != "" && w.spec.Changes.Source != jobs.SourceNone
 }
@@ -137,7 +137,7 @@ func (v *verdicts) add(more verdicts) {
 	v.wrong = append(v.wrong, more.wrong...)
 }
 
-// look looks at the keys that are due.
+// recheckDue looks at the keys that are due.
 func (d *recheckQueue) recheckDue(ctx context.Context, now time.Time) (out verdicts, err error) {
 	var due []*candidate
 	for _, s := range d.list {

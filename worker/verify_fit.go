@@ -8,7 +8,7 @@ import (
 	"github.com/stokerhq/stoker/store"
 )
 
-// fitter tells values that a key column's type cannot have made, so that Postgres
+// keyPrefilter tells values that a key column's type cannot have made, so that Postgres
 // is not asked for keys of somebody else's that only look like the job's: each
 // would cost a refusal. What it lets through, Postgres decides.
 type keyPrefilter map[string]func(text string) bool

@@ -2,7 +2,7 @@ package worker
 
 import "time"
 
-// glance is what Redis has of a key at one moment.
+// cacheRead is what Redis has of a key at one moment.
 type cacheRead struct {
 	face fingerprint
 	mark string        // in the book
@@ -12,7 +12,7 @@ type cacheRead struct {
 // still reports whether the key is as it was at another moment. Its TTL runs.
 func (g cacheRead) still(at cacheRead) bool { return g.face == at.face && g.mark == at.mark }
 
-// sighting is one look at a key: at Redis, then at a snapshot of Postgres, then at
+// observation is one look at a key: at Redis, then at a snapshot of Postgres, then at
 // Redis again.
 type observation struct {
 	before, after cacheRead

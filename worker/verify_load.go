@@ -26,7 +26,7 @@ type loaded struct {
 	unclear  map[string]bool   // keys that the job does not make of the values they were read back to
 }
 
-// ask returns the values of the suspect's key columns; ok is false where its key
+// keyOf returns the values of the suspect's key columns; ok is false where its key
 // does not tell them.
 func (s *candidate) keyOf(job *jobs.Job) (jobs.Key, bool) {
 	key, fit := s.values, jobs.OneFit
@@ -104,7 +104,7 @@ func (l *loaded) read(job *jobs.Job, names []string, r *store.Reading) error {
 	return s.RenderAll(r.Rows, func(int64) {})
 }
 
-// hold holds the asked keys to the values as Postgres reads them: a key that would
+// checkGiven holds the asked keys to the values as Postgres reads them: a key that would
 // be made another way, 007 for 7, is none of the job's.
 func (l *loaded) checkGiven(s *render.Renderer, names []string, given []store.Row) error {
 	narrow := s.ForKeyColumns()

@@ -18,7 +18,7 @@ func (d *recheckQueue) running(ctx context.Context) (busy bool, last string, err
 	return holder != "", m.ID, err
 }
 
-// lookAt looks at some keys and says what is to be said of each.
+// recheck looks at some keys and says what is to be said of each.
 func (d *recheckQueue) recheck(ctx context.Context, part []*candidate, busy bool, run string, out *verdicts, done map[*candidate]bool) error {
 	before, err := d.readCache(ctx, part)
 	if err != nil {
@@ -89,7 +89,7 @@ func (d *recheckQueue) decide(s *candidate, now observation, busy bool, run stri
 	return false
 }
 
-// glance sees what Redis has of some keys.
+// readCache sees what Redis has of some keys.
 func (d *recheckQueue) readCache(ctx context.Context, part []*candidate) ([]cacheRead, error) {
 	keys, out := make([]string, len(part)), make([]cacheRead, len(part))
 	for i, s := range part {

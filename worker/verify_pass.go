@@ -26,7 +26,7 @@ func (v *verifier) compareAll(ctx context.Context) error {
 	return v.scanOrphans(ctx, fits)
 }
 
-// pass is one reading on its way past the cache. Batches are compared beside it.
+// fullScan is one reading on its way past the cache. Batches are compared beside it.
 type fullScan struct {
 	v     *verifier
 	faces fingerprinter
@@ -111,7 +111,7 @@ func (p *fullScan) same(value []byte, s cache.Seen) (bool, error) {
 	return made == p.faces.found(s), err
 }
 
-// names keeps the column values of keys whose text does not tell them, from their
+// keyValues keeps the column values of keys whose text does not tell them, from their
 // row until they are compared. It is safe for concurrent use; nil keeps none.
 type keyValues struct {
 	job  *jobs.Job

@@ -38,7 +38,7 @@ func (k *seenKeys) has(key string) bool {
 	return there
 }
 
-// strays looks through the cache for keys that the job's template can have made
+// scanOrphans looks through the cache for keys that the job's template can have made
 // and its query does not have. Each is in doubt until it has been asked for.
 func (v *verifier) scanOrphans(ctx context.Context, fits keyPrefilter) error {
 	v.seen.sort()

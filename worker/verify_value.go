@@ -15,19 +15,19 @@ import (
 	"github.com/stokerhq/stoker/store/encode"
 )
 
-// face stands for a value: two that are the same to a reader have one. The zero
-// face stands for no value.
+// fingerprint stands for a value: two that are the same to a reader have one. The zero
+// fingerprint stands for no value.
 type fingerprint [16]byte
 
 func (f fingerprint) there() bool { return f != fingerprint{} }
 
-// Faces that no value has.
+// Fingerprints that no value has.
 var (
 	someValue  = fingerprint{1} // of a job whose values are not compared
 	otherValue = fingerprint{2} // of another Redis type
 )
 
-// faces makes them of the values of one job.
+// fingerprinter makes them of the values of one job.
 type fingerprinter struct{ job *jobs.Job }
 
 // made is the face of a value as a run makes it, before it is compressed. A hash

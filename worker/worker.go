@@ -57,7 +57,7 @@ type Manifests interface {
 	DropManifest(ctx context.Context, job string, m cache.Manifest) error
 }
 
-// Untracked is the part of a Cache that knows what is there beyond the manifest of
+// UntrackedKeys is the part of a Cache that knows what is there beyond the manifest of
 // the last complete run.
 type UntrackedKeys interface {
 	Untracked(ctx context.Context, job string) (cache.Untracked, error)

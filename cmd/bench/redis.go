@@ -62,7 +62,7 @@ const (
 	settleLimit = 30 * time.Second
 )
 
-// settle waits until the server is idle, its replica included.
+// awaitQuiet waits until the server is idle, its replica included.
 func (r *redisServer) awaitQuiet(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, settleLimit, errors.New("it is still busy"))
 	defer cancel()

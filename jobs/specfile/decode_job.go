@@ -51,7 +51,7 @@ func (d *decoder) jobs(n *yaml.Node, base defaults, s *jobs.Spec) {
 	}
 }
 
-// refuseTwins reports jobs of one name and jobs that would write one key.
+// refuseDuplicates reports jobs of one name and jobs that would write one key.
 func (d *decoder) refuseDuplicates(drafts []draft) {
 	names, keys := map[string]int{}, map[string]int{}
 	for _, j := range drafts {

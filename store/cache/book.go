@@ -9,7 +9,7 @@ import (
 // slots is how many hash slots a Redis Cluster has.
 const slots = 16384
 
-// books is where the books are: one for the whole cache, or in Cluster, where a
+// bookLocator is where the books are: one for the whole cache, or in Cluster, where a
 // script reaches one slot only, one for each slot.
 type bookLocator struct{ cluster bool }
 

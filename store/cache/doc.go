@@ -1,5 +1,5 @@
 // Package cache writes Redis: values with their TTL, beside the API nodes that
-// read them; and, where Asynq lives, what is kept of runs (the ledger).
+// read them.
 //
 // # The book
 //
@@ -22,8 +22,8 @@
 // leaves it readable for a grace. A refresh writes its stamp into the field, a
 // run never does, so that a key that nobody changes costs nothing.
 //
-// Beside the book is a set of the job's untracked, for what has come and gone between
-// two runs: see Untracked. It decides about nothing but removals.
+// Beside the book is a set of the job's untracked keys, for what has come and gone
+// between two runs: see Untracked. It decides about nothing but removals.
 //
 // Why it holds: a change X is visible in the snapshot of its fence, so every
 // snapshot that misses X has a smaller stamp. A value put before the fence is

@@ -21,7 +21,7 @@ func Again(err error) bool {
 	return errors.Is(err, ErrLost) || errors.Is(err, ErrLate) || errors.Is(err, ErrNewEpoch)
 }
 
-// verdict reads what a script says before anything else.
+// refusal reads what a script says before anything else.
 func refusal(reply any) error {
 	switch reply {
 	case "LOST":
@@ -34,7 +34,7 @@ func refusal(reply any) error {
 	return nil
 }
 
-// explain adds what to do about an error of Redis' own.
+// withAdvice adds what to do about an error of Redis' own.
 func withAdvice(err error) error {
 	switch {
 	case redis.IsOOMError(err), redis.HasErrorPrefix(err, "EXECABORT"):

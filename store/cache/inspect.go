@@ -38,7 +38,7 @@ func (c *Cache) Values(ctx context.Context, typ jobs.Type, keys []string, fn fun
 	return c.readKeys(ctx, typ, keys, false, fn)
 }
 
-// See reads all that Redis has of keys, and hands fn each with its position. What
+// Observe reads all that Redis has of keys, and hands fn each with its position. What
 // it hands out may have changed while it was read: who has to know looks twice.
 func (c *Cache) Observe(ctx context.Context, typ jobs.Type, keys []string, fn func(i int, s Seen)) error {
 	return c.readKeys(ctx, typ, keys, true, fn)
@@ -52,7 +52,7 @@ const (
 	seeBytes = 1 << 20
 )
 
-// see goes in steps, so that memory does not grow with the size of values.
+// readKeys goes in steps, so that memory does not grow with the size of values.
 func (c *Cache) readKeys(ctx context.Context, typ jobs.Type, keys []string, all bool, fn func(int, Seen)) error {
 	for at, step := 0, seeFirst; at < len(keys); {
 		part := keys[at:min(at+step, len(keys))]
@@ -67,7 +67,7 @@ func (c *Cache) readKeys(ctx context.Context, typ jobs.Type, keys []string, all 
 	return nil
 }
 
-// sight is one round trip.
+// keyRead is one round trip.
 type keyRead struct {
 	c    *Cache
 	typ  jobs.Type

@@ -82,7 +82,7 @@ func (p patience) apply(read *time.Duration, retries *int, heedContext *bool) {
 	}
 }
 
-// astray reports whether some of a user and password lie where neither the
+// credentialsMisplaced reports whether some of a user and password lie where neither the
 // parser nor Redacted looks for them: after a special character in the password
 // that is not escaped, or in the address of another node.
 func credentialsMisplaced(u *url.URL) bool {

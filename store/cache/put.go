@@ -144,7 +144,7 @@ func wrap(err error, verb string, b *store.Batch, at []int) error {
 	return fmt.Errorf("%s %d keys, the first is %s: %w", verb, len(at), b.Entry(at[0]).Key, withAdvice(err))
 }
 
-// ask runs a script for entries of a batch, one call a book, and returns its answers,
+// runGrouped runs a script for entries of a batch, one call a book, and returns its answers,
 // which are numbers if there was no verdict. head is how the arguments begin for a
 // book; each adds those of an entry. job is as for call.
 func (c *Cache) runGrouped(ctx context.Context, s script, job string, b *store.Batch, at []int, head func(book int) []any, each func([]any, store.Entry) []any) ([]group, [][]int64, error) {

@@ -38,7 +38,7 @@ func untrackedLife(job *jobs.Job) time.Duration { return 2*job.TTL + time.Hour }
 // a slot.
 const setsAtOnce = 1024
 
-// Untracked are what is known of a job's keys that no manifest has.
+// Untracked is what is known of a job's keys that no manifest has.
 type Untracked struct {
 	Keys     map[string]bool // :: key -> false
 	Journals []string        // ids of runs that did not complete
@@ -52,7 +52,7 @@ func (n *Untracked) add(member string) {
 	n.Keys[member] = false
 }
 
-// Untracked returns a job's untracked.
+// Untracked returns what is known of a job's untracked keys.
 func (c *Cache) Untracked(ctx context.Context, job string) (Untracked, error) {
 	all := Untracked{Keys: make(map[string]bool)}
 	if !c.books.cluster {
@@ -61,7 +61,7 @@ func (c *Cache) Untracked(ctx context.Context, job string) (Untracked, error) {
 			all.add(members.Val())
 		}
 		if err := members.Err(); err != nil {
-			return all, fmt.Errorf("read the untracked of %s: %w", job, err)
+			return all, fmt.Errorf("read the untracked keys of %s: %w", job, err)
 		}
 		return all, nil
 	}
@@ -74,7 +74,7 @@ func (c *Cache) Untracked(ctx context.Context, job string) (Untracked, error) {
 			return nil
 		})
 		if err != nil {
-			return all, fmt.Errorf("read the untracked of %s: %w", job, err)
+			return all, fmt.Errorf("read the untracked keys of %s: %w", job, err)
 		}
 		for _, s := range sets {
 			for _, key := range s.Val() {
@@ -85,15 +85,15 @@ func (c *Cache) Untracked(ctx context.Context, job string) (Untracked, error) {
 	return all, nil
 }
 
-// PutUntracked is Put for untracked that have no row: those that it removes are
-// untracked no more. One that is Old stays one.
+// PutUntracked is Put for untracked keys that have no row: those that it removes are
+// no longer untracked. One that is Old stays so.
 func (c *Cache) PutUntracked(ctx context.Context, cl *Claim, b *store.Batch) (Outcome, error) {
 	return c.putAll(ctx, cl, b, everything(b))
 }
 
-// Settle says that the manifest of a run, which is kept, has these keys: they are
-// untracked no more. In Cluster no book knows which run was last: two runs of a job
-// at once could hide untracked there.
+// ForgetUntracked says that the manifest of a run, which is kept, has these keys: they are
+// no longer untracked. In Cluster no book knows which run was last: two runs of a job
+// at once could hide an untracked key there.
 func (c *Cache) ForgetUntracked(ctx context.Context, cl *Claim, keys [][]byte) error {
 	of := make(map[int][]any) // :: book -> its keys
 	for _, key := range keys {
@@ -107,7 +107,7 @@ func (c *Cache) ForgetUntracked(ctx context.Context, cl *Claim, keys [][]byte) e
 	}
 	for some := range slices.Chunk(calls, setsAtOnce) {
 		if _, err := c.run(ctx, settleScript, some...); err != nil {
-			return fmt.Errorf("settle the untracked of %s: %w", cl.job, withAdvice(err))
+			return fmt.Errorf("forget the untracked keys of %s: %w", cl.job, withAdvice(err))
 		}
 	}
 	return nil

@@ -15,7 +15,7 @@ type dialect interface {
 	table(dst []byte, n int) []byte
 }
 
-// settle ends dst with dst[at:] made of a head and a body. The head, whose length
+// prependHead ends dst with dst[at:] made of a head and a body. The head, whose length
 // is known only once there is a body, was appended last, at dst[head]; the body is
 // dst[from:to].
 func prependHead(dst []byte, at, from, to, head int) []byte {

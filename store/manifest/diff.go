@@ -125,7 +125,7 @@ func (d *Diff) remember(key []byte) {
 }
 
 // Complete reports, once the run has shown all its keys, whether it surely showed
-// every key of the manifest. If not, Missing tells which are gone, if any.
+// every key of the manifest. If not, Vanished yields those that are gone, if any.
 func (d *Diff) Complete() (bool, error) {
 	for !d.ended {
 		if d.pass(); len(d.passed) > 0 {

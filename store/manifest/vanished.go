@@ -6,10 +6,10 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// part is how many keys one pass of Missing holds in memory.
+// part is how many keys one pass of Vanished holds in memory.
 const part = 1 << 18
 
-// Missing yields the keys of one manifest that another, of n keys, has not,
+// Vanished yields the keys of one manifest that another, of n keys, has not,
 // whatever order they are in. Each pass over both takes a part of the keys, told
 // by their hash, so that memory is bounded; few results need more than some.
 func Vanished(old, now Chunks, n int64) iter.Seq2[[]byte, error] {

@@ -77,7 +77,7 @@ func (c *caller) get() (int, error) {
 	return n, err
 }
 
-// ask asks for c.key and returns the size of the value that follows.
+// roundTrip asks for c.key and returns the size of the value that follows.
 func (c *caller) roundTrip() (int, error) {
 	c.out = append(c.out[:0], "*2\r\n$3\r\nGET\r\n$"...)
 	c.out = strconv.AppendInt(c.out, int64(len(c.key)), 10)

@@ -13,7 +13,7 @@ type change struct {
 	gone bool
 }
 
-// deed is what a transaction does: statements, and what they change. Rows are
+// txAction is what a transaction does: statements, and what they change. Rows are
 // taken first; versions come from ver, which makes poison of what is to be rolled
 // back.
 type txAction struct {

@@ -30,7 +30,7 @@ type Options struct {
 	Settings []string      // of Postgres, besides those that every world needs
 }
 
-// World is the servers, daemons, writers and readers of one check.
+// Cluster is the servers, daemons, writers and readers of one check.
 type Cluster struct {
 	o        Options
 	dir      string

@@ -87,7 +87,7 @@ func (w *Cluster) read(ctx context.Context, readers *sync.WaitGroup) {
 	}
 }
 
-// rest reports whether ctx goes on.
+// pause reports whether ctx goes on.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -118,7 +118,7 @@ func (w *Cluster) force(ctx context.Context, rnd *rand.Rand) {
 	}
 }
 
-// tell says of some commits of items, over HTTP, that they have been made.
+// invalidateAll says of some commits of items, over HTTP, that they have been made.
 func (w *Cluster) invalidateAll(changes []change) {
 	if changes[0].row.table == "item" && rand.IntN(8) == 0 {
 		w.invalidate(w.daemons[rand.IntN(len(w.daemons))], changes...)

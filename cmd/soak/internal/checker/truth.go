@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// settle waits until Redis holds what Postgres says, and nothing else, and goes on
+// awaitAgreement waits until Redis holds what Postgres says, and nothing else, and goes on
 // doing so. It returns how they differ at the end of the limit; "" if they do not.
 func (w *Cluster) awaitAgreement(ctx context.Context, limit time.Duration) (diff string) {
 	deadline, equal := time.Now().Add(limit), 0

@@ -109,7 +109,7 @@ func (wr *writer) exec(ctx context.Context, statements ...string) error {
 	return nil
 }
 
-// poison is a version that must never be seen.
+// rolledBackVersion is a version that must never be seen.
 func (wr *writer) rolledBackVersion(*row) int64 { return -1 - wr.w.history.ver.Add(1) }
 
 // do commits a deed with statements around it.
