@@ -16,3 +16,9 @@ func Sleep(ctx context.Context, d time.Duration) bool {
 		return true
 	}
 }
+
+// Afterwards returns a context for what must be done even when ctx has ended, within limit: the record
+// of a run that was cut short is kept, a lease is given back.
+func Afterwards(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), limit)
+}

@@ -113,7 +113,7 @@ func (a *auditor) end(ctx context.Context) {
 	if !a.mine {
 		return
 	}
-	ctx, cancel := afterwards(ctx)
+	ctx, cancel := store.Afterwards(ctx, afterwardsLimit)
 	defer cancel()
 	a.report(ctx)
 	if err := a.w.ledger.Release(ctx, auditLease, a.holder); err != nil {

@@ -97,7 +97,7 @@ func (w *Worker) keepLease(ctx context.Context, job, holder string) (release fun
 	return func() {
 		cancel()
 		<-done
-		ctx, cancel := afterwards(ctx)
+		ctx, cancel := store.Afterwards(ctx, afterwardsLimit)
 		defer cancel()
 		if err := w.ledger.Release(ctx, job, holder); err != nil {
 			w.log.Warn("the lease of a run was not given back; it lapses by itself", jobs.LogJob, job, jobs.LogErr, err)
@@ -121,7 +121,7 @@ func (w *Worker) lockKey(ctx context.Context, job *jobs.Job, key jobs.Key, why e
 		store.Sleep(ctx, 20*time.Millisecond)
 	}
 	return func() {
-		ctx, cancel := afterwards(ctx)
+		ctx, cancel := store.Afterwards(ctx, afterwardsLimit)
 		defer cancel()
 		if err := w.ledger.Release(ctx, name, holder); err != nil {
 			w.log.Warn("the lock of a key was not given back; it lapses by itself", jobs.LogJob, job.Name, jobs.LogErr, err)

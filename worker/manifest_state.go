@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/store/manifest"
 	"github.com/stokerhq/stoker/worker/render"
@@ -150,7 +151,7 @@ func (m *manifestState) flush() {
 
 // abandon removes what was kept of the next manifest: the run has failed.
 func (m *manifestState) abandon() {
-	ctx, cancel := afterwards(m.ctx)
+	ctx, cancel := store.Afterwards(m.ctx, afterwardsLimit)
 	defer cancel()
 	if err := m.r.w.cache.DropChunks(ctx, m.r.job.Name, m.next); err != nil {
 		m.r.w.log.Warn("the manifest of a failed run was not removed; it expires", jobs.LogJob, m.r.job.Name, jobs.LogErr, err)

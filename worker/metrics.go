@@ -150,7 +150,7 @@ func (w *Worker) observeRefresh(id string, asked int, out Refreshed, err error) 
 
 // countRefresh counts a refresh in the ledger, or keeps why it failed.
 func (w *Worker) countRefresh(ctx context.Context, job string, asked int, err error) {
-	ctx, cancel := afterwards(ctx)
+	ctx, cancel := store.Afterwards(ctx, afterwardsLimit)
 	defer cancel()
 	if lerr := w.ledger.Refreshed(ctx, job, asked, err); lerr != nil {
 		w.log.Warn("a refresh was not counted", jobs.LogJob, job, jobs.LogErr, lerr)

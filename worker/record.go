@@ -40,7 +40,7 @@ func (r *run) end(ctx context.Context, err error) (store.Record, error) {
 
 // keepRecord writes the record, and the sample of a complete run.
 func (r *run) keepRecord(ctx context.Context) {
-	ctx, cancel := afterwards(ctx)
+	ctx, cancel := store.Afterwards(ctx, afterwardsLimit)
 	defer cancel()
 	err := r.w.ledger.Add(ctx, r.rec)
 	if err == nil && r.rec.State == store.StateOK && !r.rec.Removal && !r.rec.Unchanged {

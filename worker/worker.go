@@ -110,8 +110,5 @@ func New(spec *jobs.Spec, s Source, c Cache, l Ledger, m *Metrics, log *slog.Log
 	return &Worker{spec: spec, source: s, cache: c, ledger: l, metrics: m, log: log}
 }
 
-// afterwards is a context for what must be told even when ctx has ended: the
-// record of a run that was cut short, a lease given back.
-func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-}
+// afterwardsLimit is how long what must be done after the end of a context may take.
+const afterwardsLimit = 5 * time.Second

@@ -71,7 +71,7 @@ func (f *Follower) renew(ctx context.Context, holder string, lost context.Cancel
 
 // release gives the lease back, also when ctx has ended.
 func (f *Follower) release(ctx context.Context, holder string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	ctx, cancel := store.Afterwards(ctx, time.Second)
 	defer cancel()
 	if err := f.cfg.Leases.Release(ctx, leaseName, holder); err != nil {
 		f.log.Warn("the lease of the change feed was not given back; it lapses by itself", jobs.LogErr, err)

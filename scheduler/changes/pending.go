@@ -54,7 +54,7 @@ const (
 	retryLongest = 30 * time.Second
 
 	// retriesHeld is how often a key may fail before it no longer keeps the feed from being
-	// acknowledged: some 15 seconds.
+	// acknowledged: some 10 seconds.
 	retriesHeld = 8
 )
 
@@ -75,20 +75,31 @@ func (p *pendingKeys) add(text string, key jobs.Key, round uint64, committed, no
 	}
 }
 
-// next takes the batch that may be loaded now: the oldest key that may be, and others that may
-// go with it. Keys that may have made a load fail go apart from those that did not. It returns nil
-// and how long to wait if there is none; 0: until a key is added.
-func (p *pendingKeys) next(now time.Time) (*batch, time.Duration) {
-	if len(p.queue) == 0 && len(p.delayed) == 0 {
-		return nil, 0
+// first is the oldest key that may be loaded now. It returns nil and how long until one may if there
+// is none; 0: until a key is added.
+func (p *pendingKeys) first(now time.Time) (first *pendingKey, wait time.Duration) {
+	if left := p.notBefore.Sub(now); left > 0 && p.waiting() > 0 {
+		return nil, left
 	}
-	if wait := p.notBefore.Sub(now); wait > 0 {
-		return nil, wait
+	for _, k := range p.delayed {
+		left := k.notBefore.Sub(now)
+		if left <= 0 {
+			first = k
+			break
+		}
+		if wait == 0 || left < wait {
+			wait = left
+		}
 	}
-	first, wait := p.first(now)
-	if first == nil {
-		return nil, wait
+	if len(p.queue) > 0 && (first == nil || p.queue[0].since.Before(first.since)) {
+		first = p.queue[0]
 	}
+	return first, wait
+}
+
+// take takes a batch: first, and others that may be loaded now and go with it. Keys that may have made
+// a load fail go apart from those that did not.
+func (p *pendingKeys) take(first *pendingKey, now time.Time) *batch {
 	suspect := first.most < jobs.MaxKeys
 	b := &batch{of: p, begun: now}
 	most := jobs.MaxKeys
@@ -108,25 +119,7 @@ func (p *pendingKeys) next(now time.Time) (*batch, time.Duration) {
 	}
 	p.queue = p.queue[n:]
 	p.batches++
-	return b, 0
-}
-
-// first is the oldest key that may be loaded now, or how long until one may.
-func (p *pendingKeys) first(now time.Time) (first *pendingKey, wait time.Duration) {
-	for _, k := range p.delayed {
-		left := k.notBefore.Sub(now)
-		if left <= 0 {
-			first = k
-			break
-		}
-		if wait == 0 || left < wait {
-			wait = left
-		}
-	}
-	if len(p.queue) > 0 && (first == nil || p.queue[0].since.Before(first.since)) {
-		first = p.queue[0]
-	}
-	return first, wait
+	return b
 }
 
 // succeeded ends a batch whose keys were loaded. A key that has changed meanwhile waits for as

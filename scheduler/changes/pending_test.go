@@ -30,10 +30,11 @@ func (m *model) play(seed uint64, v variant) string {
 	}
 	var loads []load
 	begin := func() {
-		b, _ := p.next(now)
-		if b == nil {
+		first, _ := p.first(now)
+		if first == nil {
 			return
 		}
+		b := p.take(first, now)
 		l := load{b, make(map[string]uint64)}
 		for _, k := range b.keys {
 			l.shows[k.text] = m.changed[k.text]

@@ -123,35 +123,26 @@ func (r *refresher) next(now time.Time) (*batch, time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var best *pendingKeys
-	var bestSince time.Time
+	var oldest *pendingKey
 	wait := time.Duration(0)
 	for _, p := range r.pending {
-		if p.batches >= r.perJob || len(p.queue) == 0 && len(p.delayed) == 0 {
+		if p.batches >= r.perJob {
 			continue
 		}
-		left := p.notBefore.Sub(now)
-		var since time.Time
-		if left <= 0 {
-			var first *pendingKey
-			if first, left = p.first(now); first != nil {
-				left, since = 0, first.since
-			}
-		}
-		if left > 0 {
-			if wait == 0 || left < wait {
+		first, left := p.first(now)
+		switch {
+		case first == nil:
+			if left > 0 && (wait == 0 || left < wait) {
 				wait = left
 			}
-			continue
-		}
-		if best == nil || p.batches < best.batches || p.batches == best.batches && since.Before(bestSince) {
-			best, bestSince = p, since
+		case best == nil || p.batches < best.batches || p.batches == best.batches && first.since.Before(oldest.since):
+			best, oldest = p, first
 		}
 	}
 	if best == nil {
 		return nil, wait
 	}
-	b, _ := best.next(now)
-	return b, 0
+	return best.take(oldest, now), 0
 }
 
 // do loads one batch.
@@ -203,7 +194,7 @@ func (r *refresher) reportLoop(ctx context.Context) {
 	for store.Sleep(ctx, reportEvery) {
 		r.report(ctx)
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportEvery)
+	last, cancel := store.Afterwards(ctx, reportEvery)
 	defer cancel()
 	r.report(last)
 }
