@@ -159,3 +159,11 @@ func unmarshal(t *asynq.Task, typ string, payload interface{ validate() error })
 	}
 	return nil
 }
+
+// UnknownJobError says that a task names a job that the worker's spec lacks.
+type UnknownJobError struct{ Job, File string }
+
+// Error names both and the remedy.
+func (e *UnknownJobError) Error() string {
+	return fmt.Sprintf("job %q is not in %s: this worker has an older or newer spec than who asked; give both the same file", e.Job, e.File)
+}

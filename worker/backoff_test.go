@@ -11,6 +11,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/worker/render"
 )
@@ -68,7 +69,7 @@ func TestOutcomes(t *testing.T) {
 		err       error
 		permanent bool
 	}{
-		{unknownJob("j", "f"), true},
+		{&jobs.UnknownJobError{Job: "j", File: "f"}, true},
 		{&store.QueryError{SQLState: "42703"}, true},
 		{&store.QueryError{SQLState: "22012"}, true},
 		{fmt.Errorf("after row 7: %w", &store.QueryError{SQLState: "42501"}), true},

@@ -20,7 +20,7 @@ func (w *Worker) handleRun(ctx context.Context, task *asynq.Task) error {
 		return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
 	}
 	if _, ok := w.spec.Job(t.Job); !ok {
-		return outcome(unknownJob(t.Job, w.spec.File))
+		return outcome(&jobs.UnknownJobError{Job: t.Job, File: w.spec.File})
 	}
 	id := task.ResultWriter().TaskID()
 	release, skipped, err := w.begin(ctx, id, t)

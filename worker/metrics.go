@@ -16,7 +16,6 @@ type Metrics struct {
 	runs, refreshes, keys, kept, bytes, removed, oversized, skipped, restarts, refused *prometheus.CounterVec
 	held                                                                               *prometheus.GaugeVec
 	pruned                                                                             prometheus.Counter
-	audit                                                                              auditMetrics
 	runTime, refreshTime, databaseTime, wait                                           *prometheus.HistogramVec
 }
 
@@ -38,7 +37,6 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	r.MustRegister(pruned)
 	return &Metrics{
 		pruned:       pruned,
-		audit:        newAuditMetrics(r),
 		held:         held,
 		runs:         counter("stoker_runs_total", "Runs that ended, by how: ok, failed, interrupted, superseded.", "job", "outcome"),
 		refreshes:    counter("stoker_refreshes_total", "Refreshes that ended, by how: ok, failed, interrupted.", "job", "outcome"),
@@ -66,7 +64,6 @@ func (m *Metrics) begin(list []*jobs.Job) {
 		}
 		m.runs.WithLabelValues(job.Name, string(store.StateSuperseded))
 		m.held.WithLabelValues(job.Name)
-		m.audit.begin(job)
 		for _, state := range []store.State{store.StateOK, store.StateFailed, store.StateInterrupted} {
 			m.runs.WithLabelValues(job.Name, string(state))
 			m.refreshes.WithLabelValues(job.Name, string(state))

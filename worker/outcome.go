@@ -21,19 +21,10 @@ var ErrStopping = errors.New("the worker is stopping; the task goes back to the 
 // began before it was asked for, so it may not show what the asker wants shown.
 var errBusy = errors.New("another run of the job is going on; this one starts when it ends")
 
-// UnknownJobError says that a task names a job that the worker's spec lacks.
-type UnknownJobError struct{ Job, File string }
-
-func (e *UnknownJobError) Error() string {
-	return fmt.Sprintf("job %q is not in %s: this worker has an older or newer spec than who asked; give both the same file", e.Job, e.File)
-}
-
-func unknownJob(job, file string) error { return &UnknownJobError{job, file} }
-
 // outcome turns an error into what Asynq understands: what asking again cannot
 // mend is not tried again.
 func outcome(err error) error {
-	_, unknown := errors.AsType[*UnknownJobError](err)
+	_, unknown := errors.AsType[*jobs.UnknownJobError](err)
 	if unknown || store.Permanent(err) {
 		return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
 	}

@@ -33,7 +33,7 @@ type Refreshed struct {
 func (w *Worker) Refresh(ctx context.Context, id string, inv jobs.Invalidation) (Refreshed, error) {
 	job, ok := w.spec.Job(inv.Job)
 	if !ok {
-		return Refreshed{}, unknownJob(inv.Job, w.spec.File)
+		return Refreshed{}, &jobs.UnknownJobError{Job: inv.Job, File: w.spec.File}
 	}
 	out, err := w.refreshInTime(ctx, id, job, inv)
 	if !errors.Is(err, ErrStopping) {

@@ -33,7 +33,7 @@ type run struct {
 func (w *Worker) Run(ctx context.Context, id string, t jobs.Run, watch func(store.Progress)) (store.Record, error) {
 	job, ok := w.spec.Job(t.Job)
 	if !ok {
-		return store.Record{}, unknownJob(t.Job, w.spec.File)
+		return store.Record{}, &jobs.UnknownJobError{Job: t.Job, File: w.spec.File}
 	}
 	r := &run{w: w, job: job, task: t, watch: watch, rec: store.Record{
 		ID: id, Job: job.Name, Cause: string(t.Cause), Start: time.Now().UTC(), Removal: t.Remove,

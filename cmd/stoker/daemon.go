@@ -21,6 +21,7 @@ import (
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/web"
 	"github.com/stokerhq/stoker/worker"
+	"github.com/stokerhq/stoker/worker/verify"
 )
 
 // Roles of a daemon.
@@ -43,6 +44,8 @@ type daemon struct {
 	metrics *prometheus.Registry
 	worker  *worker.Worker // the admin role fences with it, too
 
+	verifier *verify.Verifier
+
 	listener net.Listener // bound by listen
 	ready    atomic.Bool
 }
@@ -57,6 +60,7 @@ func newDaemon(spec *jobs.Spec, roles []string, log *slog.Logger) (*daemon, erro
 	}
 	d := &daemon{spec: spec, roles: roles, log: log, servers: s, metrics: prometheus.NewRegistry()}
 	d.worker = worker.New(spec, s.source, s.cache, s.ledger, worker.NewMetrics(d.metrics), log)
+	d.verifier = newVerifier(spec, s, d.worker, d.metrics, log)
 	d.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return d, nil
 }
@@ -208,9 +212,7 @@ func (d *daemon) startWorker() (stop func(), err error) {
 	var loops sync.WaitGroup
 	loops.Go(func() { d.worker.Prune(ctx, d.servers.cache) })
 	loops.Go(func() { d.worker.Watch(ctx, d.servers.cache) })
-	if rate := d.spec.Audit.Rate; rate > 0 {
-		loops.Go(func() { d.worker.Audit(ctx, d.servers.cache, rate) })
-	}
+	loops.Go(func() { d.verifier.Audit(ctx, d.spec.Audit.Rate) })
 	return func() {
 		cancel()
 		server.Shutdown()

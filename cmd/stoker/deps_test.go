@@ -64,6 +64,7 @@ var ours = map[string][]string{
 	"scheduler/changes":           {"jobs", "store", "store/feed"},
 	"worker":                      {"jobs", "store", "store/cache", "store/encode", "store/manifest", "worker/render"},
 	"worker/render":               {"jobs", "store", "store/cache", "store/encode"},
+	"worker/verify":               {"jobs", "store", "store/cache", "store/encode", "store/ledger", "store/manifest", "worker/render"},
 	"store/feed":                  {"jobs", "store", "store/postgres"},
 	"store/feed/wal":              {"jobs", "store/feed", "store/postgres"},
 	"store/feed/outbox":           {"jobs", "store/feed", "store/postgres"},

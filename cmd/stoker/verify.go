@@ -12,11 +12,11 @@ import (
 
 	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/store"
-	"github.com/stokerhq/stoker/worker"
+	"github.com/stokerhq/stoker/worker/verify"
 )
 
 func (a *app) verifyCmd() *cobra.Command {
-	var how worker.Verification
+	var how verify.Verification
 	cmd := &cobra.Command{
 		Use:   "verify [JOB...]",
 		Short: "Compare the cache with the database, key by key",
@@ -47,7 +47,7 @@ It holds one connection to the database, and reads what a run reads.`,
 }
 
 // verify compares the jobs one after the other.
-func (a *app) verify(ctx context.Context, names []string, how worker.Verification) error {
+func (a *app) verify(ctx context.Context, names []string, how verify.Verification) error {
 	spec, err := a.spec()
 	if err != nil {
 		return err
@@ -65,12 +65,12 @@ func (a *app) verify(ctx context.Context, names []string, how worker.Verificatio
 		return err
 	}
 	r := &runner{app: a, spec: spec, servers: s, log: log}
-	w, found := r.worker(), []worker.Verified{}
+	w, found := r.verifier(), []verify.Verified{}
 	for _, job := range list {
 		how.Job = job.Name
 		progress := show.NewProgress(a.stderr, job.Name)
 		var last store.Progress
-		out, err := w.Verify(ctx, s.cache, how, func(at store.Progress) {
+		out, err := w.Verify(ctx, how, func(at store.Progress) {
 			last = at
 			_ = progress.Update(at) // a bar that cannot be drawn ends nothing
 		})
@@ -88,14 +88,14 @@ func (a *app) verify(ctx context.Context, names []string, how worker.Verificatio
 	if err := errors.Join(a.printVerified(found), s.close()); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(found, func(v worker.Verified) bool { return v.Wrong() > 0 || v.Stopped != "" }) {
+	if slices.ContainsFunc(found, func(v verify.Verified) bool { return v.Wrong() > 0 || v.Stopped != "" }) {
 		return errReported
 	}
 	return nil
 }
 
 // printVerified prints a line a job, and below what is wrong.
-func (a *app) printVerified(list []worker.Verified) error {
+func (a *app) printVerified(list []verify.Verified) error {
 	if a.json {
 		return a.printJSON(list)
 	}
@@ -115,7 +115,7 @@ func (a *app) printVerified(list []worker.Verified) error {
 }
 
 // explainVerified names what is wrong with a job's keys, and what was left out.
-func (a *app) explainVerified(v worker.Verified, paint func(show.Colour, string) string) {
+func (a *app) explainVerified(v verify.Verified, paint func(show.Colour, string) string) {
 	for _, f := range v.Findings {
 		kind, colour := string(f.Kind), show.Red
 		if f.Repaired {

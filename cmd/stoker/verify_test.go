@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/store/storetest"
-	"github.com/stokerhq/stoker/worker"
+	"github.com/stokerhq/stoker/worker/verify"
 )
 
 const verifySpec = `postgres: {url: "${PG}"}
@@ -30,15 +30,15 @@ func TestVerify(t *testing.T) {
 	t.Parallel()
 	vars, _ := newShop(t)
 	spec := specFile(t, verifySpec)
-	verify := func(more ...string) result {
+	compare := func(more ...string) result {
 		return stoker(t, vars, append([]string{"verify", "--config", spec}, more...)...)
 	}
 	stoker(t, vars, "warm", "--all", "--local", "--config", spec)
 	const head = "JOB      CHECKED  RIGHT  MISSING  STALE  ORPHAN  REPAIRED  MOVING  HELD  UNCLEAR  TOOK\n"
-	verify().want(t, 0, head+
+	compare().want(t, 0, head+
 		"product  300      300    0        0      0       0         0       0     0        N\n"+
 		"stock    3        3      0        0      0       0         0       0     0        N\n", "")
-	verify("stock", "--sample", "2").want(t, 0,
+	compare("stock", "--sample", "2").want(t, 0,
 		"JOB    CHECKED  RIGHT  MISSING  STALE  ORPHAN  REPAIRED  MOVING  HELD  UNCLEAR  TOOK\n"+
 			"stock  2        2      0        0      0       0         0       0     0        N\n"+
 			"stock: a sample of the last run's keys: keys that should not be there were not looked for\n", "")
@@ -48,25 +48,25 @@ func TestVerify(t *testing.T) {
 	rd.Set(ctx, "product:999", "x", time.Hour)
 	storetest.Exec(t, vars["PG"], "UPDATE product SET name = 'new' WHERE id = 8", "UPDATE stock SET n = 9 WHERE site = 'y'")
 	const row = "stock    3        2      0        1      0       0         0       0     0        N\n"
-	verify().want(t, 1, head+
+	compare().want(t, 1, head+
 		"product  301      298    1        1      1       0         0       0     0        N\n"+row+
 		"product: missing: product:7 (expired, evicted or removed)\n"+
 		"product: stale: product:8 (changed since the last run)\n"+
 		"product: orphan: product:999 (not left by the last complete run)\n"+
 		"stock: stale: stock:y:b (changed since the last run)\n", "")
 
-	var list []worker.Verified
-	out := verify("product", "--json", "--repair")
+	var list []verify.Verified
+	out := compare("product", "--json", "--repair")
 	if err := json.Unmarshal([]byte(out.stdout), &list); err != nil || out.status != 0 {
 		t.Fatalf("status %d, %v: %s%s", out.status, err, out.stdout, out.stderr)
 	}
 	if v := list[0]; len(list) != 1 || v.Job != "product" || v.Repaired != 3 || v.Wrong() != 0 || len(v.Findings) != 3 || v.Findings[0].Repaired != true {
 		t.Errorf("%+v", list)
 	}
-	verify("stock", "--repair").want(t, 0, strings.ReplaceAll(head, "JOB      ", "JOB    ")+
+	compare("stock", "--repair").want(t, 0, strings.ReplaceAll(head, "JOB      ", "JOB    ")+
 		"stock  3        2      0        1      0       1         0       0     0        N\n"+
 		"stock: stale, repaired: stock:y:b (changed since the last run)\n", "")
-	if out := verify(); out.status != 0 {
+	if out := compare(); out.status != 0 {
 		t.Errorf("after the repair: %+v", out)
 	}
 	if got := rd.Get(ctx, "stock:y:b").Val(); got != `[{"site":"y","sku":"b","n":9}]` {

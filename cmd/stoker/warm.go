@@ -14,6 +14,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/worker"
+	"github.com/stokerhq/stoker/worker/verify"
 )
 
 // runner does what warm and invalidate ask for, through the queue or here.
@@ -86,6 +87,23 @@ func (a *app) with(wait, local bool, do func(*runner) error) error {
 // they end, so the worker's own lines are heard only when asked for.
 func (r *runner) worker() *worker.Worker {
 	return worker.New(r.spec, r.servers.source, r.servers.cache, r.servers.ledger, worker.NewMetrics(prometheus.NewRegistry()), r.app.log(silent))
+}
+
+// verifier compares the cache with the database in this process, and repairs through worker.
+func (r *runner) verifier() *verify.Verifier {
+	return newVerifier(r.spec, r.servers, r.worker(), prometheus.NewRegistry(), r.app.log(silent))
+}
+
+// newVerifier returns a verifier that repairs through w.
+func newVerifier(spec *jobs.Spec, s *servers, w *worker.Worker, metrics prometheus.Registerer, log *slog.Logger) *verify.Verifier {
+	mend := func(ctx context.Context, id string, inv jobs.Invalidation) error {
+		_, err := w.Refresh(ctx, id, inv)
+		return err
+	}
+	return verify.New(verify.Config{
+		Spec: spec, Source: s.source, Cache: s.cache, Ledger: s.ledger, Mend: mend,
+		Metrics: verify.NewMetrics(metrics), Log: log,
+	})
 }
 
 // silent is above every level.

@@ -1,4 +1,4 @@
-package worker
+package verify
 
 import (
 	"context"
@@ -38,7 +38,7 @@ func every() []*jobs.Job {
 // Broken by: a value of any kind that is not taken for what it is.
 func TestVerifyFindsEverythingRight(t *testing.T) {
 	t.Parallel()
-	r := newVerifyRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: every()}).feed()
+	r := newRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: every()}).feed()
 	for job, keys := range map[string]int64{"row": 300, "two": 300, "rows": 7, "pack": 7, "cbor": 1, "scalar": 300, "hash": 300} {
 		r.run(job)
 		wantFound(t, r.verify(Verification{Job: job}), Verified{Job: job, Checked: keys, Right: keys})
@@ -91,7 +91,7 @@ func TestVerifyFindsAndRepairs(t *testing.T) {
 	for _, name := range []string{"row", "scalar", "hash"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newVerifyRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: every()}).feed()
+			r := newRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: every()}).feed()
 			r.run(name)
 			r.spoil(name+":", name == "hash")
 			want := Verified{Job: name, Checked: 302, Right: 295, Stale: 3, Missing: 2, Orphan: 2, Findings: spoiled(name+":", false)}
@@ -111,7 +111,7 @@ func TestVerifyFindsAndRepairs(t *testing.T) {
 // holds still.
 func TestVerifyLooksAgain(t *testing.T) {
 	t.Parallel()
-	r := newVerifyRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: every()}).feed()
+	r := newRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: every()}).feed()
 	r.run("row")
 	r.exec("UPDATE item SET v = -1 WHERE id IN (10, 20, 30)")
 	ctx, n := t.Context(), 0
@@ -130,7 +130,7 @@ func TestVerifyLooksAgain(t *testing.T) {
 // Broken by: what a run that is going on has yet to write, taken for wrong.
 func TestVerifyWaitsForARun(t *testing.T) {
 	t.Parallel()
-	r := newVerifyRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: every()})
+	r := newRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: every()})
 	r.run("row")
 	r.exec("UPDATE item SET v = -1 WHERE id = 10")
 	ctx := t.Context()
@@ -158,7 +158,7 @@ func TestVerifyOfTwoJobsOfOneShape(t *testing.T) {
 	low := newJob("low", jobs.ValueRow, "k:{id}", "SELECT id, v FROM item WHERE id <= 100")
 	high := newJob("high", jobs.ValueScalar, "k:{n}", "SELECT id AS n, v FROM item WHERE id > 200")
 	pair := newJob("pair", jobs.ValueScalar, "k:{site}:{id}", "SELECT site, id, v FROM item WHERE id = 7")
-	r := newVerifyRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: []*jobs.Job{low, high, pair}})
+	r := newRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: []*jobs.Job{low, high, pair}})
 	for _, job := range r.spec.Jobs {
 		r.run(job.Name)
 	}
@@ -179,7 +179,7 @@ func TestVerifyOfAVolatileJob(t *testing.T) {
 	t.Parallel()
 	job := newJob("now", jobs.ValueScalar, "now:{id}", "SELECT id, clock_timestamp() AS at FROM item")
 	job.Volatile = true
-	r := newVerifyRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: []*jobs.Job{job}})
+	r := newRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: []*jobs.Job{job}})
 	r.run("now")
 	r.redis.Unlink(t.Context(), "now:5")
 	r.redis.Set(t.Context(), "now:500", "x", time.Hour)
@@ -194,7 +194,7 @@ func TestVerifyKnowsWhatARunLeavesOut(t *testing.T) {
 	job := newJob("big", jobs.ValueRow, "{note}", "SELECT note, v FROM item")
 	job.MaxValueBytes = 100
 	held := newJob("held", jobs.ValueScalar, "held:{id}", "SELECT id, v FROM item")
-	r := newVerifyRig(t, plan{sql: []string{verifySQL,
+	r := newRig(t, plan{sql: []string{verifySQL,
 		"INSERT INTO item VALUES (1, '', 1, 'k1'), (2, '', 2, repeat('x', 200)), (3, '', 3, NULL), (4, '', 4, 'stoker:mine'), (5, '', 5, '')"},
 		jobs: []*jobs.Job{job, held}})
 	r.run("big")
@@ -212,7 +212,7 @@ func TestVerifyKnowsWhatARunLeavesOut(t *testing.T) {
 // written in, taken for a change; or a change of them for another order.
 func TestVerifyDoesNotCompareTheOrderOfRows(t *testing.T) {
 	t.Parallel()
-	r := newVerifyRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: every()}).feed()
+	r := newRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: every()}).feed()
 	r.run("rows")
 	ctx := t.Context()
 	text := r.redis.Get(ctx, "rows:s1").Val()
@@ -230,19 +230,19 @@ func TestVerifyFails(t *testing.T) {
 	t.Parallel()
 	broken := newJob("broken", jobs.ValueRow, "b:{id}", "SELECT id FROM nothing")
 	never := newJob("never", jobs.ValueRow, "n:{id}", "SELECT id FROM item")
-	r := newVerifyRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: []*jobs.Job{broken, never}})
-	if _, err := r.w.Verify(t.Context(), r.inspector(), Verification{Job: "broken"}, nil); !store.Permanent(err) {
+	r := newRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: []*jobs.Job{broken, never}})
+	if _, err := r.v.Verify(t.Context(), Verification{Job: "broken"}, nil); !store.Permanent(err) {
 		t.Errorf("a query that is wrong: %v", err)
 	}
-	if _, err := r.w.Verify(t.Context(), r.inspector(), Verification{Job: "none"}, nil); err == nil {
+	if _, err := r.v.Verify(t.Context(), Verification{Job: "none"}, nil); err == nil {
 		t.Error("a job that there is not")
 	}
-	if _, err := r.w.Verify(t.Context(), r.inspector(), Verification{Job: "never", Sample: 5}, nil); err == nil || !strings.Contains(err.Error(), "stoker warm never") {
+	if _, err := r.v.Verify(t.Context(), Verification{Job: "never", Sample: 5}, nil); err == nil || !strings.Contains(err.Error(), "stoker warm never") {
 		t.Errorf("a sample without a run: %v", err)
 	}
 	stop := errors.New("stop")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	out, err := r.w.Verify(ctx, r.inspector(), Verification{Job: "never"}, func(store.Progress) { cancel(stop) })
+	out, err := r.v.Verify(ctx, Verification{Job: "never"}, func(store.Progress) { cancel(stop) })
 	if !errors.Is(err, stop) || out.Job != "never" || out.Wrong() != 0 {
 		t.Errorf("stopped: %v, %+v", err, out)
 	}

@@ -1,4 +1,4 @@
-package worker
+package verify
 
 import (
 	"context"
@@ -27,7 +27,7 @@ type storm struct {
 const stormRows = 3000
 
 func newStorm(t *testing.T) *storm {
-	r := newVerifyRig(t, plan{sql: []string{verifySQL, fmt.Sprintf("INSERT INTO item SELECT i, 's', 0, 'n' FROM generate_series(1, %d) i", stormRows)},
+	r := newRig(t, plan{sql: []string{verifySQL, fmt.Sprintf("INSERT INTO item SELECT i, 's', 0, 'n' FROM generate_series(1, %d) i", stormRows)},
 		jobs: []*jobs.Job{fedJob("row", jobs.ValueRow, "row:{id}", "SELECT id, v FROM item")}}).feed()
 	r.run("row")
 	s := &storm{r: r, stop: make(chan struct{})}
@@ -176,5 +176,17 @@ func TestHastyComparisonsAreCaught(t *testing.T) {
 			}
 			t.Error("it is not caught")
 		})
+	}
+}
+
+// until calls do again and again.
+func until(stop <-chan struct{}, do func()) {
+	for {
+		select {
+		case <-stop:
+			return
+		default:
+			do()
+		}
 	}
 }

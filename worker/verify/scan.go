@@ -1,4 +1,4 @@
-package worker
+package verify
 
 import (
 	"bytes"
@@ -14,9 +14,9 @@ import (
 
 // compareAll holds every key to the query, and then looks for keys that the query
 // does not have.
-func (v *verifier) compareAll(ctx context.Context) error {
+func (v *comparison) compareAll(ctx context.Context) error {
 	var fits keyPrefilter
-	err := v.w.source.Run(ctx, v.job, func(r *store.Reading) error {
+	err := v.env.source.Run(ctx, v.job, func(r *store.Reading) error {
 		fits = newKeyPrefilter(v.job, r)
 		return v.pour(ctx, r)
 	})
@@ -26,9 +26,12 @@ func (v *verifier) compareAll(ctx context.Context) error {
 	return v.scanOrphans(ctx, fits)
 }
 
+// progressEvery is how often progress is reported.
+const progressEvery = 250 * time.Millisecond
+
 // fullScan is one reading on its way past the cache. Batches are compared beside it.
 type fullScan struct {
-	v     *verifier
+	v     *comparison
 	faces fingerprinter
 	names *keyValues
 
@@ -37,8 +40,8 @@ type fullScan struct {
 
 // pour compares every row of a reading. It is the way of a run, but for its end:
 // what would be written is held to what is there.
-func (v *verifier) pour(ctx context.Context, r *store.Reading) error {
-	last, ok, err := v.w.ledger.LastComplete(ctx, v.job.Name)
+func (v *comparison) pour(ctx context.Context, r *store.Reading) error {
+	last, ok, err := v.env.ledger.LastComplete(ctx, v.job.Name)
 	if err == nil && ok {
 		v.at.Expected = last.Rows // what is wrong with the ledger, a run will tell
 	}
@@ -72,7 +75,7 @@ func (p *fullScan) compare(ctx context.Context, b *store.Batch) (cache.Outcome, 
 	}
 	same := make([]bool, len(keys))
 	var problem error
-	err := p.v.c.Values(ctx, p.v.job.Type, keys, func(i int, s cache.Seen) {
+	err := p.v.env.cache.Values(ctx, p.v.job.Type, keys, func(i int, s cache.Seen) {
 		var err error
 		if same[i], err = p.same(b.Entry(i).Value, s); err != nil {
 			problem = err
@@ -111,27 +114,27 @@ func (p *fullScan) same(value []byte, s cache.Seen) (bool, error) {
 	return made == p.faces.found(s), err
 }
 
-// keyValues keeps the column values of keys whose text does not tell them, from their
-// row until they are compared. It is safe for concurrent use; nil keeps none.
+// keyValues keeps the column values of keys whose text does not tell them, from their row until they
+// are compared. It is safe for concurrent use; nil keeps none.
 type keyValues struct {
-	job  *jobs.Job
-	rows *render.Renderer // of its own: it counts
+	job      *jobs.Job
+	renderer *render.Renderer // of its own: it counts
 
 	mu   sync.Mutex
 	kept map[string]jobs.Key
 }
 
-// mostNames bounds what rows leave that never come to a comparison.
-const mostNames = 1 << 14
+// mostKeyValues bounds what rows leave that never come to a comparison.
+const mostKeyValues = 1 << 14
 
 func newKeyValues(job *jobs.Job, s *render.Renderer) *keyValues {
 	if s.Columns() < 2 {
 		return nil // the text tells
 	}
-	return &keyValues{job: job, rows: s.Clone(), kept: make(map[string]jobs.Key)}
+	return &keyValues{job: job, renderer: s.Clone(), kept: make(map[string]jobs.Key)}
 }
 
-// over notes the keys of rows as they pass.
+// over keeps the values of rows as they pass.
 func (n *keyValues) over(rows store.Rows) store.Rows {
 	if n == nil {
 		return rows
@@ -140,7 +143,7 @@ func (n *keyValues) over(rows store.Rows) store.Rows {
 		var buf []byte
 		for row, err := range rows {
 			if err == nil {
-				buf = n.note(buf, row)
+				buf = n.keep(buf, row)
 			}
 			if !yield(row, err) {
 				return
@@ -149,21 +152,21 @@ func (n *keyValues) over(rows store.Rows) store.Rows {
 	}
 }
 
-func (n *keyValues) note(buf []byte, row store.Row) []byte {
-	key, ok, err := n.rows.Key(buf[:0], row)
+func (n *keyValues) keep(buf []byte, row store.Row) []byte {
+	key, ok, err := n.renderer.Key(buf[:0], row)
 	if err != nil || !ok {
-		return buf // the reading's own renderer says what it is
+		return buf // the renderer of the scan reports it
 	}
 	if _, fit := n.job.Key.Parse(string(key)); fit == jobs.OneFit {
 		return key
 	}
-	values := make(jobs.Key, n.rows.Columns())
+	values := make(jobs.Key, n.renderer.Columns())
 	for i, name := range n.job.Key.Columns() {
-		values[name] = n.rows.ColumnText(i)
+		values[name] = n.renderer.ColumnText(i)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.kept) == mostNames {
+	if len(n.kept) == mostKeyValues {
 		clear(n.kept)
 	}
 	n.kept[string(key)] = values

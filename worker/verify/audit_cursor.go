@@ -1,4 +1,4 @@
-package worker
+package verify
 
 import (
 	"context"
@@ -15,8 +15,7 @@ import (
 // random one on, and then again. A key whose place has changed in between, because
 // a run has left another order, may be passed over once.
 type cursor struct {
-	w      *Worker
-	c      Inspector
+	env    *Verifier
 	job    *jobs.Job
 	doubts *recheckQueue
 	credit float64 // of turns
@@ -33,8 +32,8 @@ type cursor struct {
 	whole time.Time // when the last round that is complete began; zero: none is
 }
 
-func newCursor(w *Worker, c Inspector, job *jobs.Job) *cursor {
-	k := &cursor{w: w, c: c, job: job, doubts: newRecheckQueue(w, c, job)}
+func newCursor(env *Verifier, job *jobs.Job) *cursor {
+	k := &cursor{env: env, job: job, doubts: newRecheckQueue(env, job)}
 	k.doubts.notYetPromised = func(s store.Snapshot) bool {
 		return !k.doubts.hasFeed && (s.Clock != k.m.Stamp.Clock || s.Place != k.m.Place)
 	}
@@ -55,7 +54,7 @@ func (k *cursor) renew(ctx context.Context) error {
 	if time.Since(k.read) < manifestEvery {
 		return nil
 	}
-	m, ok, err := k.w.cache.Manifest(ctx, k.job.Name)
+	m, ok, err := k.env.cache.Manifest(ctx, k.job.Name)
 	if err != nil {
 		return err
 	}
@@ -98,7 +97,7 @@ func (k *cursor) load(ctx context.Context) error {
 	if k.chunk >= k.m.Chunks {
 		k.chunk = 0
 	}
-	text, err := k.c.Chunk(ctx, k.job.Name, k.m, k.chunk)
+	text, err := k.env.cache.Chunk(ctx, k.job.Name, k.m, k.chunk)
 	if err != nil {
 		return err
 	}

@@ -1,25 +1,16 @@
-package worker
+package verify
 
 import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
-	"github.com/stokerhq/stoker/store/cache"
 )
-
-// Inspector is a cache that can be looked into; store/cache is one. It reads, and
-// what it finds wrong is mended by the one path that values take.
-type Inspector interface {
-	Values(ctx context.Context, typ jobs.Type, keys []string, fn func(i int, s cache.Seen)) error
-	Observe(ctx context.Context, typ jobs.Type, keys []string, fn func(i int, s cache.Seen)) error
-	Scan(ctx context.Context, pattern string, fn func(keys []string) error) error
-	Chunk(ctx context.Context, job string, m cache.Manifest, n int) ([]byte, error)
-}
 
 // Verification is what a comparison of the cache with the database is to do.
 type Verification struct {
@@ -81,20 +72,19 @@ const findings = 5
 // doubts. It holds one connection to the database at a time. watch, if not nil, is
 // told of progress by one goroutine at a time. On an error, Verified is what was
 // found until then.
-func (w *Worker) Verify(ctx context.Context, c Inspector, v Verification, watch func(store.Progress)) (Verified, error) {
-	job, ok := w.spec.Job(v.Job)
+func (env *Verifier) Verify(ctx context.Context, v Verification, watch func(store.Progress)) (Verified, error) {
+	job, ok := env.spec.Job(v.Job)
 	if !ok {
-		return Verified{}, unknownJob(v.Job, w.spec.File)
+		return Verified{}, &jobs.UnknownJobError{Job: v.Job, File: env.spec.File}
 	}
-	ver := newVerifier(w, c, job, watch)
+	ver := newComparison(env, job, watch)
 	err := ver.do(ctx, v)
 	return ver.out, err
 }
 
 // verifier is one comparison.
-type verifier struct {
-	w      *Worker
-	c      Inspector
+type comparison struct {
+	env    *Verifier
 	job    *jobs.Job
 	doubts *recheckQueue
 	seen   seenKeys
@@ -104,8 +94,8 @@ type verifier struct {
 	wrong  []*candidate
 }
 
-func newVerifier(w *Worker, c Inspector, job *jobs.Job, watch func(store.Progress)) *verifier {
-	v := &verifier{w: w, c: c, job: job, doubts: newRecheckQueue(w, c, job)}
+func newComparison(env *Verifier, job *jobs.Job, watch func(store.Progress)) *comparison {
+	v := &comparison{env: env, job: job, doubts: newRecheckQueue(env, job)}
 	v.out = Verified{Job: job.Name, Volatile: job.Volatile, Findings: []Finding{}}
 	v.at = store.Progress{Job: job.Name, Start: time.Now()}
 	v.watch = func() {
@@ -117,7 +107,7 @@ func newVerifier(w *Worker, c Inspector, job *jobs.Job, watch func(store.Progres
 }
 
 // do compares, settles what is in doubt, and mends what is wrong.
-func (v *verifier) do(ctx context.Context, how Verification) (err error) {
+func (v *comparison) do(ctx context.Context, how Verification) (err error) {
 	v.out.Sampled = how.Sample > 0
 	defer func() {
 		v.sumUp()
@@ -134,7 +124,7 @@ func (v *verifier) do(ctx context.Context, how Verification) (err error) {
 }
 
 // check comes to a verdict on every key.
-func (v *verifier) check(ctx context.Context, how Verification) error {
+func (v *comparison) check(ctx context.Context, how Verification) error {
 	find := v.compareAll
 	if how.Sample > 0 {
 		find = func(ctx context.Context) error { return v.sample(ctx, how.Sample) }
@@ -164,7 +154,7 @@ func (v *verifier) check(ctx context.Context, how Verification) error {
 }
 
 // recheckAll looks again until there is a verdict on every key in doubt.
-func (v *verifier) recheckAll(ctx context.Context) (sum verdicts, err error) {
+func (v *comparison) recheckAll(ctx context.Context) (sum verdicts, err error) {
 	for v.doubts.open() > 0 {
 		if store.Sleep(ctx, v.doubts.wait(time.Now())); ctx.Err() != nil {
 			return sum, ctx.Err()
@@ -185,7 +175,7 @@ func (v *verifier) recheckAll(ctx context.Context) (sum verdicts, err error) {
 
 // sumUp counts what is wrong, and names the first of each kind, in an order that does
 // not depend on which was settled first.
-func (v *verifier) sumUp() {
+func (v *comparison) sumUp() {
 	order := []Kind{Missing, Stale, Orphan, held}
 	slices.SortFunc(v.wrong, func(a, b *candidate) int {
 		return cmp.Or(cmp.Compare(slices.Index(order, a.kind), slices.Index(order, b.kind)), cmp.Compare(a.key, b.key))
@@ -202,4 +192,51 @@ func (v *verifier) sumUp() {
 	v.out.Took = time.Since(v.at.Start)
 	v.out.Rechecks += v.doubts.rechecks
 	v.out.Checked = v.out.Right + v.out.Held + v.out.Missing + v.out.Stale + v.out.Orphan
+}
+
+// repair mends what is wrong as an invalidation does, by a fence and a refresh,
+// and looks again.
+func (v *comparison) repair(ctx context.Context) error {
+	mend := slices.DeleteFunc(slices.Clone(v.wrong), func(s *candidate) bool { return s.kind == held })
+	if err := v.env.mend(ctx, v.job, "verify", mend); err != nil {
+		return fmt.Errorf("repair: %w", err)
+	}
+	anew := make(map[string]*candidate, len(mend))
+	for _, s := range mend {
+		anew[s.key] = &candidate{key: s.key, values: s.values}
+		v.doubts.add(anew[s.key])
+	}
+	settled, err := v.recheckAll(ctx)
+	if err != nil {
+		return fmt.Errorf("look at what was repaired: %w", err)
+	}
+	for _, s := range settled.wrong {
+		delete(anew, s.key)
+	}
+	for _, s := range mend {
+		again, fine := anew[s.key]
+		s.mended = fine && !again.moving
+	}
+	return nil
+}
+
+// mend refreshes keys: the one way to write a value. A key without a row is
+// removed by it, under a fence of a snapshot that shows that there is none; a
+// removal without looking could drop a row that has just come.
+func (env *Verifier) mend(ctx context.Context, job *jobs.Job, id string, list []*candidate) error {
+	for part := range slices.Chunk(list, jobs.MaxKeys) {
+		var keys []jobs.Key
+		for _, s := range part {
+			if key, ok := s.keyOf(job); ok {
+				keys = append(keys, key)
+			}
+		}
+		if len(keys) == 0 {
+			continue
+		}
+		if err := env.refresh(ctx, id, jobs.Invalidation{Job: job.Name, Keys: keys}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

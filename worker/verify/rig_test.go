@@ -1,4 +1,4 @@
-package worker
+package verify
 
 import (
 	"maps"
@@ -10,8 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/stokerhq/stoker/jobs"
-	"github.com/stokerhq/stoker/store/cache"
-	"github.com/stokerhq/stoker/store/storetest"
 )
 
 // fedJob is a job that a change feed reports the changes of.
@@ -21,22 +19,11 @@ func fedJob(name string, value jobs.ValueKind, key, query string) *jobs.Job {
 	return job
 }
 
-// newVerifyRig is a rig whose ledger is in the cache's Redis: a server has only so
-// many databases.
-func newVerifyRig(t *testing.T, p plan) *rig {
-	t.Helper()
-	p.redis = storetest.Redis(t)
-	p.queue = p.redis
-	return newRig(t, p)
-}
-
 // feed says that there is a change feed.
 func (r *rig) feed() *rig {
 	r.spec.Changes.Source = jobs.SourceWAL
 	return r
 }
-
-func (r *rig) inspector() Inspector { return r.cache.(*cache.Cache) }
 
 // shortPause is what tests wait for, where nobody is to mend anything.
 const shortPause = 100 * time.Millisecond
@@ -49,7 +36,7 @@ func (r *rig) verify(v Verification) Verified {
 func (r *rig) verifyAs(v Verification, pause time.Duration, judge func(*observation, observation) verdict) Verified {
 	r.t.Helper()
 	job, _ := r.spec.Job(v.Job)
-	ver := newVerifier(r.w, r.inspector(), job, nil)
+	ver := newComparison(r.v, job, nil)
 	ver.doubts.pause, ver.doubts.judge = pause, judge
 	if err := ver.do(r.t.Context(), v); err != nil {
 		r.t.Fatalf("verify %s: %v", v.Job, err)

@@ -1,4 +1,4 @@
-package worker
+package verify
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache"
 )
 
 // candidate is a key without a verdict.
@@ -35,8 +36,7 @@ type candidate struct {
 // is going on has yet to write is not wrong: keys wait for its end. One that never
 // holds still has no verdict: it is moving. It is used by one goroutine.
 type recheckQueue struct {
-	w       *Worker
-	c       Inspector
+	env     *Verifier
 	job     *jobs.Job
 	faces   fingerprinter
 	hasFeed bool          // a change feed reports changes of the job's rows
@@ -78,9 +78,9 @@ const (
 
 var errTooMany = errors.New("more than 131072 keys did not look right: the rest was not looked at; run the job (stoker warm) and verify again")
 
-func newRecheckQueue(w *Worker, c Inspector, job *jobs.Job) *recheckQueue {
-	d := &recheckQueue{w: w, c: c, job: job, faces: fingerprinter{job}, judge: judge, names: make(map[string]struct{}), pause: quickPause}
-	if d.hasFeed = w.hasFeed(job); d.hasFeed {
+func newRecheckQueue(env *Verifier, job *jobs.Job) *recheckQueue {
+	d := &recheckQueue{env: env, job: job, faces: fingerprinter{job}, judge: judge, names: make(map[string]struct{}), pause: quickPause}
+	if d.hasFeed = env.hasFeed(job); d.hasFeed {
 		d.pause = feedPause
 		for _, watch := range job.Watch {
 			if len(watch.Key) == 0 && watch.Keys == "" {
@@ -92,8 +92,8 @@ func newRecheckQueue(w *Worker, c Inspector, job *jobs.Job) *recheckQueue {
 }
 
 // hasFeed reports whether a change feed reports changes of the job's rows.
-func (w *Worker) hasFeed(job *jobs.Job) bool {
-	return len(job.Watch) > 0 && w.spec.Changes.Source != "" && w.spec.Changes.Source != jobs.SourceNone
+func (env *Verifier) hasFeed(job *jobs.Job) bool {
+	return len(job.Watch) > 0 && env.spec.Changes.Source != "" && env.spec.Changes.Source != jobs.SourceNone
 }
 
 // add puts a key in doubt; it is looked at next time.
@@ -163,6 +163,100 @@ func (d *recheckQueue) recheckDue(ctx context.Context, now time.Time) (out verdi
 			delete(d.names, s.key)
 		}
 		return done[s]
+	})
+	return out, err
+}
+
+// running reports whether a run of the job is going on, and which was the last
+// one to complete.
+func (d *recheckQueue) running(ctx context.Context) (busy bool, last string, err error) {
+	holder, _, err := d.env.ledger.Holder(ctx, d.job.Name)
+	if err != nil {
+		return false, "", err
+	}
+	m, _, err := d.env.cache.Manifest(ctx, d.job.Name)
+	return holder != "", m.ID, err
+}
+
+// lookAt looks at some keys and says what is to be said of each.
+func (d *recheckQueue) recheck(ctx context.Context, part []*candidate, busy bool, run string, out *verdicts, done map[*candidate]bool) error {
+	before, err := d.readCache(ctx, part)
+	if err != nil {
+		return err
+	}
+	begun := time.Now()
+	l, err := d.env.load(ctx, d.job, part)
+	if d.database += time.Since(begun); err != nil {
+		return err
+	}
+	after, err := d.readCache(ctx, part)
+	if err != nil {
+		return err
+	}
+	loose := d.notYetPromised != nil && d.notYetPromised(l.snapshot)
+	for i, s := range part {
+		if l.unclear[s.key] {
+			out.unclear++
+			done[s] = true
+			continue
+		}
+		now := observation{before[i], after[i], l.want[s.key]}
+		free := loose && (now.after.face.there() || !now.want.face.there())
+		if free {
+			now.want.face = now.after.face
+		}
+		done[s] = d.decide(s, now, busy, run, free, out)
+	}
+	return nil
+}
+
+// decide counts a key that there is a verdict on, and has the others looked at
+// again.
+func (d *recheckQueue) decide(s *candidate, now observation, busy bool, run string, free bool, out *verdicts) (done bool) {
+	at := time.Now()
+	if s.looks == 0 && s.first.IsZero() {
+		s.first = at
+	} else {
+		d.rechecks++
+	}
+	last := s.last
+	if busy || s.run != run {
+		last = nil // a run may be about to write it, or has been at it
+	}
+	switch d.judge(last, now) {
+	case right:
+		if now.want.face.there() {
+			out.right++
+			if !free && !d.job.Volatile {
+				out.compared++
+			}
+		}
+		return true
+	case wrong:
+		s.kind, s.last = now.kind(), &now
+		out.wrong = append(out.wrong, s)
+		return true
+	}
+	if !busy {
+		s.looks++
+	}
+	if s.looks >= mostLooks || busy && at.Sub(s.first) > d.job.Timeout {
+		out.moving++
+		s.moving = true
+		return true
+	}
+	s.last, s.run, s.due = &now, run, at.Add(d.pause)
+	return false
+}
+
+// glance sees what Redis has of some keys.
+func (d *recheckQueue) readCache(ctx context.Context, part []*candidate) ([]cacheRead, error) {
+	keys, out := make([]string, len(part)), make([]cacheRead, len(part))
+	for i, s := range part {
+		keys[i] = s.key
+	}
+	err := d.env.cache.Observe(ctx, d.job.Type, keys, func(i int, s cache.Seen) {
+		out[i] = cacheRead{d.faces.found(s), s.Mark, s.TTL}
 	})
 	return out, err
 }

@@ -1,4 +1,4 @@
-package worker
+package verify
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 
 // sample puts so many keys of the last complete run in doubt, each with the same
 // chance.
-func (v *verifier) sample(ctx context.Context, n int) error {
-	m, ok, err := v.w.cache.Manifest(ctx, v.job.Name)
+func (v *comparison) sample(ctx context.Context, n int) error {
+	m, ok, err := v.env.cache.Manifest(ctx, v.job.Name)
 	if err != nil {
 		return err
 	}
@@ -24,7 +24,7 @@ func (v *verifier) sample(ctx context.Context, n int) error {
 	}
 	v.at.Expected = min(int64(n), m.Keys)
 	for chunk, places := range pick(m, n) {
-		text, err := v.c.Chunk(ctx, v.job.Name, m, chunk)
+		text, err := v.env.cache.Chunk(ctx, v.job.Name, m, chunk)
 		if err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package worker
+package verify
 
 import (
 	"context"
@@ -46,7 +46,7 @@ func (s *candidate) keyOf(job *jobs.Job) (jobs.Key, bool) {
 
 // load asks the job's refresh query what keys should have, at most jobs.MaxKeys
 // of them. Nothing is written.
-func (w *Worker) load(ctx context.Context, job *jobs.Job, list []*candidate) (loaded, error) {
+func (env *Verifier) load(ctx context.Context, job *jobs.Job, list []*candidate) (loaded, error) {
 	l := loaded{want: make(map[string]wanted, len(list)), unclear: make(map[string]bool)}
 	var names []string
 	var keys []jobs.Key
@@ -58,7 +58,7 @@ func (w *Worker) load(ctx context.Context, job *jobs.Job, list []*candidate) (lo
 		}
 	}
 	for len(keys) > 0 {
-		err := w.source.Refresh(ctx, job, keys, func(r *store.Reading) error { return l.read(job, names, r) })
+		err := env.source.Refresh(ctx, job, keys, func(r *store.Reading) error { return l.read(job, names, r) })
 		misfit, is := errors.AsType[*store.KeyValueError](err)
 		if !is {
 			return l, err

@@ -1,4 +1,4 @@
-package worker
+package verify
 
 import (
 	"context"
@@ -6,11 +6,13 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
-
 	"github.com/stokerhq/stoker/store"
 )
 
-// auditLease is the name of the lease of who audits.
+// releaseLimit is how long the last report and the return of the lease may take after the end of a context.
+const releaseLimit = 5 * time.Second
+
+// auditLease is the name of the lease of the process that audits.
 const auditLease = "#audit"
 
 // The lease of an audit is renewed while it works. Another process takes over
@@ -42,11 +44,11 @@ const auditShare = 0.1
 // has now. Without one it is what its last complete run saw: while nothing has
 // been committed since, values are compared; once something has, only a key that
 // is gone though it has a row is wrong. Of a volatile job only keys count.
-func (w *Worker) Audit(ctx context.Context, c Inspector, rate float64) {
+func (env *Verifier) Audit(ctx context.Context, rate float64) {
 	if rate <= 0 {
 		return
 	}
-	a := newAuditor(w, c, rate)
+	a := newAuditor(env, rate)
 	defer a.end(ctx)
 	for due := time.Now(); ctx.Err() == nil; {
 		mine, err := a.lease(ctx)
@@ -69,7 +71,7 @@ func (w *Worker) Audit(ctx context.Context, c Inspector, rate float64) {
 
 // auditor is an audit that goes on. It is used by one goroutine.
 type auditor struct {
-	w      *Worker
+	env    *Verifier
 	rate   float64
 	batch  int
 	share  float64
@@ -81,10 +83,10 @@ type auditor struct {
 	lines  limiter
 }
 
-func newAuditor(w *Worker, c Inspector, rate float64) *auditor {
-	a := &auditor{w: w, rate: rate, batch: min(max(int(rate), leastAudited), mostAudited), share: auditShare, holder: rand.Text()}
-	for _, job := range w.spec.Jobs {
-		a.walks = append(a.walks, newCursor(w, c, job))
+func newAuditor(env *Verifier, rate float64) *auditor {
+	a := &auditor{env: env, rate: rate, batch: min(max(int(rate), leastAudited), mostAudited), share: auditShare, holder: rand.Text()}
+	for _, job := range env.spec.Jobs {
+		a.walks = append(a.walks, newCursor(env, job))
 	}
 	return a
 }
@@ -95,7 +97,7 @@ func (a *auditor) lease(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	var err error
-	a.mine, err = a.w.ledger.Renew(ctx, auditLease, a.holder, auditTTL)
+	a.mine, err = a.env.ledger.Renew(ctx, auditLease, a.holder, auditTTL)
 	a.leased = time.Now()
 	return a.mine, err
 }
@@ -104,7 +106,7 @@ func (a *auditor) lease(ctx context.Context) (bool, error) {
 func (a *auditor) rest() {
 	for _, walk := range a.walks {
 		walk.reset()
-		a.w.metrics.audit.oldest.DeleteLabelValues(walk.job.Name)
+		a.env.metrics.oldest.DeleteLabelValues(walk.job.Name)
 	}
 }
 
@@ -113,11 +115,11 @@ func (a *auditor) end(ctx context.Context) {
 	if !a.mine {
 		return
 	}
-	ctx, cancel := store.Afterwards(ctx, afterwardsLimit)
+	ctx, cancel := store.Afterwards(ctx, releaseLimit)
 	defer cancel()
 	a.report(ctx)
-	if err := a.w.ledger.Release(ctx, auditLease, a.holder); err != nil {
-		a.w.log.Warn("the lease of the audit was not given back; it lapses by itself", jobs.LogErr, err)
+	if err := a.env.ledger.Release(ctx, auditLease, a.holder); err != nil {
+		a.env.log.Warn("the lease of the audit was not given back; it lapses by itself", jobs.LogErr, err)
 	}
 }
 
@@ -183,3 +185,32 @@ func (a *auditor) next(ctx context.Context) (*cursor, error) {
 // mostOpen is how many keys of a job may wait for a verdict before no more are
 // looked at.
 const mostOpen = 10_000
+
+// judge counts the verdicts on a job's keys, and mends what is wrong.
+func (a *auditor) judge(ctx context.Context, walk *cursor, out verdicts) error {
+	m, job := a.env.metrics, walk.job.Name
+	n := store.Audit{Checked: out.compared + int64(len(out.wrong))}
+	for _, s := range out.wrong {
+		s.cause = walk.doubts.causeOf(s, walk.m, remembered{s.digest, s.digest != 0})
+		if s.kind == Missing {
+			n.Missing++
+			m.missing.WithLabelValues(job, string(s.cause)).Inc()
+		} else {
+			n.Stale++
+			m.stale.WithLabelValues(job, string(s.cause)).Inc()
+		}
+		a.logFinding(job, s)
+	}
+	m.checked.WithLabelValues(job).Add(float64(n.Checked))
+	m.moving.WithLabelValues(job).Add(float64(out.moving))
+	walk.count(n)
+	if len(out.wrong) == 0 {
+		return nil
+	}
+	if err := a.env.mend(ctx, walk.job, "audit", out.wrong); err != nil {
+		return err
+	}
+	m.repaired.WithLabelValues(job).Add(float64(len(out.wrong)))
+	walk.count(store.Audit{Repaired: int64(len(out.wrong))})
+	return nil
+}

@@ -1,11 +1,14 @@
-package worker
+package verify
 
 import (
 	"context"
 	"hash/maphash"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
 )
 
 // seenKeys remembers by their hash which keys the query has, as many as memory is
@@ -40,7 +43,7 @@ func (k *seenKeys) has(key string) bool {
 
 // scanOrphans looks through the cache for keys that the job's template can have made
 // and its query does not have. Each is in doubt until it has been asked for.
-func (v *verifier) scanOrphans(ctx context.Context, fits keyPrefilter) error {
+func (v *comparison) scanOrphans(ctx context.Context, fits keyPrefilter) error {
 	v.seen.sort()
 	var page []*candidate
 	look := func(keys []string) error {
@@ -61,7 +64,7 @@ func (v *verifier) scanOrphans(ctx context.Context, fits keyPrefilter) error {
 	if len(v.job.Key.Columns()) == 0 { // it has one key, which need not be looked for
 		err = look([]string{string(v.job.Key.Append(nil, nil))})
 	} else {
-		err = v.c.Scan(ctx, v.job.Key.Pattern(), look)
+		err = v.env.cache.Scan(ctx, v.job.Key.Pattern(), look)
 	}
 	if err != nil {
 		return err
@@ -71,7 +74,7 @@ func (v *verifier) scanOrphans(ctx context.Context, fits keyPrefilter) error {
 
 // fits reports whether the job can have made a key, and counts those of which
 // that cannot be told.
-func (v *verifier) fits(key string, fits keyPrefilter) bool {
+func (v *comparison) fits(key string, fits keyPrefilter) bool {
 	values, fit := v.job.Key.Parse(key)
 	if fit == jobs.NoFit {
 		return false
@@ -86,11 +89,11 @@ func (v *verifier) fits(key string, fits keyPrefilter) bool {
 
 // suspect puts those of the keys in doubt that the query does not have. The
 // others were compared, or have come since.
-func (v *verifier) suspect(ctx context.Context, page []*candidate) error {
+func (v *comparison) suspect(ctx context.Context, page []*candidate) error {
 	if len(page) == 0 {
 		return nil
 	}
-	l, err := v.w.load(ctx, v.job, page)
+	l, err := v.env.load(ctx, v.job, page)
 	if err != nil {
 		return err
 	}
@@ -108,4 +111,43 @@ func (v *verifier) suspect(ctx context.Context, page []*candidate) error {
 	}
 	v.watch()
 	return nil
+}
+
+// fitter tells values that a key column's type cannot have made, so that Postgres
+// is not asked for keys of somebody else's that only look like the job's: each
+// would cost a refusal. What it lets through, Postgres decides.
+type keyPrefilter map[string]func(text string) bool
+
+// The types whose texts are told at a glance.
+var fitOIDs = map[uint32]func(string) bool{
+	21:   func(s string) bool { return isInt(s, 16) },
+	23:   func(s string) bool { return isInt(s, 32) },
+	20:   func(s string) bool { return isInt(s, 64) },
+	2950: func(s string) bool { return len(s) == 36 && strings.Trim(s, "0123456789abcdef-") == "" },
+	16:   func(s string) bool { return s == "true" || s == "false" },
+	1700: func(s string) bool { return s == "NaN" || strings.Trim(s, "0123456789.-+eInfty") == "" },
+}
+
+func isInt(s string, bits int) bool {
+	n, err := strconv.ParseInt(s, 10, bits)
+	return err == nil && strconv.FormatInt(n, 10) == s
+}
+
+func newKeyPrefilter(job *jobs.Job, r *store.Reading) keyPrefilter {
+	f := make(keyPrefilter)
+	for i, name := range job.Key.Columns() {
+		if fits, ok := fitOIDs[r.Columns[r.Keys[i]].OID]; ok {
+			f[name] = fits
+		}
+	}
+	return f
+}
+
+func (f keyPrefilter) all(key jobs.Key) bool {
+	for name, value := range key {
+		if fits, ok := f[name]; ok && !fits(value) {
+			return false
+		}
+	}
+	return true
 }

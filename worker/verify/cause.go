@@ -1,4 +1,4 @@
-package worker
+package verify
 
 import (
 	"context"
@@ -62,7 +62,7 @@ func (d *recheckQueue) causeOf(s *candidate, m cache.Manifest, past remembered) 
 
 // findCauses gives every key that is wrong its cause, tells those apart that are
 // held, and drops those that are another job's.
-func (v *verifier) findCauses(ctx context.Context) error {
+func (v *comparison) findCauses(ctx context.Context) error {
 	if len(v.wrong) == 0 {
 		return nil
 	}
@@ -85,9 +85,9 @@ func (v *verifier) findCauses(ctx context.Context) error {
 }
 
 // past looks the wrong keys up in what the last complete run has left.
-func (v *verifier) past(ctx context.Context) (cache.Manifest, map[string]remembered, error) {
+func (v *comparison) past(ctx context.Context) (cache.Manifest, map[string]remembered, error) {
 	past := make(map[string]remembered)
-	m, ok, err := v.w.cache.Manifest(ctx, v.job.Name)
+	m, ok, err := v.env.cache.Manifest(ctx, v.job.Name)
 	if err != nil || !ok || m.Key != v.job.Key.String() {
 		return m, past, err
 	}
@@ -95,7 +95,7 @@ func (v *verifier) past(ctx context.Context) (cache.Manifest, map[string]remembe
 	for _, s := range v.wrong {
 		names[s.key] = struct{}{}
 	}
-	for e, err := range manifest.Read(v.w.cache.Chunks(ctx, v.job.Name, m)) {
+	for e, err := range manifest.Read(v.env.cache.Chunks(ctx, v.job.Name, m)) {
 		if cache.NoManifest(err) {
 			break // a new run has taken its place: less is known
 		}
@@ -111,8 +111,8 @@ func (v *verifier) past(ctx context.Context) (cache.Manifest, map[string]remembe
 
 // dropOtherJobsKeys drops orphans that another job has a row for, because its template
 // makes the same keys. Where that cannot be told they are unclear.
-func (v *verifier) dropOtherJobsKeys(ctx context.Context) error {
-	for _, job := range v.w.spec.Jobs {
+func (v *comparison) dropOtherJobsKeys(ctx context.Context) error {
+	for _, job := range v.env.spec.Jobs {
 		if job == v.job {
 			continue
 		}
@@ -133,11 +133,11 @@ func (v *verifier) dropOtherJobsKeys(ctx context.Context) error {
 }
 
 // dropOf drops the orphans that are keys of job.
-func (v *verifier) dropOf(ctx context.Context, job *jobs.Job, theirs []*candidate) error {
+func (v *comparison) dropOf(ctx context.Context, job *jobs.Job, theirs []*candidate) error {
 	drop := make(map[string]bool)
 	for len(theirs) > 0 {
 		n := min(len(theirs), jobs.MaxKeys)
-		l, err := v.w.load(ctx, job, theirs[:n])
+		l, err := v.env.load(ctx, job, theirs[:n])
 		if err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package worker
+package verify
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 
 // auditor is one that looks again sooner, and may have the database to itself.
 func (r *rig) auditor(rate float64) *auditor {
-	a := newAuditor(r.w, r.inspector(), rate)
+	a := newAuditor(r.v, rate)
 	a.share = 1
 	for _, k := range a.walks {
 		k.doubts.pause = shortPause
@@ -59,7 +59,7 @@ func (a *auditor) rounds(n int) func() bool {
 // another cause for; or that it does not tell of.
 func TestAuditFindsAndRepairs(t *testing.T) {
 	t.Parallel()
-	r := newVerifyRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: every()[:1]}).feed()
+	r := newRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: every()[:1]}).feed()
 	r.run("row")
 	r.spoil("row:", false)
 	a := r.auditor(1000)
@@ -102,7 +102,7 @@ func TestAuditComesToEveryKey(t *testing.T) {
 	large := fedJob("large", jobs.ValueScalar, "l:{i}", "SELECT i, 1 FROM generate_series(1, 9000) i")
 	small := fedJob("small", jobs.ValueScalar, "s:{i}", "SELECT i, 1 FROM generate_series(1, 900) i")
 	never := fedJob("never", jobs.ValueScalar, "n:{i}", "SELECT i, 1 FROM generate_series(1, 9) i")
-	r := newVerifyRig(t, plan{jobs: []*jobs.Job{large, small, never}}).feed()
+	r := newRig(t, plan{jobs: []*jobs.Job{large, small, never}}).feed()
 	r.run("large")
 	r.run("small")
 	a := r.auditor(1e6)
@@ -124,7 +124,7 @@ func TestAuditComesToEveryKey(t *testing.T) {
 func TestAuditHoldsAJobToItsPromise(t *testing.T) {
 	t.Parallel()
 	job := newJob("slow", jobs.ValueScalar, "slow:{id}", "SELECT id, v FROM item")
-	r := newVerifyRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: []*jobs.Job{job}})
+	r := newRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: []*jobs.Job{job}})
 	ctx := t.Context()
 	r.run("slow")
 	r.exec("UPDATE item SET v = -v WHERE id < 100", "DELETE FROM item WHERE id = 200")
@@ -142,17 +142,17 @@ func TestAuditHoldsAJobToItsPromise(t *testing.T) {
 // Broken by: two processes that both audit; one that does not take over.
 func TestAuditIsDoneByOne(t *testing.T) {
 	t.Parallel()
-	r := newVerifyRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: every()[:1]}).feed()
+	r := newRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: every()[:1]}).feed()
 	r.run("row")
 	registry := prometheus.NewRegistry()
-	other := New(r.spec, r.source, r.cache, r.ledger, NewMetrics(registry), slog.New(slog.DiscardHandler))
+	other := r.verifier(registry, slog.New(slog.DiscardHandler))
 	var wg sync.WaitGroup
-	start := func(w *Worker) context.CancelFunc {
+	start := func(w *Verifier) context.CancelFunc {
 		ctx, cancel := context.WithCancel(t.Context())
-		wg.Go(func() { w.Audit(ctx, r.inspector(), 1e5) })
+		wg.Go(func() { w.Audit(ctx, 1e5) })
 		return cancel
 	}
-	first := start(r.w)
+	first := start(r.v)
 	eventually(t, 10*time.Second, "the first audits", func() bool { return r.metric("stoker_audit_checked_total") > 0 })
 	second := start(other)
 	time.Sleep(300 * time.Millisecond)
@@ -173,7 +173,7 @@ func TestAuditIsDoneByOne(t *testing.T) {
 // Broken by: an audit that takes more of the database than it may.
 func TestAuditLeavesTheDatabaseTime(t *testing.T) {
 	t.Parallel()
-	r := newVerifyRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: []*jobs.Job{
+	r := newRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: []*jobs.Job{
 		fedJob("slow", jobs.ValueScalar, "slow:{id}", "SELECT id, v FROM item, (SELECT pg_sleep(0.05)) s OFFSET 0"),
 	}}).feed()
 	r.run("slow")
