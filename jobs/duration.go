@@ -17,7 +17,8 @@ func ParseDuration(s string) (time.Duration, error) {
 		return goDuration(s)
 	}
 	number, negative := strings.CutPrefix(head, "-")
-	if number == "" || strings.Trim(number, "0123456789.") != "" || strings.HasPrefix(tail, "-") || strings.HasPrefix(tail, "+") {
+	if number == "" || strings.Trim(number, "0123456789.") != "" || strings.HasPrefix(tail, "-") ||
+		strings.HasPrefix(tail, "+") {
 		return goDuration("")
 	}
 	days, err := goDuration(number + "h")

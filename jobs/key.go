@@ -28,7 +28,8 @@ func ParseKeyTemplate(s string) (*KeyTemplate, error) {
 		return nil, wrong("is empty", `say which key a row goes to, as in "product:{id}"`)
 	}
 	if i := strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }); i >= 0 {
-		return nil, wrong(fmt.Sprintf("has a control character at byte %d", i+1), "write the key on one line, in quotes")
+		return nil, wrong(fmt.Sprintf("has a control character at byte %d", i+1),
+			"write the key on one line, in quotes")
 	}
 	t := &KeyTemplate{text: s}
 	var literal strings.Builder
@@ -63,10 +64,12 @@ func ParseKeyTemplate(s string) (*KeyTemplate, error) {
 func columnAt(s string, i int) (string, error) {
 	n := strings.IndexAny(s[i+1:], "{}")
 	if n < 0 || s[i+1+n] == '{' {
-		return "", wrong(fmt.Sprintf("has a { that is not closed at byte %d", i+1), "write {column}, or {{ for a literal brace")
+		return "", wrong(fmt.Sprintf("has a { that is not closed at byte %d", i+1),
+			"write {column}, or {{ for a literal brace")
 	}
 	if n == 0 {
-		return "", wrong(fmt.Sprintf("has an empty {} at byte %d", i+1), "name the column, or write {{}} for literal braces")
+		return "", wrong(fmt.Sprintf("has an empty {} at byte %d", i+1),
+			"name the column, or write {{}} for literal braces")
 	}
 	return s[i+1 : i+1+n], nil
 }

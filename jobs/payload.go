@@ -90,7 +90,8 @@ func (r Run) validate() error {
 	if r.Due < 0 {
 		return fmt.Errorf("a run is due at %d: give unix seconds, or 0 for now", r.Due)
 	}
-	if !slices.Contains([]Cause{CauseTick, CauseCatchUp, CauseCommand, CauseAPI, CauseLocal, CauseEpoch, CauseChange}, r.Cause) {
+	if !slices.Contains([]Cause{CauseTick, CauseCatchUp, CauseCommand, CauseAPI, CauseLocal, CauseEpoch, CauseChange},
+		r.Cause) {
 		return fmt.Errorf("unknown cause %q of a run: run the same version of stoker everywhere", r.Cause)
 	}
 	return nil
@@ -104,7 +105,8 @@ func (i Invalidation) validate() error {
 		return errors.New("an invalidation names no key: give at least one, or run the job to refresh all")
 	}
 	if len(i.Keys) > MaxKeys {
-		return fmt.Errorf("an invalidation of %d keys: split the call, a task carries at most %d, or run the job to refresh all", len(i.Keys), MaxKeys)
+		return fmt.Errorf("an invalidation of %d keys: split the call, a task carries at most %d, or run the job "+
+			"to refresh all", len(i.Keys), MaxKeys)
 	}
 	for n, key := range i.Keys {
 		if err := key.check(i.Keys[0]); err != nil {
@@ -117,11 +119,13 @@ func (i Invalidation) validate() error {
 // check holds a key to the columns of the first one.
 func (k Key) check(first Key) error {
 	if len(k) != len(first) {
-		return fmt.Errorf("it has %d columns and key 1 has %d: give every key all columns of the job's key template", len(k), len(first))
+		return fmt.Errorf("it has %d columns and key 1 has %d: give every key all columns of the job's key template",
+			len(k), len(first))
 	}
 	for column, value := range k {
 		if _, ok := first[column]; !ok {
-			return fmt.Errorf("it has the column %q and key 1 has not: give every key the columns of the job's key template", column)
+			return fmt.Errorf("it has the column %q and key 1 has not: give every key the columns of the job's key "+
+				"template", column)
 		}
 		if column == "" {
 			return errors.New("a column has no name: give the columns of the job's key template")
@@ -165,5 +169,6 @@ type UnknownJobError struct{ Job, File string }
 
 // Error names both and the remedy.
 func (e *UnknownJobError) Error() string {
-	return fmt.Sprintf("job %q is not in %s: this worker has an older or newer spec than who asked; give both the same file", e.Job, e.File)
+	return fmt.Sprintf("job %q is not in %s: this worker has an older or newer spec than who asked; give both the "+
+		"same file", e.Job, e.File)
 }

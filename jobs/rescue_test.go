@@ -21,7 +21,8 @@ func (t tasks) GetTaskInfo(_, id string) (*asynq.TaskInfo, error) {
 }
 
 func TestFindTask(t *testing.T) {
-	const active, pending, done, failed = asynq.TaskStateActive, asynq.TaskStatePending, asynq.TaskStateCompleted, asynq.TaskStateArchived
+	const active, pending, done, failed = asynq.TaskStateActive, asynq.TaskStatePending, asynq.TaskStateCompleted,
+		asynq.TaskStateArchived
 	for name, test := range map[string]struct {
 		tasks tasks
 		want  string // ID; "": there is none

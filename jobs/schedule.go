@@ -67,7 +67,8 @@ func parseCron(text string) (fields *cron.SpecSchedule, err error) {
 		}
 	}()
 	if strings.HasPrefix(text, "TZ=Local ") || strings.HasPrefix(text, "CRON_TZ=Local ") {
-		return nil, wrong("is in the time zone Local, which is another one on another machine", "name the zone, as in Europe/Berlin")
+		return nil, wrong("is in the time zone Local, which is another one on another machine",
+			"name the zone, as in Europe/Berlin")
 	}
 	parser := cron.NewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
 	parsed, err := parser.Parse(text)

@@ -42,12 +42,15 @@ func TestNext(t *testing.T) {
 		{"@hourly", "UTC", "2024-12-31T23:30:00Z", []string{"2025-01-01T00:00:00Z"}},
 		{"@hourly", "Asia/Kolkata", "2024-01-01T00:00:00Z", []string{"2024-01-01T00:30:00Z"}},
 		{"0 0 29 2 *", "UTC", "2096-03-01T00:00:00Z", []string{"2104-02-29T00:00:00Z"}},
-		{"0 0 1 * 1", "UTC", "2024-05-02T00:00:00Z", []string{"2024-05-06T00:00:00Z", "2024-05-13T00:00:00Z"}}, // the 1st or a Monday
+		// the 1st or a Monday
+		{"0 0 1 * 1", "UTC", "2024-05-02T00:00:00Z", []string{"2024-05-06T00:00:00Z", "2024-05-13T00:00:00Z"}},
 		{"CRON_TZ=Asia/Tokyo 0 9 * * *", "America/New_York", "2024-05-01T00:00:00Z", []string{"2024-05-02T00:00:00Z"}},
 		// Wall clocks that change: what is skipped does not fire, what comes twice fires twice.
 		{"30 2 * * *", "America/New_York", "2024-03-09T12:00:00Z", []string{"2024-03-11T06:30:00Z"}},
-		{"30 1 * * *", "America/New_York", "2024-11-03T00:00:00Z", []string{"2024-11-03T05:30:00Z", "2024-11-03T06:30:00Z", "2024-11-04T06:30:00Z"}},
-		{"0 * * * *", "America/New_York", "2024-03-10T06:30:00Z", []string{"2024-03-10T07:00:00Z", "2024-03-10T08:00:00Z"}},
+		{"30 1 * * *", "America/New_York", "2024-11-03T00:00:00Z",
+			[]string{"2024-11-03T05:30:00Z", "2024-11-03T06:30:00Z", "2024-11-04T06:30:00Z"}},
+		{"0 * * * *", "America/New_York", "2024-03-10T06:30:00Z",
+			[]string{"2024-03-10T07:00:00Z", "2024-03-10T08:00:00Z"}},
 		// Where the cron parser's own Next fires a day late, or not at all.
 		{"0 5 25 4 *", "Africa/Cairo", "2024-04-25T08:00:00Z", []string{"2025-04-25T02:00:00Z"}},
 		{"0 1 * * 6", "America/Santiago", "2024-09-07T14:00:00Z", []string{"2024-09-14T04:00:00Z"}},
@@ -117,8 +120,10 @@ var clockChanges = []string{
 // start at different times.
 func TestPrevAndNextAgree(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	specs := []string{"*/5 * * * *", "* * * * * *", "7 30 2 * * *", "0 0 * * *", "0 1 * * 6", "15 1,2 * 3,11 *", "0 0 31 * *", "@every 7s", "@every 1d", "@weekly", "30 1 1 * 0"}
-	zones := []string{"UTC", "America/New_York", "Africa/Cairo", "Australia/Lord_Howe", "America/Santiago", "America/Havana", "Asia/Kathmandu", "Africa/Casablanca"}
+	specs := []string{"*/5 * * * *", "* * * * * *", "7 30 2 * * *", "0 0 * * *", "0 1 * * 6", "15 1,2 * 3,11 *",
+		"0 0 31 * *", "@every 7s", "@every 1d", "@weekly", "30 1 1 * 0"}
+	zones := []string{"UTC", "America/New_York", "Africa/Cairo", "Australia/Lord_Howe", "America/Santiago",
+		"America/Havana", "Asia/Kathmandu", "Africa/Casablanca"}
 	for _, spec := range specs {
 		for _, zone := range zones {
 			s := schedule(t, spec, zone)
@@ -153,7 +158,8 @@ func TestPrevAndNextAgree(t *testing.T) {
 // Minute by minute over the changes of the clock: the ticks are just the minutes
 // whose wall time matches.
 func TestNextSkipsNoWallTime(t *testing.T) {
-	for _, zone := range []string{"America/New_York", "Africa/Cairo", "Australia/Lord_Howe", "America/Santiago", "America/Havana", "America/St_Johns"} {
+	for _, zone := range []string{"America/New_York", "Africa/Cairo", "Australia/Lord_Howe", "America/Santiago",
+		"America/Havana", "America/St_Johns"} {
 		for _, spec := range []string{"30 * * * *", "0 0 * * *", "15 1 * * *", "45 23 * * 6,0,5", "0,30 0-3 * * *"} {
 			s := schedule(t, spec, zone)
 			for _, from := range clockChanges {
@@ -161,7 +167,8 @@ func TestNextSkipsNoWallTime(t *testing.T) {
 				tick := s.Next(start)
 				for minute := start.Add(time.Minute); minute.Before(start.Add(72 * time.Hour)); minute = minute.Add(time.Minute) {
 					local := minute.In(s.cron.Location)
-					if matches := matchesDay(s.cron, local) && has(s.cron.Hour, local.Hour()) && has(s.cron.Minute, local.Minute()); matches != tick.Equal(minute) {
+					if matches := matchesDay(s.cron, local) && has(s.cron.Hour, local.Hour()) &&
+						has(s.cron.Minute, local.Minute()); matches != tick.Equal(minute) {
 						t.Fatalf("%s in %s: %v matches %v, but the tick is %v", spec, zone, local, matches, tick)
 					} else if matches {
 						tick = s.Next(tick)
@@ -177,7 +184,8 @@ func TestNextSkipsNoWallTime(t *testing.T) {
 func TestNextAgreesWithCronInUTC(t *testing.T) {
 	parser := cron.NewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
 	random := rand.New(rand.NewPCG(3, 4))
-	for _, spec := range []string{"*/7 * * * *", "5-10/2 3 * * * *", "0 0 13 * 5", "0 0 */2 * 5", "@monthly", "@yearly", "0 12 29 2 *", "59 59 23 31 12 ?", "0 8 ? jan,JUN MON-FRI"} {
+	for _, spec := range []string{"*/7 * * * *", "5-10/2 3 * * * *", "0 0 13 * 5", "0 0 */2 * 5", "@monthly", "@yearly",
+		"0 12 29 2 *", "59 59 23 31 12 ?", "0 8 ? jan,JUN MON-FRI"} {
 		theirs, err := parser.Parse(spec)
 		if err != nil {
 			t.Fatal(err)
@@ -201,7 +209,8 @@ func TestScheduleKeepsItsText(t *testing.T) {
 }
 
 func FuzzSchedule(f *testing.F) {
-	for _, seed := range []string{"*/5 * * * *", "@every 30s", "TZ=0", "CRON_TZ=", ", * * * *", "0 0 30 2 *", "TZ=UTC @every 5s", "1-5/2 * * * * *", "@every 1d"} {
+	for _, seed := range []string{"*/5 * * * *", "@every 30s", "TZ=0", "CRON_TZ=", ", * * * *", "0 0 30 2 *",
+		"TZ=UTC @every 5s", "1-5/2 * * * * *", "@every 1d"} {
 		f.Add(seed)
 	}
 	from := time.Date(2024, 2, 29, 12, 0, 0, 500, time.UTC)

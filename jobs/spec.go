@@ -106,8 +106,9 @@ const (
 
 // Job is one hot query that is kept warm.
 type Job struct {
-	Name          string
-	Query         string // as written, or the text of query_file; without what follows its last token: semicolons, comments
+	Name string
+	// as written, or the text of query_file; without what follows its last token: semicolons, comments
+	Query         string
 	Key           *KeyTemplate
 	Value         ValueKind     // default row
 	Schedule      *Schedule     // nil: runs on demand only
@@ -116,13 +117,14 @@ type Job struct {
 	Timeout       time.Duration // of a whole run
 	MaxValueBytes int           // a larger value is not written; default 16 MiB
 	StaleGrace    time.Duration // how long a value stays readable after its fence; 0 removes it at once; default 30s
-	Volatile      bool          // the query reads time, random values or foreign data: it is run even if no commit was made
-	Rewrite       Rewrite       // default changed
-	ShrinkGuard   float64       // 0 to 1: a result that lost more than this share of its keys removes none; default 0.5
-	Type          Type          // default string
-	Format        Format        // default json
-	Compress      Compression   // default none
-	CompressAbove int           // bytes: smaller values are not compressed; default 1 KiB
+	// the query reads time, random values or foreign data: it is run even if no commit was made
+	Volatile      bool
+	Rewrite       Rewrite     // default changed
+	ShrinkGuard   float64     // 0 to 1: a result that lost more than this share of its keys removes none; default 0.5
+	Type          Type        // default string
+	Format        Format      // default json
+	Compress      Compression // default none
+	CompressAbove int         // bytes: smaller values are not compressed; default 1 KiB
 	Watch         []Watch
 }
 

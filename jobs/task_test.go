@@ -51,12 +51,16 @@ func TestTasksCarryTheirOptions(t *testing.T) {
 		timeout                       time.Duration
 		retries                       int
 	}{
-		{"tick", "warm:top-sellers@1714557600", TypeRun, QueueRun, `{"job":"top-sellers","due":1714557600,"cause":"tick"}`,
+		{"tick", "warm:top-sellers@1714557600", TypeRun, QueueRun,
+			`{"job":"top-sellers","due":1714557600,"cause":"tick"}`,
 			NewTick("top-sellers", due, CauseTick), 24 * time.Hour, 3},
 		{"run", "", TypeRun, QueueRun, `{"job":"a","cause":"api"}`, NewRun("a", CauseAPI), 24 * time.Hour, 3},
-		{"keyset removal", "", TypeRun, QueueRun, `{"job":"a","cause":"command","remove":true}`, NewKeysetRemoval("a", CauseCommand), 24 * time.Hour, 3},
-		{"invalidation", "", TypeRefresh, QueueRefresh, `{"job":"a","keys":[{"id":"7"},{"id":"\u003c"}]}`, must(NewInvalidation("a", Key{"id": "7"}, Key{"id": "<"})), time.Hour, 8},
-		{"removal", "", TypeRefresh, QueueRefresh, `{"job":"a","keys":[{}],"remove":true}`, must(NewRemoval("a", nil)), time.Hour, 8},
+		{"keyset removal", "", TypeRun, QueueRun, `{"job":"a","cause":"command","remove":true}`,
+			NewKeysetRemoval("a", CauseCommand), 24 * time.Hour, 3},
+		{"invalidation", "", TypeRefresh, QueueRefresh, `{"job":"a","keys":[{"id":"7"},{"id":"\u003c"}]}`,
+			must(NewInvalidation("a", Key{"id": "7"}, Key{"id": "<"})), time.Hour, 8},
+		{"removal", "", TypeRefresh, QueueRefresh, `{"job":"a","keys":[{}],"remove":true}`, must(NewRemoval("a", nil)),
+			time.Hour, 8},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := enqueue(t, redis, tt.task)
@@ -64,10 +68,13 @@ func TestTasksCarryTheirOptions(t *testing.T) {
 				t.Errorf("ID %q, want %q", got.ID, tt.id)
 			}
 			retention := map[string]time.Duration{QueueRun: 10 * time.Minute, QueueRefresh: time.Minute}[tt.queue]
-			if got.Type != tt.typ || got.Queue != tt.queue || got.Timeout != tt.timeout || got.MaxRetry != tt.retries || got.Retention != retention {
-				t.Errorf("got %s in %s, timeout %v, retries %d, retention %v", got.Type, got.Queue, got.Timeout, got.MaxRetry, got.Retention)
+			if got.Type != tt.typ || got.Queue != tt.queue || got.Timeout != tt.timeout || got.MaxRetry != tt.retries ||
+				got.Retention != retention {
+				t.Errorf("got %s in %s, timeout %v, retries %d, retention %v", got.Type, got.Queue, got.Timeout,
+					got.MaxRetry, got.Retention)
 			}
-			if made, ok := EnqueuedAt(asynq.NewTaskWithHeaders(got.Type, nil, got.Headers)); !ok || time.Since(made).Abs() > time.Hour {
+			if made, ok := EnqueuedAt(asynq.NewTaskWithHeaders(got.Type, nil, got.Headers)); !ok ||
+				time.Since(made).Abs() > time.Hour {
 				t.Errorf("made at %v, %v", made, ok)
 			}
 			if diff := cmp.Diff(tt.payload, string(got.Payload)); diff != "" {
@@ -83,7 +90,8 @@ func TestTickIsEnqueuedOnce(t *testing.T) {
 	defer client.Close()
 	due := time.Unix(1714557600, 0)
 	enqueue(t, redis, NewTick("a", due, CauseTick))
-	if _, err := client.EnqueueContext(context.Background(), NewTick("a", due, CauseCatchUp)); !errors.Is(err, asynq.ErrTaskIDConflict) {
+	if _, err := client.EnqueueContext(context.Background(), NewTick("a", due, CauseCatchUp)); !errors.Is(err,
+		asynq.ErrTaskIDConflict) {
 		t.Errorf("the same tick again: %v", err)
 	}
 	enqueue(t, redis, NewTick("a", due.Add(time.Second), CauseTick))
@@ -133,7 +141,8 @@ func TestInvalidationSaysWhatToMend(t *testing.T) {
 		{"a", []Key{{"id": "\xff"}}, "is not UTF-8"},
 	} {
 		for _, construct := range []func(string, ...Key) (*asynq.Task, error){NewInvalidation, NewRemoval} {
-			if task, err := construct(tt.job, tt.keys...); task != nil || err == nil || !strings.Contains(err.Error(), tt.want) {
+			if task, err := construct(tt.job, tt.keys...); task != nil || err == nil ||
+				!strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%s, %d keys: %v, want %q", tt.job, len(tt.keys), err, tt.want)
 			}
 		}
@@ -153,7 +162,8 @@ func TestParseRefusesGarbage(t *testing.T) {
 		`{"job":"a","cause":"tick","due":-1}`:               "due at -1",
 		`{"job":"a","cause":"tick","due":1.5}`:              "cannot unmarshal",
 	} {
-		if r, err := ParseRun(asynq.NewTask(TypeRun, []byte(payload))); err == nil || !strings.Contains(err.Error(), want) || r != (Run{}) {
+		if r, err := ParseRun(asynq.NewTask(TypeRun, []byte(payload))); err == nil ||
+			!strings.Contains(err.Error(), want) || r != (Run{}) {
 			t.Errorf("ParseRun(%s) = %v, %v; want %q", payload, r, err, want)
 		}
 	}
@@ -165,7 +175,8 @@ func TestParseRefusesGarbage(t *testing.T) {
 		`{"job":"a","keys":[{"id":"1"},{}]}`:       "key 2",
 		`{"job":"a","keys":[{"id":"1"}],"sql":""}`: "unknown field",
 	} {
-		if i, err := ParseInvalidation(asynq.NewTask(TypeRefresh, []byte(payload))); err == nil || !strings.Contains(err.Error(), want) || i.Job != "" || i.Keys != nil {
+		if i, err := ParseInvalidation(asynq.NewTask(TypeRefresh, []byte(payload))); err == nil ||
+			!strings.Contains(err.Error(), want) || i.Job != "" || i.Keys != nil {
 			t.Errorf("ParseInvalidation(%s) = %v, %v; want %q", payload, i, err, want)
 		}
 	}

@@ -34,12 +34,15 @@ func TestCatchUp(t *testing.T) {
 		{"has run since", "@hourly", store.StateOK, "2000-01-01 12:20:00", nil},
 		{"has failed since", "@hourly", store.StateFailed, "2000-01-01 12:20:00", missed},
 		{"was interrupted since", "@hourly", store.StateInterrupted, "2000-01-01 12:20:00", missed},
-		{"aligned, missed", "@every 8h", store.StateOK, "2000-01-01 07:00:00", []string{"catch-up 08:00:00 at 12:34:00"}},
+		{"aligned, missed", "@every 8h", store.StateOK, "2000-01-01 07:00:00",
+			[]string{"catch-up 08:00:00 at 12:34:00"}},
 		{"aligned, ran", "@every 8h", store.StateOK, "2000-01-01 09:00:00", nil},
-		{"due right now", "34 12 * * *", store.StateOK, "2000-01-01 12:33:00", []string{"catch-up 12:34:00 at 12:34:00"}},
+		{"due right now", "34 12 * * *", store.StateOK, "2000-01-01 12:33:00",
+			[]string{"catch-up 12:34:00 at 12:34:00"}},
 		{"on demand, has never run", "", "", "", []string{"catch-up 00:00:00 at 12:34:00"}},
 		{"on demand, has run", "", store.StateOK, "1999-01-01 00:00:00", nil},
-		{"on demand, has failed", "", store.StateFailed, "1999-01-01 00:00:00", []string{"catch-up 00:00:00 at 12:34:00"}},
+		{"on demand, has failed", "", store.StateFailed, "1999-01-01 00:00:00",
+			[]string{"catch-up 00:00:00 at 12:34:00"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -143,7 +146,8 @@ func TestCatchUpOnRealServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	var replicas []*replica
-	list := []*jobs.Job{job(t, "yearly", "0 0 1 1 *", "UTC"), job(t, "on-demand", "", ""), job(t, "done", "0 0 1 1 *", "UTC")}
+	list := []*jobs.Job{job(t, "yearly", "0 0 1 1 *", "UTC"), job(t, "on-demand", "", ""),
+		job(t, "done", "0 0 1 1 *", "UTC")}
 	c := redis.NewClient(o)
 	defer c.Close()
 	ledger := ledger.New(c)
@@ -157,7 +161,8 @@ func TestCatchUpOnRealServers(t *testing.T) {
 	yearly, _ := list[0].Schedule.Prev(time.Now())
 	want := []string{tickID("on-demand", time.Unix(0, 0)), tickID("yearly", yearly)}
 	var got []string
-	for deadline := time.Now().Add(10 * time.Second); len(got) < len(want) && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); len(got) < len(want) &&
+		time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		got = nil
 		tasks, err := inspector.ListPendingTasks(jobs.QueueRun)
 		if err != nil {

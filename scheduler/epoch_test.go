@@ -59,7 +59,9 @@ func TestEpochs(t *testing.T) {
 				ran := func(epoch uint32) {
 					for _, job := range []*jobs.Job{watching, plain} {
 						at := time.Now()
-						if err := l.Add(t.Context(), store.Record{Job: job.Name, State: store.StateOK, Start: at, End: at, Epoch: epoch}); err != nil {
+						if err := l.Add(t.Context(),
+							store.Record{Job: job.Name, State: store.StateOK, Start: at, End: at,
+								Epoch: epoch}); err != nil {
 							t.Fatal(err)
 						}
 					}

@@ -81,7 +81,8 @@ func (q *queue) take(ctx context.Context, id string, retention time.Duration, t 
 		return fmt.Errorf("enqueue: %w", asynq.ErrTaskIDConflict)
 	}
 	q.there[id] = now.Add(retention)
-	q.tasks = append(q.tasks, queued{ID: id, Job: run.Job, Due: time.Unix(run.Due, 0).UTC(), At: now.UTC(), Cause: run.Cause})
+	q.tasks = append(q.tasks, queued{ID: id, Job: run.Job, Due: time.Unix(run.Due, 0).UTC(), At: now.UTC(),
+		Cause: run.Cause})
 	if q.ledger == nil {
 		return nil
 	}
@@ -140,7 +141,8 @@ func TestFakeQueueReadsOptions(t *testing.T) {
 	if id, retention := options(task, nil); id != "b" || retention != time.Minute {
 		t.Errorf("read %s, %v", id, retention)
 	}
-	if id, retention := options(task, []asynq.Option{asynq.TaskID("c"), asynq.Retention(time.Hour)}); id != "c" || retention != time.Hour {
+	if id, retention := options(task, []asynq.Option{asynq.TaskID("c"), asynq.Retention(time.Hour)}); id != "c" ||
+		retention != time.Hour {
 		t.Errorf("read %s, %v from the call", id, retention)
 	}
 }
@@ -171,8 +173,10 @@ type replica struct {
 	stop    func() // returns when Run has
 }
 
-func newScheduler(list []*jobs.Job, q scheduler.Enqueuer, l scheduler.Ledger, r prometheus.Registerer) *scheduler.Scheduler {
-	return scheduler.New(scheduler.Config{Jobs: list, Queue: q, Ledger: l, Epochs: noEpoch{}, Metrics: scheduler.NewMetrics(r), Log: slog.New(slog.DiscardHandler)})
+func newScheduler(list []*jobs.Job, q scheduler.Enqueuer, l scheduler.Ledger,
+	r prometheus.Registerer) *scheduler.Scheduler {
+	return scheduler.New(scheduler.Config{Jobs: list, Queue: q, Ledger: l, Epochs: noEpoch{},
+		Metrics: scheduler.NewMetrics(r), Log: slog.New(slog.DiscardHandler)})
 }
 
 func start(list []*jobs.Job, q scheduler.Enqueuer, l scheduler.Ledger) *replica {

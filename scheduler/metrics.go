@@ -20,10 +20,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		return c
 	}
 	return &Metrics{
-		due:     counter("stoker_ticks_due_total", "Ticks that came due in this process.", "job"),
-		missed:  counter("stoker_ticks_missed_total", "Ticks that came too late or could not be enqueued before the next one.", "job"),
-		failed:  counter("stoker_enqueue_failures_total", "Attempts to enqueue a tick that failed and were tried again.", "job"),
-		rescues: counter("stoker_tasks_repeated_total", "Tasks handed out a second time because they were not done in time.", "queue"),
+		due: counter("stoker_ticks_due_total", "Ticks that came due in this process.", "job"),
+		missed: counter("stoker_ticks_missed_total",
+			"Ticks that came too late or could not be enqueued before the next one.", "job"),
+		failed: counter("stoker_enqueue_failures_total",
+			"Attempts to enqueue a tick that failed and were tried again.", "job"),
+		rescues: counter("stoker_tasks_repeated_total",
+			"Tasks handed out a second time because they were not done in time.", "queue"),
 	}
 }
 

@@ -45,7 +45,8 @@ func clock() string { return time.Now().UTC().Format(time.TimeOnly) }
 // taken returns what a queue took: the tick and when, by the bubble's clock.
 func (q *queue) taken() (all []string) {
 	for _, task := range q.of("j") {
-		all = append(all, fmt.Sprintf("%s %s at %s", task.Cause, task.Due.Format(time.TimeOnly), task.At.Format(time.TimeOnly)))
+		all = append(all, fmt.Sprintf("%s %s at %s", task.Cause, task.Due.Format(time.TimeOnly),
+			task.At.Format(time.TimeOnly)))
 	}
 	return all
 }
@@ -79,8 +80,10 @@ func TestLateWakeUp(t *testing.T) {
 		{"a run covered the last", "00:04:30", "2000-01-01 00:03:01", good, 0, 1},
 		{"a run of the next tick covers none", "00:04:30", "2000-01-01 00:04:00", good, 2, 3},
 		{"awake as a tick is due", "00:04:00", "", store.Record{}, 2, 3},
-		{"a run that failed covers none", "00:04:30", "2000-01-01 00:03:01", store.Record{State: store.StateFailed}, 2, 3},
-		{"a removal covers none", "00:04:30", "2000-01-01 00:03:01", store.Record{State: store.StateOK, Removal: true}, 2, 3},
+		{"a run that failed covers none", "00:04:30", "2000-01-01 00:03:01", store.Record{State: store.StateFailed}, 2,
+			3},
+		{"a removal covers none", "00:04:30", "2000-01-01 00:03:01", store.Record{State: store.StateOK, Removal: true},
+			2, 3},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -108,7 +111,8 @@ func TestLateWakeUp(t *testing.T) {
 				sleepUntil("2000-01-01 00:06:30")
 				r.stop()
 				// The one that hung was stale when the call came back.
-				want := []string{"tick 00:04:00 at " + tt.woke, "tick 00:05:00 at 00:05:00", "tick 00:06:00 at 00:06:00"}
+				want := []string{"tick 00:04:00 at " + tt.woke, "tick 00:05:00 at 00:05:00",
+					"tick 00:06:00 at 00:06:00"}
 				if diff := cmp.Diff(want, q.taken()); diff != "" {
 					t.Errorf("ticks (-want +got):\n%s", diff)
 				}
@@ -157,7 +161,8 @@ func TestOutage(t *testing.T) {
 			t.Errorf("%d failures were counted of %d attempts; want some twenty a minute and replica", failed, n)
 		}
 		got := q.of("j")
-		if len(got) != 2 || got[0].Due.Format(time.TimeOnly) != "00:03:00" || got[1].Due.Format(time.TimeOnly) != "00:04:00" {
+		if len(got) != 2 || got[0].Due.Format(time.TimeOnly) != "00:03:00" ||
+			got[1].Due.Format(time.TimeOnly) != "00:04:00" {
 			t.Fatalf("enqueued: %v", got)
 		}
 		if late := got[0].At.Format(time.TimeOnly); late < "00:03:20" || late > "00:03:28" {
@@ -336,7 +341,8 @@ func TestStop(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ledger := flaky{storetest.NewLedger(), func() bool { return tt.ledgerDown }}
-				r := start([]*jobs.Job{job(t, "j", tt.schedule, "UTC"), job(t, "other", "@every 10s", "UTC")}, &queue{before: tt.before}, ledger)
+				r := start([]*jobs.Job{job(t, "j", tt.schedule, "UTC"), job(t, "other", "@every 10s", "UTC")},
+					&queue{before: tt.before}, ledger)
 				time.Sleep(tt.after)
 				missed := gather(t, r, "stoker_ticks_missed_total")
 				begin := time.Now()

@@ -33,7 +33,8 @@ func (s *Scheduler) rescue(ctx context.Context) {
 		now := make(map[string]time.Time)
 		for _, queue := range []string{jobs.QueueRefresh, jobs.QueueRun} {
 			if err := s.rescueStuck(ctx, queue, seen, now); err != nil && ctx.Err() == nil {
-				s.log.Debug("the tasks in hand were not looked at", "queue", queue, jobs.LogErr, err) // whatever else uses Redis warns
+				// whatever else uses Redis warns
+				s.log.Debug("the tasks in hand were not looked at", "queue", queue, jobs.LogErr, err)
 			}
 		}
 		seen = now
@@ -93,6 +94,7 @@ func (s *Scheduler) enqueueRescue(ctx context.Context, task *asynq.TaskInfo) {
 		s.log.Warn("a task that is not done could not be enqueued again", jobs.LogTask, task.ID, jobs.LogErr, err)
 	default:
 		s.metrics.rescues.WithLabelValues(task.Queue).Inc()
-		s.log.Warn("a task is not done in time, its worker may have been killed: enqueued again", jobs.LogTask, task.ID, "queue", task.Queue)
+		s.log.Warn("a task is not done in time, its worker may have been killed: enqueued again", jobs.LogTask, task.ID,
+			"queue", task.Queue)
 	}
 }

@@ -77,7 +77,8 @@ func TestRescue(t *testing.T) {
 		lease string
 		want  map[time.Duration]int // :: after that long -> rescues
 	}{
-		"a refresh":        {taken(t, "r", refresh, jobs.QueueRefresh), "", map[time.Duration]int{4: 0, 8: 1, 14: 1, 20: 2, 30: 2, 45: 3}},
+		"a refresh": {taken(t, "r", refresh, jobs.QueueRefresh), "",
+			map[time.Duration]int{4: 0, 8: 1, 14: 1, 20: 2, 30: 2, 45: 3}},
 		"a run":            {taken(t, "r", run, jobs.QueueRun), "", map[time.Duration]int{4: 0, 8: 1}},
 		"a run of another": {taken(t, "r", run, jobs.QueueRun), "s/x", map[time.Duration]int{8: 1}},
 		"a living run":     {taken(t, "r", run, jobs.QueueRun), "r/x", map[time.Duration]int{60: 0}},
@@ -85,11 +86,13 @@ func TestRescue(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := storetest.NewLedger()
-				if ok, err := l.Lease(t.Context(), "product", test.lease, time.Hour); test.lease != "" && (err != nil || !ok) {
+				if ok, err := l.Lease(t.Context(), "product", test.lease, time.Hour); test.lease != "" &&
+					(err != nil || !ok) {
 					t.Fatal(ok, err)
 				}
 				q := &rescues{hands: &hands{tasks: []*asynq.TaskInfo{test.task}}}
-				s := scheduler.New(scheduler.Config{Queue: q, Tasks: q, Ledger: l, Epochs: noEpoch{}, Metrics: scheduler.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler)})
+				s := scheduler.New(scheduler.Config{Queue: q, Tasks: q, Ledger: l, Epochs: noEpoch{},
+					Metrics: scheduler.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler)})
 				ctx, cancel := context.WithCancel(t.Context())
 				go s.Run(ctx)
 				began := time.Now()

@@ -68,7 +68,8 @@ type Scheduler struct {
 // New returns a scheduler of c.Jobs.
 func New(c Config) *Scheduler {
 	c.Metrics.begin(c.Jobs)
-	return &Scheduler{jobs: c.Jobs, queue: c.Queue, tasks: c.Tasks, ledger: c.Ledger, epochs: c.Epochs, metrics: c.Metrics, log: c.Log}
+	return &Scheduler{jobs: c.Jobs, queue: c.Queue, tasks: c.Tasks, ledger: c.Ledger, epochs: c.Epochs,
+		metrics: c.Metrics, log: c.Log}
 }
 
 // Run follows every job's schedule until ctx ends. It never gives up: what
@@ -158,7 +159,8 @@ const (
 
 // persist calls try until it succeeds, the time until is reached (zero: never)
 // or ctx ends, and reports whether it succeeded.
-func (s *Scheduler) persist(ctx context.Context, job *jobs.Job, due, until time.Time, try func(context.Context) error) bool {
+func (s *Scheduler) persist(ctx context.Context, job *jobs.Job, due, until time.Time,
+	try func(context.Context) error) bool {
 	if !until.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, until)
@@ -173,7 +175,8 @@ func (s *Scheduler) persist(ctx context.Context, job *jobs.Job, due, until time.
 			return false
 		}
 		s.metrics.failed.WithLabelValues(job.Name).Inc()
-		s.log.Warn("tick could not be enqueued; trying again", jobs.LogJob, job.Name, jobs.LogDue, due, jobs.LogErr, err)
+		s.log.Warn("tick could not be enqueued; trying again", jobs.LogJob, job.Name, jobs.LogDue, due, jobs.LogErr,
+			err)
 		if !store.Sleep(ctx, pause/2+rand.N(pause)) {
 			return false
 		}

@@ -17,7 +17,8 @@ func TestNines(t *testing.T) {
 	} {
 		nines, atLeast, ok := Audit{Checked: tt.checked, Stale: tt.stale}.Nines()
 		if d := nines - tt.nines; d > 1e-9 || d < -1e-9 || atLeast != tt.atLeast || ok != tt.ok {
-			t.Errorf("%d stale of %d: %v nines, at least %v, %v; want %+v", tt.stale, tt.checked, nines, atLeast, ok, tt)
+			t.Errorf("%d stale of %d: %v nines, at least %v, %v; want %+v", tt.stale, tt.checked, nines, atLeast, ok,
+				tt)
 		}
 	}
 }

@@ -64,7 +64,8 @@ func (b *Batch) Size() int { return len(b.Buf) }
 // Entry returns entry i. Its slices are valid until Reset.
 func (b *Batch) Entry(i int) Entry {
 	m := b.marks[i]
-	return Entry{Key: b.Buf[m.key:m.value:m.value], Value: b.Buf[m.value:m.end:m.end], TTL: m.ttl, Op: m.op, Extend: m.extend}
+	return Entry{Key: b.Buf[m.key:m.value:m.value], Value: b.Buf[m.value:m.end:m.end], TTL: m.ttl, Op: m.op,
+		Extend: m.extend}
 }
 
 // keep is the largest buffer that Reset keeps: one huge value must not stay in

@@ -56,7 +56,8 @@ type KeyValueError struct {
 }
 
 func (e *KeyValueError) Error() string {
-	return fmt.Sprintf("job %s: value %q does not fit key column %s of type %s: %s", e.Job, e.Value, e.Column, e.Type, e.Message)
+	return fmt.Sprintf("job %s: value %q does not fit key column %s of type %s: %s", e.Job, e.Value, e.Column, e.Type,
+		e.Message)
 }
 
 // ShapeError says that a job's query does not fit the job: a key column it does

@@ -19,7 +19,8 @@ func TestErrorMessages(t *testing.T) {
 			`query of job product: column "prize" does not exist (SQLSTATE 42703)`,
 		},
 		{
-			&store.QueryError{Job: "product", SQLState: "42703", Message: `column "prize" does not exist`, Line: 2, Col: 8},
+			&store.QueryError{Job: "product", SQLState: "42703", Message: `column "prize" does not exist`, Line: 2,
+				Col: 8},
 			`query of job product: column "prize" does not exist (SQLSTATE 42703) at line 2, column 8 of the query`,
 		},
 		{
@@ -31,10 +32,12 @@ func TestErrorMessages(t *testing.T) {
 			`query of job j: m (SQLSTATE 57014); hint: h`,
 		},
 		{
-			&store.KeyValueError{Job: "product", Column: "id", Type: "bigint", Value: "x\n", Message: "invalid input syntax"},
+			&store.KeyValueError{Job: "product", Column: "id", Type: "bigint", Value: "x\n",
+				Message: "invalid input syntax"},
 			`job product: value "x\n" does not fit key column id of type bigint: invalid input syntax`,
 		},
-		{&store.ShapeError{Job: "product", Message: "its query returns no column id"}, "job product: its query returns no column id"},
+		{&store.ShapeError{Job: "product", Message: "its query returns no column id"},
+			"job product: its query returns no column id"},
 	} {
 		if got := tt.err.Error(); got != tt.want {
 			t.Errorf("got  %s\nwant %s", got, tt.want)

@@ -15,32 +15,36 @@ const (
 
 // Record is what is kept of one run, the last 200 a job.
 type Record struct {
-	ID        string        `json:"id"` // of the Asynq task, or a random one for a local run
-	Job       string        `json:"job"`
-	Cause     string        `json:"cause"` // jobs.Cause: tick, catch-up, command, api, local
-	State     State         `json:"state"`
-	Due       time.Time     `json:"due,omitzero"` // zero when no schedule asked for the run
-	Start     time.Time     `json:"start"`
-	End       time.Time     `json:"end"`
-	Rows      int64         `json:"rows"`                // read from Postgres
-	Keys      int64         `json:"keys"`                // of the result that were seen to
-	Bytes     int64         `json:"bytes"`               // of these keys and their values
-	Kept      int64         `json:"kept,omitempty"`      // keys whose value was in Redis already: it was not sent
-	Sent      int64         `json:"sent,omitempty"`      // bytes of the keys and values that were sent
-	Old       int64         `json:"old,omitempty"`       // keys left alone, because what a refresh wrote is newer
-	Removed   int64         `json:"removed,omitempty"`   // keys removed: no longer in the result, or because that was asked
-	Held      int64         `json:"held,omitempty"`      // keys no longer in the result, and kept: it shrank by more than shrink_guard
-	NullKeys  int64         `json:"null_keys,omitempty"` // rows skipped: NULL in a key column
-	BadKeys   int64         `json:"bad_keys,omitempty"`  // rows skipped: their key is empty, or begins as keys of ours do
+	ID    string    `json:"id"` // of the Asynq task, or a random one for a local run
+	Job   string    `json:"job"`
+	Cause string    `json:"cause"` // jobs.Cause: tick, catch-up, command, api, local
+	State State     `json:"state"`
+	Due   time.Time `json:"due,omitzero"` // zero when no schedule asked for the run
+	Start time.Time `json:"start"`
+	End   time.Time `json:"end"`
+	Rows  int64     `json:"rows"`           // read from Postgres
+	Keys  int64     `json:"keys"`           // of the result that were seen to
+	Bytes int64     `json:"bytes"`          // of these keys and their values
+	Kept  int64     `json:"kept,omitempty"` // keys whose value was in Redis already: it was not sent
+	Sent  int64     `json:"sent,omitempty"` // bytes of the keys and values that were sent
+	Old   int64     `json:"old,omitempty"`  // keys left alone, because what a refresh wrote is newer
+	// keys removed: no longer in the result, or because that was asked
+	Removed int64 `json:"removed,omitempty"`
+	// keys no longer in the result, and kept: it shrank by more than shrink_guard
+	Held     int64 `json:"held,omitempty"`
+	NullKeys int64 `json:"null_keys,omitempty"` // rows skipped: NULL in a key column
+	// rows skipped: their key is empty, or begins as keys of ours do
+	BadKeys   int64         `json:"bad_keys,omitempty"`
 	Oversized int64         `json:"oversized,omitempty"` // keys not written: over max_value_bytes
 	Database  time.Duration `json:"database_ns"`         // how long the run held its snapshot
 	Snapshot  string        `json:"snapshot,omitempty"`  // pg_current_snapshot() of the run
 	Epoch     uint32        `json:"epoch,omitempty"`     // of its stamp
 	Restarts  int           `json:"restarts,omitempty"`  // how often it began again with a new snapshot
-	Unchanged bool          `json:"unchanged,omitempty"` // nothing was committed since the last run: the query was not run
-	Removal   bool          `json:"removal,omitempty"`   // the keyset was removed, not written
-	Error     string        `json:"error,omitempty"`
-	Warning   string        `json:"warning,omitempty"` // the first key that was not written, by name, and why
+	// nothing was committed since the last run: the query was not run
+	Unchanged bool   `json:"unchanged,omitempty"`
+	Removal   bool   `json:"removal,omitempty"` // the keyset was removed, not written
+	Error     string `json:"error,omitempty"`
+	Warning   string `json:"warning,omitempty"` // the first key that was not written, by name, and why
 }
 
 // RunResult is what a run task leaves behind for who waits for it.
@@ -51,13 +55,14 @@ type RunResult struct {
 
 // Progress is what a run says of itself while it goes on.
 type Progress struct {
-	ID       string    `json:"id"`
-	Job      string    `json:"job"`
-	Start    time.Time `json:"start"`
-	Rows     int64     `json:"rows"`
-	Keys     int64     `json:"keys"`
-	Bytes    int64     `json:"bytes"`
-	Expected int64     `json:"expected,omitempty"` // rows of the last complete run or the planner's guess; 0 when unknown
+	ID    string    `json:"id"`
+	Job   string    `json:"job"`
+	Start time.Time `json:"start"`
+	Rows  int64     `json:"rows"`
+	Keys  int64     `json:"keys"`
+	Bytes int64     `json:"bytes"`
+	// rows of the last complete run or the planner's guess; 0 when unknown
+	Expected int64 `json:"expected,omitempty"`
 }
 
 // RefreshReport is what the change feed did to keys of a job since its last report.

@@ -125,7 +125,8 @@ func (s *Server) findJob(w http.ResponseWriter, r *http.Request) (*jobs.Job, boo
 	name := r.PathValue("job")
 	job, ok := s.cfg.Spec.Job(name)
 	if !ok {
-		s.refuse(w, r, http.StatusNotFound, fmt.Sprintf("there is no job %q in the spec; it has %s", name, s.jobNames()))
+		s.refuse(w, r, http.StatusNotFound, fmt.Sprintf("there is no job %q in the spec; it has %s", name,
+			s.jobNames()))
 	}
 	return job, ok
 }

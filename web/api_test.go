@@ -26,7 +26,8 @@ func TestRoutes(t *testing.T) {
 		cfg.Gatherer = registry
 		cfg.Ledger, cfg.Sampler = sample(time.Now())
 	})
-	const html, jsonType, text = "text/html; charset=utf-8", "application/json; charset=utf-8", "text/plain; charset=utf-8"
+	const html, jsonType, text = "text/html; charset=utf-8", "application/json; charset=utf-8",
+		"text/plain; charset=utf-8"
 	tests := []struct {
 		method, target, accept string
 		status                 int
@@ -50,7 +51,8 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/api/v2/jobs", asBrowser, 404, jsonType, "/api/v1/jobs"},
 		{"GET", "/nope", asBrowser, 404, html, "/nope"},
 		{"GET", "/nope", "", 404, jsonType, "/nope"},
-		{"GET", "/metrics", "", 200, "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", "stoker_runs_total 0"},
+		{"GET", "/metrics", "", 200, "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
+			"stoker_runs_total 0"},
 		{"GET", "/livez", "", 200, text, "alive"},
 		{"GET", "/readyz", "", 200, text, "ready"},
 		{"GET", "/queues/", asBrowser, 404, html, "not part of this process"},
@@ -124,7 +126,8 @@ func TestAPIRedisDown(t *testing.T) {
 
 // What drivers quote in their errors must not come out anywhere.
 func TestSecretsStayIn(t *testing.T) {
-	leak := fmt.Errorf("parse %q: invalid port; token %s", "redis://:redis-secret-word@cache.internal:6379/0", testToken)
+	leak := fmt.Errorf("parse %q: invalid port; token %s", "redis://:redis-secret-word@cache.internal:6379/0",
+		testToken)
 	var log interface{ String() string }
 	s := newServer(t, func(cfg *Config) {
 		withToken(cfg)
@@ -170,7 +173,8 @@ func TestInvalidate(t *testing.T) {
 		{
 			"scalars of every kind", "product", `{"keys":[{"id":5},{"id":"6"},{"id":12345678901234567890.10},{"id":true}]}`,
 			`{"keys":4,"task_ids":["task-1"],"queue":"stoker-refresh"}`,
-			jobs.Invalidation{Job: "product", Keys: []jobs.Key{{"id": "5"}, {"id": "6"}, {"id": "12345678901234567890.10"}, {"id": "true"}}},
+			jobs.Invalidation{Job: "product", Keys: []jobs.Key{{"id": "5"}, {"id": "6"},
+				{"id": "12345678901234567890.10"}, {"id": "true"}}},
 		},
 		{
 			"two columns", "price", `{"keys":[{"sku":"a\"b","shop":1}]}`,
@@ -244,14 +248,18 @@ func TestInvalidateRefused(t *testing.T) {
 		{"two objects", "product", `{"all":true}{}`, 400, []string{"more after the JSON object"}},
 		{"key is a scalar", "product", `{"keys":[{"id":1},5]}`, 400, []string{"keys[1] is 5", "a key is an object"}},
 		{"key is null", "product", `{"keys":[null]}`, 400, []string{"keys[0] is null"}},
-		{"column missing", "price", `{"keys":[{"sku":"a"}]}`, 400, []string{"keys[0] lacks shop", "price:{shop}:{sku}", "give shop, sku"}},
-		{"wrong column", "product", `{"keys":[{"id":1},{"id":2,"sku":3}]}`, 400, []string{`keys[1] has \"sku\"`, "product:{id}"}},
+		{"column missing", "price", `{"keys":[{"sku":"a"}]}`, 400,
+			[]string{"keys[0] lacks shop", "price:{shop}:{sku}", "give shop, sku"}},
+		{"wrong column", "product", `{"keys":[{"id":1},{"id":2,"sku":3}]}`, 400,
+			[]string{`keys[1] has \"sku\"`, "product:{id}"}},
 		{"no such columns", "banner", `{"keys":[{"id":1}]}`, 400, []string{`keys[0] has \"id\"`, "one key banner"}},
 		{"column twice", "product", `{"keys":[{"id":1,"id":2}]}`, 400, []string{"keys[0] gives id twice"}},
 		{"null value", "product", `{"keys":[{"id":null}]}`, 400, []string{"keys[0].id is null"}},
 		{"array value", "product", `{"keys":[{"id":[1]}]}`, 400, []string{"keys[0].id is an object or an array"}},
-		{"misfit", "product", `{"keys":[{"id":1},{"id":"x"}]}`, 400, []string{`value \"x\" does not fit key column id of type bigint`, "nothing was enqueued"}},
-		{"wrong query", "product", `{"keys":[{"id":"broken"}]}`, 503, []string{"could not be fenced", "nothing was enqueued", "no column id"}},
+		{"misfit", "product", `{"keys":[{"id":1},{"id":"x"}]}`, 400,
+			[]string{`value \"x\" does not fit key column id of type bigint`, "nothing was enqueued"}},
+		{"wrong query", "product", `{"keys":[{"id":"broken"}]}`, 503,
+			[]string{"could not be fenced", "nothing was enqueued", "no column id"}},
 		{"too many keys", "product", manyKeys(maxInvalidateKeys + 1), 400, []string{"10001 keys", "at most 10000"}},
 		{"too large", "product", `{"keys":[` + strings.Repeat(" ", maxInvalidateBody), 413, []string{"4 MiB"}},
 	}
@@ -259,7 +267,8 @@ func TestInvalidateRefused(t *testing.T) {
 		for _, key := range keys {
 			switch key["id"] {
 			case "x":
-				return fmt.Errorf("check: %w", &store.KeyValueError{Job: job.Name, Column: "id", Type: "bigint", Value: "x", Message: "invalid input syntax"})
+				return fmt.Errorf("check: %w", &store.KeyValueError{Job: job.Name, Column: "id", Type: "bigint",
+					Value: "x", Message: "invalid input syntax"})
 			case "broken":
 				return &store.ShapeError{Job: job.Name, Message: "no column id"}
 			}
@@ -333,7 +342,8 @@ func TestInvalidateQueueFailsInTheMiddle(t *testing.T) {
 }
 
 func FuzzParseKey(f *testing.F) {
-	for _, seed := range []string{`{"id":5}`, `{"id":"x","id":1}`, `{`, `{"id"`, `{"id":[[{}]]}`, `null`, "{\"\\ud800\":1e999}"} {
+	for _, seed := range []string{`{"id":5}`, `{"id":"x","id":1}`, `{`, `{"id"`, `{"id":[[{}]]}`, `null`,
+		"{\"\\ud800\":1e999}"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {

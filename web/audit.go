@@ -11,12 +11,13 @@ import (
 // AuditStatus is what the continuous comparison of the cache with the database
 // says of a job.
 type AuditStatus struct {
-	Checked   int64     `json:"checked"`                            // keys that were compared
-	Stale     int64     `json:"stale"`                              // of these, with another value than the database
-	Missing   int64     `json:"missing"`                            // keys that were gone though they have a row
-	Repaired  int64     `json:"repaired"`                           // of stale and missing
-	Nines     float64   `json:"nines"`                              // how much was right: 3 is 99.9 %
-	AtLeast   bool      `json:"nines_at_least"`                     // nothing was stale: Nines is what so many checks can show
+	Checked  int64   `json:"checked"`  // keys that were compared
+	Stale    int64   `json:"stale"`    // of these, with another value than the database
+	Missing  int64   `json:"missing"`  // keys that were gone though they have a row
+	Repaired int64   `json:"repaired"` // of stale and missing
+	Nines    float64 `json:"nines"`    // how much was right: 3 is 99.9 %
+	// nothing was stale: Nines is what so many checks can show
+	AtLeast   bool      `json:"nines_at_least"`
 	Confirmed *float64  `json:"oldest_confirmed_seconds,omitempty"` // every key has been looked at since; nil: not yet
 	Since     time.Time `json:"since,omitzero"`                     // when the first was checked
 	LastFind  time.Time `json:"last_find,omitzero"`                 // when something was wrong last
@@ -28,7 +29,8 @@ func auditStatus(a store.Audit, now time.Time) *AuditStatus {
 	if !ok && a.Confirm.IsZero() && a.Missing == 0 {
 		return nil
 	}
-	st := &AuditStatus{Checked: a.Checked, Stale: a.Stale, Missing: a.Missing, Repaired: a.Repaired, Nines: nines, AtLeast: atLeast, Since: a.Since, LastFind: a.LastFind}
+	st := &AuditStatus{Checked: a.Checked, Stale: a.Stale, Missing: a.Missing, Repaired: a.Repaired, Nines: nines,
+		AtLeast: atLeast, Since: a.Since, LastFind: a.LastFind}
 	if !a.Confirm.IsZero() {
 		st.Confirmed = new(max(0, now.Sub(a.Confirm).Seconds()))
 	}
@@ -59,7 +61,8 @@ func (a AuditStatus) ConfirmedText() string {
 
 // Details is the whole of it, in one line.
 func (a AuditStatus) Details() string {
-	text := fmt.Sprintf("%s checked, %s stale, %s missing, %s repaired", quantity(a.Checked, "key", "keys"), count(a.Stale), count(a.Missing), count(a.Repaired))
+	text := fmt.Sprintf("%s checked, %s stale, %s missing, %s repaired", quantity(a.Checked, "key", "keys"),
+		count(a.Stale), count(a.Missing), count(a.Repaired))
 	if !a.Since.IsZero() {
 		text += ", since " + utc(a.Since)
 	}

@@ -17,8 +17,10 @@ func TestAuditStatus(t *testing.T) {
 		{store.Audit{}, "", "", false},
 		{store.Audit{Since: now}, "", "", false},
 		{store.Audit{Checked: 49_000}, "> 4.6 nines", "not every key yet", false},
-		{store.Audit{Checked: 1_000_000, Stale: 10, LastFind: now.Add(-time.Hour)}, "5.0 nines", "not every key yet", true},
-		{store.Audit{Checked: 1_000_000, Stale: 11, LastFind: now.Add(-48 * time.Hour)}, "4.9 nines", "not every key yet", false},
+		{store.Audit{Checked: 1_000_000, Stale: 10, LastFind: now.Add(-time.Hour)}, "5.0 nines", "not every key yet",
+			true},
+		{store.Audit{Checked: 1_000_000, Stale: 11, LastFind: now.Add(-48 * time.Hour)}, "4.9 nines",
+			"not every key yet", false},
 		{store.Audit{Confirm: now.Add(-90 * time.Second)}, "no value compared", "every key within 1 min 30 s", false},
 		{store.Audit{Missing: 1, LastFind: now}, "no value compared", "not every key yet", true},
 	} {

@@ -125,5 +125,6 @@ func isOpen(r *http.Request) bool {
 func (s *Server) refuseGuesser(w http.ResponseWriter, r *http.Request) {
 	s.log.Warn("too many wrong tokens", "remote", r.RemoteAddr)
 	w.Header().Set("Retry-After", strconv.Itoa(int(guessEvery.Seconds())))
-	s.refuse(w, r, http.StatusTooManyRequests, "too many wrong tokens from this address: wait a few seconds, then try again")
+	s.refuse(w, r, http.StatusTooManyRequests, "too many wrong tokens from this address: wait a few seconds, then "+
+		"try again")
 }

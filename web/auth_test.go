@@ -30,16 +30,19 @@ func TestToken(t *testing.T) {
 		{"empty token", "GET", "/api/v1/jobs", []string{"Authorization: Bearer "}, 401, ""},
 		{"a prefix of it", "GET", "/api/v1/jobs", []string{"Authorization: Bearer " + testToken[:10]}, 401, ""},
 		{"another scheme", "GET", "/api/v1/jobs", []string{"Authorization: Basic " + testToken}, 401, ""},
-		{"token as session", "GET", "/api/v1/jobs", []string{"Cookie: " + sessionCookie + "=" + url.QueryEscape(testToken)}, 401, ""},
+		{"token as session", "GET", "/api/v1/jobs",
+			[]string{"Cookie: " + sessionCookie + "=" + url.QueryEscape(testToken)}, 401, ""},
 		{"right token", "GET", "/api/v1/jobs", good, 200, ""},
-		{"right token, lower case scheme", "GET", "/api/v1/jobs", []string{"authorization: bearer " + testToken}, 200, ""},
+		{"right token, lower case scheme", "GET", "/api/v1/jobs", []string{"authorization: bearer " + testToken}, 200,
+			""},
 		{"right token, dashboard", "GET", "/queues/api/queues", good, 200, ""},
 		{"probes are open", "GET", "/livez", nil, 200, ""},
 		{"probes are open too", "GET", "/readyz", nil, 200, ""},
 		{"the form is open", "GET", "/login", []string{asBrowser}, 200, ""},
 		{"its looks are open", "GET", "/static/style.css", nil, 200, ""},
 		{"browser", "GET", "/", []string{asBrowser}, 303, "/login"},
-		{"browser on a job", "GET", "/jobs/product?a=b", []string{asBrowser}, 303, "/login?next=%2Fjobs%2Fproduct%3Fa%3Db"},
+		{"browser on a job", "GET", "/jobs/product?a=b", []string{asBrowser}, 303,
+			"/login?next=%2Fjobs%2Fproduct%3Fa%3Db"},
 		{"browser in the dashboard", "GET", "/queues/", []string{asBrowser}, 303, "/login?next=%2Fqueues%2F"},
 		{"browser sends a form", "POST", "/jobs/product/warm", []string{asBrowser}, 303, "/login"},
 		{"browser on the API", "GET", "/api/v1/jobs", []string{asBrowser}, 401, ""},
@@ -95,7 +98,8 @@ func TestLogin(t *testing.T) {
 		cookie := "Cookie: " + c.Name + "=" + c.Value
 		wantStatus(t, call(s, "GET", "/", "", cookie, asBrowser), http.StatusOK)
 		wantHeader(t, call(s, "GET", "/login?next=/jobs/price", "", cookie, asBrowser), "Location", "/jobs/price")
-		wantStatus(t, call(newServer(t, withToken), "GET", "/", "", cookie, asBrowser), http.StatusOK) // another replica
+		// another replica
+		wantStatus(t, call(newServer(t, withToken), "GET", "/", "", cookie, asBrowser), http.StatusOK)
 
 		time.Sleep(sessionTime - time.Second)
 		wantStatus(t, call(s, "GET", "/api/v1/jobs", "", cookie), http.StatusOK)
@@ -148,8 +152,10 @@ func TestLoginNext(t *testing.T) {
 	s := newServer(t, withToken)
 	for next, want := range map[string]string{
 		"/": "/", "/jobs/product?x=1": "/jobs/product?x=1", "/queues/": "/queues/",
-		"": "/", "jobs": "/", "//evil.example": "/", "https://evil.example/": "/", `/\evil.example`: "/", `\\evil.example`: "/",
-		"javascript:alert(1)": "/", "/\t/evil.example": "/", "/login": "/", "/a\r\nSet-Cookie: x=y": "/", "///evil.example": "/",
+		"": "/", "jobs": "/", "//evil.example": "/", "https://evil.example/": "/", `/\evil.example`: "/",
+		`\\evil.example`:      "/",
+		"javascript:alert(1)": "/", "/\t/evil.example": "/", "/login": "/", "/a\r\nSet-Cookie: x=y": "/",
+		"///evil.example": "/",
 	} {
 		w := enter(s, testToken, next)
 		wantStatus(t, w, http.StatusSeeOther)
@@ -173,7 +179,8 @@ func TestGuessing(t *testing.T) {
 			t.Errorf("one guess more: status %d, want 429", code)
 		}
 		if code := guess(testToken, "10.0.0.1:3"); code != 200 {
-			t.Errorf("the right token after too many: status %d: behind a proxy, a guesser would lock out everybody", code)
+			t.Errorf("the right token after too many: status %d: behind a proxy, a guesser would lock out everybody",
+				code)
 		}
 		w := enter(s, "wrong", "/", "Remote: 10.0.0.1:4")
 		wantStatus(t, w, http.StatusTooManyRequests)

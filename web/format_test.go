@@ -10,7 +10,8 @@ func TestDuration(t *testing.T) {
 		-time.Second: "0 s", 0: "0 s", 900 * time.Microsecond: "900 µs", 840 * time.Millisecond: "840 ms",
 		999*time.Millisecond + 999*time.Microsecond: "999 ms", time.Second: "1 s", 2440 * time.Millisecond: "2.4 s",
 		9990 * time.Millisecond: "9.9 s", 59900 * time.Millisecond: "59 s", time.Minute: "1 min",
-		200 * time.Second: "3 min 20 s", 90 * time.Minute: "1 h 30 min", 24 * time.Hour: "1 d", 51 * time.Hour: "2 d 3 h",
+		200 * time.Second: "3 min 20 s", 90 * time.Minute: "1 h 30 min", 24 * time.Hour: "1 d",
+		51 * time.Hour: "2 d 3 h",
 	} {
 		if got := duration(d); got != want {
 			t.Errorf("duration(%v) is %q, want %q", d, got, want)
@@ -52,7 +53,8 @@ func TestNumbers(t *testing.T) {
 			t.Errorf("count(%d) is %q, want %q", n, got, want)
 		}
 	}
-	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 5 << 20: "5.0 MiB", 3 << 30: "3.0 GiB", 2 << 40: "2.0 TiB"} {
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 5 << 20: "5.0 MiB",
+		3 << 30: "3.0 GiB", 2 << 40: "2.0 TiB"} {
 		if got := size(n); got != want {
 			t.Errorf("size(%d) is %q, want %q", n, got, want)
 		}

@@ -107,7 +107,8 @@ const pause = "/queues/api/queues/stoker-run:pause"
 
 func TestCrossOrigin(t *testing.T) {
 	s, redis := newQueues(t, func(cfg *Config) { cfg.Spec.Admin.QueuesWrite = true })
-	targets := []string{pause, "/api/v1/jobs/product/warm", "/api/v1/jobs/product/invalidate", "/jobs/product/warm", "/login", "/logout"}
+	targets := []string{pause, "/api/v1/jobs/product/warm", "/api/v1/jobs/product/invalidate", "/jobs/product/warm",
+		"/login", "/logout"}
 	refused := [][]string{
 		{"Origin: https://evil.example", "Sec-Fetch-Site: cross-site"},
 		{"Origin: https://evil.example"},
@@ -150,7 +151,8 @@ func TestQueues(t *testing.T) {
 	wantStatus(t, w, http.StatusOK)
 	wantBody(t, w, "stoker:run")
 	for _, size := range []string{"0", "-5", "100000000"} {
-		wantStatus(t, call(s, "GET", "/queues/api/queues/stoker-run/pending_tasks?size="+size, ""), http.StatusBadRequest)
+		wantStatus(t, call(s, "GET", "/queues/api/queues/stoker-run/pending_tasks?size="+size, ""),
+			http.StatusBadRequest)
 	}
 	wantStatus(t, call(s, "GET", "/queues", "", asBrowser), http.StatusTemporaryRedirect)
 
@@ -171,7 +173,8 @@ func TestHeaders(t *testing.T) {
 		w := call(s, "GET", target, "", asBrowser)
 		for name, want := range map[string]string{
 			"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Content-Security-Policy": pagePolicy,
-			"Referrer-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
+			"Referrer-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin",
+			"Cross-Origin-Resource-Policy": "same-origin",
 		} {
 			if got := w.Header().Get(name); got != want {
 				t.Errorf("%s: %s is %q, want %q", target, name, got, want)

@@ -143,7 +143,8 @@ func (s *Server) fence(w http.ResponseWriter, r *http.Request, job *jobs.Job, ke
 	}
 	s.log.Warn("keys were not fenced at once; the worker does it", "job", job.Name, "err", s.mask.text(err.Error()))
 	if store.Permanent(err) {
-		s.refuse(w, r, http.StatusServiceUnavailable, "the keys could not be fenced, so nothing was enqueued: "+err.Error())
+		s.refuse(w, r, http.StatusServiceUnavailable,
+			"the keys could not be fenced, so nothing was enqueued: "+err.Error())
 		return false, false
 	}
 	return false, true
@@ -162,7 +163,8 @@ func invalidations(job *jobs.Job, body invalidateBody, keys []jobs.Key) ([]*asyn
 
 // enqueueAll completes done by what the queue says, or answers the request itself if
 // the queue failed in the middle.
-func (s *Server) enqueueAll(w http.ResponseWriter, r *http.Request, job *jobs.Job, tasks []*asynq.Task, done *invalidated) (ok bool) {
+func (s *Server) enqueueAll(w http.ResponseWriter, r *http.Request, job *jobs.Job, tasks []*asynq.Task,
+	done *invalidated) (ok bool) {
 	done.TaskIDs = []string{}
 	for _, task := range tasks {
 		info, err := s.enqueue(r, task, job.Name)

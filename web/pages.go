@@ -25,7 +25,8 @@ var templateFiles embed.FS
 var staticFiles embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"asset": asset, "count": count, "noun": noun, "quantity": quantity, "size": size, "utc": utc, "clock": clock, "ago": ago,
+	"asset": asset, "count": count, "noun": noun, "quantity": quantity, "size": size, "utc": utc, "clock": clock,
+	"ago": ago,
 }).ParseFS(templateFiles, "templates/*.html"))
 
 // pageRuns is how many runs the page of a job shows.

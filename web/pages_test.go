@@ -76,7 +76,8 @@ func TestWarmButton(t *testing.T) {
 	}
 	wantBody(t, call(s, "GET", "/?asked=product", "", asBrowser), "A run of product is on the queue")
 	// Only the names of jobs come through.
-	if w := call(s, "GET", "/?asked=Your+session+ended", "", asBrowser); strings.Contains(w.Body.String(), "notice good") {
+	if w := call(s, "GET", "/?asked=Your+session+ended", "", asBrowser); strings.Contains(w.Body.String(),
+		"notice good") {
 		t.Error("a link can put words on the page")
 	}
 }

@@ -23,11 +23,13 @@ func newDashboard(cfg Config) *asynqmon.HTTPHandler {
 // queues serves the dashboard under its own policy.
 func (s *Server) queues(w http.ResponseWriter, r *http.Request) {
 	if s.dashboard == nil {
-		s.refuse(w, r, http.StatusNotFound, "the Asynq dashboard is not part of this process: look at one that runs with the admin role and a queue")
+		s.refuse(w, r, http.StatusNotFound, "the Asynq dashboard is not part of this process: look at one that "+
+			"runs with the admin role and a queue")
 		return
 	}
 	if size, err := strconv.Atoi(r.URL.Query().Get("size")); err == nil && (size < 1 || size > maxPageSize) {
-		s.refuse(w, r, http.StatusBadRequest, "size is "+strconv.Itoa(size)+": ask for 1 to "+strconv.Itoa(maxPageSize)+" tasks a page")
+		s.refuse(w, r, http.StatusBadRequest, "size is "+strconv.Itoa(size)+": ask for 1 to "+strconv.Itoa(maxPageSize)+
+			" tasks a page")
 		return
 	}
 	w.Header().Set("Content-Security-Policy", queuesPolicy)

@@ -128,7 +128,8 @@ func TestReadyz(t *testing.T) {
 func TestServerTimeouts(t *testing.T) {
 	h := newServer(t, nil).http
 	for name, d := range map[string]time.Duration{
-		"ReadHeaderTimeout": h.ReadHeaderTimeout, "ReadTimeout": h.ReadTimeout, "WriteTimeout": h.WriteTimeout, "IdleTimeout": h.IdleTimeout,
+		"ReadHeaderTimeout": h.ReadHeaderTimeout, "ReadTimeout": h.ReadTimeout, "WriteTimeout": h.WriteTimeout,
+		"IdleTimeout": h.IdleTimeout,
 	} {
 		if d <= 0 {
 			t.Errorf("%s is not set", name)

@@ -16,7 +16,8 @@ type Ledger interface {
 	Runs(ctx context.Context, job string, n int) ([]store.Record, error) // newest first
 	Live(ctx context.Context, job string) (store.Progress, bool, error)  // a run that is going on now
 	Tally(ctx context.Context, job string) (store.Tally, error)
-	Pending(ctx context.Context, job string) (store.Pending, bool, error) // keys that the change feed could not load yet
+	// keys that the change feed could not load yet
+	Pending(ctx context.Context, job string) (store.Pending, bool, error)
 }
 
 // Sampler measures warmth: of the keys in job's sample, how many are in Redis
@@ -49,7 +50,8 @@ type JobStatus struct {
 	Refreshed   int64     `json:"refreshed"`
 	LastRefresh time.Time `json:"last_refresh,omitzero"`
 
-	Pending *store.Pending `json:"pending,omitempty"` // changed keys that could not be loaded and are tried again; nil when there are none
+	// changed keys that could not be loaded and are tried again; nil when there are none
+	Pending *store.Pending `json:"pending,omitempty"`
 
 	Audit *AuditStatus `json:"audit,omitempty"` // nil when nothing was audited
 
@@ -105,7 +107,8 @@ func Collect(ctx context.Context, spec *jobs.Spec, l Ledger, s Sampler, now time
 
 // collectJob reads what it can of one job; what it cannot read is in the error
 // and, masked, among the failures.
-func collectJob(ctx context.Context, job *jobs.Job, l Ledger, s Sampler, now time.Time, mask masker) (JobStatus, error) {
+func collectJob(ctx context.Context, job *jobs.Job, l Ledger, s Sampler, now time.Time, mask masker) (JobStatus,
+	error) {
 	st := JobStatus{Name: job.Name, Key: job.Key.String(), Value: job.Value, TTLSeconds: job.TTL.Seconds()}
 	if job.Schedule != nil {
 		st.Schedule = job.Schedule.String()
@@ -192,7 +195,8 @@ func (st *JobStatus) readTally(ctx context.Context, l Ledger, now time.Time) err
 		st.Pending = &pending
 		age := max(0, now.Sub(pending.Since)).Round(time.Second)
 		st.Failures = append(st.Failures, Failure{Of: FailedRefresh, At: t.RefreshFailed,
-			Message: fmt.Sprintf("%d changed keys are not loaded again, the oldest for %s; tried again until it works: %s", pending.Keys, age, pending.Error)})
+			Message: fmt.Sprintf("%d changed keys are not loaded again, the oldest for %s; tried again until it "+
+				"works: %s", pending.Keys, age, pending.Error)})
 	} else if t.RefreshError != "" {
 		st.Failures = append(st.Failures, Failure{Of: FailedRefresh, Message: t.RefreshError, At: t.RefreshFailed})
 	}

@@ -20,7 +20,8 @@ func sample(now time.Time) (fakeLedger, fakeSampler) {
 	at := func(d time.Duration) time.Time { return now.Add(-d) }
 	good := store.Record{
 		ID: "warm:product@946684200", Job: "product", Cause: "tick", State: store.StateOK,
-		Due: at(5 * time.Minute), Start: at(5*time.Minute - 30*time.Millisecond), End: at(5*time.Minute - 2430*time.Millisecond),
+		Due: at(5 * time.Minute), Start: at(5*time.Minute - 30*time.Millisecond),
+		End:  at(5*time.Minute - 2430*time.Millisecond),
 		Rows: 20140, Keys: 20120, Bytes: 5 << 20, NullKeys: 20, Removed: 3,
 		Database: 1900 * time.Millisecond, Snapshot: "790:790:",
 	}
@@ -47,7 +48,8 @@ func sample(now time.Time) (fakeLedger, fakeSampler) {
 			"product": {Skipped: 1, Refreshes: 1204, Refreshed: 3010, LastRefresh: at(4 * time.Second),
 				Audit: store.Audit{Checked: 40_000, Since: at(2 * time.Hour), Confirm: at(9 * time.Minute)}},
 			"top-sellers": {Missed: 2, RefreshError: "connection refused", RefreshFailed: at(90 * time.Second),
-				Audit: store.Audit{Checked: 1000, Stale: 2, Missing: 1, Repaired: 3, Since: at(2 * time.Hour), LastFind: at(time.Hour)}},
+				Audit: store.Audit{Checked: 1000, Stale: 2, Missing: 1, Repaired: 3, Since: at(2 * time.Hour),
+					LastFind: at(time.Hour)}},
 		},
 	}
 	return ledger, fakeSampler{warmth: map[string][2]int{"product": {100, 100}, "top-sellers": {17, 20}}}
@@ -101,7 +103,8 @@ func TestCollectPartUnreadable(t *testing.T) {
 	if err == nil {
 		t.Error("no error")
 	}
-	if st := statuses[0]; st.unread || st.Keys != 20120 || st.Warmth != nil || st.Failures[0].Message != "sample the warmth: timeout" {
+	if st := statuses[0]; st.unread || st.Keys != 20120 || st.Warmth != nil ||
+		st.Failures[0].Message != "sample the warmth: timeout" {
 		t.Errorf("status is %+v", st)
 	}
 }

@@ -157,7 +157,8 @@ func (v runView) Notes() []string {
 func (v runView) Warnings() []string {
 	var warnings []string
 	if v.Held > 0 {
-		warnings = append(warnings, "the result shrank by more than shrink_guard: "+quantity(v.Held, "key", "keys")+" no longer in it kept (if that is right: stoker warm "+v.Job+" --accept-shrink)")
+		warnings = append(warnings, "the result shrank by more than shrink_guard: "+quantity(v.Held, "key", "keys")+
+			" no longer in it kept (if that is right: stoker warm "+v.Job+" --accept-shrink)")
 	}
 	if v.Oversized > 0 {
 		warnings = append(warnings, quantity(v.Oversized, "key", "keys")+" not written, over max_value_bytes")

@@ -22,7 +22,8 @@ const (
 // waited is the answer to ?wait=1.
 type waited struct {
 	invalidated
-	Fresh  bool     `json:"fresh"`            // every key is in Redis as the database has it, or gone where it has no row
+	// every key is in Redis as the database has it, or gone where it has no row
+	Fresh  bool     `json:"fresh"`
 	Failed []string `json:"failed,omitempty"` // why tasks failed for good
 }
 
@@ -51,11 +52,13 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, done invalidated)
 	for _, id := range done.TaskIDs {
 		failure, err := s.awaitTask(ctx, done.Queue, id)
 		if errors.Is(err, context.DeadlineExceeded) {
-			s.refuse(w, r, http.StatusGatewayTimeout, "the tasks are queued, but not done yet: they will be; is a worker running?")
+			s.refuse(w, r, http.StatusGatewayTimeout,
+				"the tasks are queued, but not done yet: they will be; is a worker running?")
 			return
 		}
 		if err != nil {
-			s.refuse(w, r, http.StatusServiceUnavailable, fmt.Sprintf("the tasks were enqueued, and could not be looked at: %v", err))
+			s.refuse(w, r, http.StatusServiceUnavailable,
+				fmt.Sprintf("the tasks were enqueued, and could not be looked at: %v", err))
 			return
 		}
 		if failure != "" {

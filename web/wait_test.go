@@ -46,12 +46,18 @@ func TestInvalidateWaits(t *testing.T) {
 		says  string
 		took  time.Duration
 	}{
-		"until fresh":           {map[string]ending{"task-1": good, "task-2": {2 * time.Second, asynq.TaskStateCompleted, ""}}, "?wait=1", 200, `"fenced":true,"task_ids":["task-1","task-2"],"queue":"stoker-refresh","fresh":true`, 2 * time.Second},
-		"a task has failed":     {map[string]ending{"task-1": good, "task-2": {time.Second, asynq.TaskStateArchived, "no such column"}}, "?wait=1", 502, `"fresh":false,"failed":["no such column"]`, time.Second},
-		"its worker was killed": {map[string]ending{"task-1": never, "task-1~": good, "task-2": good}, "?wait=1", 200, `"fresh":true`, time.Second},
-		"no worker":             {map[string]ending{"task-1": never, "task-2": good}, "?wait=1", 504, "is a worker running?", waitLimit},
-		"not asked to":          {map[string]ending{"task-1": never}, "", 202, `"fenced":true`, 0},
-		"not understood":        {nil, "?wait=yes", 400, "wait=yes: give 1", 0},
+		"until fresh": {map[string]ending{"task-1": good,
+			"task-2": {2 * time.Second, asynq.TaskStateCompleted, ""}}, "?wait=1", 200,
+			`"fenced":true,"task_ids":["task-1","task-2"],"queue":"stoker-refresh","fresh":true`, 2 * time.Second},
+		"a task has failed": {map[string]ending{"task-1": good,
+			"task-2": {time.Second, asynq.TaskStateArchived, "no such column"}}, "?wait=1", 502,
+			`"fresh":false,"failed":["no such column"]`, time.Second},
+		"its worker was killed": {map[string]ending{"task-1": never, "task-1~": good, "task-2": good}, "?wait=1", 200,
+			`"fresh":true`, time.Second},
+		"no worker": {map[string]ending{"task-1": never, "task-2": good}, "?wait=1", 504, "is a worker running?",
+			waitLimit},
+		"not asked to":   {map[string]ending{"task-1": never}, "", 202, `"fenced":true`, 0},
+		"not understood": {nil, "?wait=yes", 400, "wait=yes: give 1", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

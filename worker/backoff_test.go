@@ -46,7 +46,8 @@ func TestCalmWaitsAfterAFailedScript(t *testing.T) {
 			if err != tc.err {
 				t.Errorf("%s: error %v became %v", tc.cmd, tc.err, err)
 			}
-			if tc.waits && (waited < 200*time.Millisecond || waited > 400*time.Millisecond) || !tc.waits && waited != 0 {
+			if tc.waits && (waited < 200*time.Millisecond || waited > 400*time.Millisecond) || !tc.waits &&
+				waited != 0 {
 				t.Errorf("%s, %v: waited %s", tc.cmd, tc.err, waited)
 			}
 		})
@@ -56,7 +57,8 @@ func TestCalmWaitsAfterAFailedScript(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		start := time.Now()
-		err := backoffHook{}.ProcessHook(func(context.Context, redis.Cmder) error { return refusal("OOM") })(ctx, redis.NewCmd(ctx, "eval"))
+		err := backoffHook{}.ProcessHook(func(context.Context, redis.Cmder) error { return refusal("OOM") })(ctx,
+			redis.NewCmd(ctx, "eval"))
 		if err == nil || time.Since(start) != 0 {
 			t.Errorf("%v after %s", err, time.Since(start))
 		}
@@ -85,13 +87,15 @@ func TestOutcomes(t *testing.T) {
 			t.Errorf("%v became %v", tc.err, got)
 		}
 	}
-	for err, failure := range map[error]bool{errors.New("x"): true, ErrStopping: false, fmt.Errorf("after row 1: %w", ErrStopping): false, errBusy: false, nil: false} {
+	for err, failure := range map[error]bool{errors.New("x"): true, ErrStopping: false,
+		fmt.Errorf("after row 1: %w", ErrStopping): false, errBusy: false, nil: false} {
 		if isFailure(err) != failure {
 			t.Errorf("%v uses up a retry: %v", err, !failure)
 		}
 	}
 	for n := range 40 {
-		if d, most := retryDelay(n, errors.New("x"), nil), 45*time.Second; d < 500*time.Millisecond || d > most || n == 0 && d > 1500*time.Millisecond {
+		if d, most := retryDelay(n, errors.New("x"), nil), 45*time.Second; d < 500*time.Millisecond || d > most ||
+			n == 0 && d > 1500*time.Millisecond {
 			t.Errorf("retry %d after %s", n, d)
 		}
 	}

@@ -23,7 +23,9 @@ func stockRig(t *testing.T, n int, change ...func(*jobs.Job)) *rig {
 	for _, c := range change {
 		c(j)
 	}
-	return newRig(t, plan{pg: alonePostgres(t), jobs: []*jobs.Job{j}, sql: []string{"CREATE TABLE item (id int PRIMARY KEY, v int)", fmt.Sprintf("INSERT INTO item SELECT i, 1 FROM generate_series(1, %d) i", n)}})
+	return newRig(t, plan{pg: alonePostgres(t), jobs: []*jobs.Job{j},
+		sql: []string{"CREATE TABLE item (id int PRIMARY KEY, v int)",
+			fmt.Sprintf("INSERT INTO item SELECT i, 1 FROM generate_series(1, %d) i", n)}})
 }
 
 // alone is a Postgres in which nothing is committed but by the test at hand: the
@@ -71,7 +73,8 @@ func TestRunSendsWhatChanged(t *testing.T) {
 	}
 	r.wantCache(stockWant)
 	r.exec("UPDATE item SET v = 3 WHERE id = 1")
-	if rec, err := r.w.Run(t.Context(), "id", jobs.Run{Job: "j", Cause: jobs.CauseCommand, Rewrite: true}, nil); err != nil || rec.Kept != 0 {
+	if rec, err := r.w.Run(t.Context(), "id", jobs.Run{Job: "j", Cause: jobs.CauseCommand, Rewrite: true},
+		nil); err != nil || rec.Kept != 0 {
 		t.Errorf("a run that was to rewrite all kept %d, %v", rec.Kept, err)
 	}
 	r.wantCache(stockWant)
@@ -88,7 +91,8 @@ func TestRunWithoutAQuery(t *testing.T) {
 	r.run("j")
 	want := r.texts()
 	for range 2 {
-		if rec := r.run("j"); !rec.Unchanged || rec.Rows != 1000 || rec.Keys != 1000 || rec.Kept != 1000 || rec.Sent != 0 || rec.Database != 0 {
+		if rec := r.run("j"); !rec.Unchanged || rec.Rows != 1000 || rec.Keys != 1000 || rec.Kept != 1000 ||
+			rec.Sent != 0 || rec.Database != 0 {
 			t.Errorf("nothing was committed: %+v", rec)
 		}
 	}
@@ -132,7 +136,8 @@ func extendsTTLs(t *testing.T, volatile bool) {
 		t.Errorf("volatile %v: a TTL was written that was not half over", volatile)
 	}
 	full := first["item:1"].expires.Add(-3 * time.Second)
-	eventually(t, 5*time.Second, "the TTL is half over", func() bool { return r.redis.Time(t.Context()).Val().Sub(full) > 1600*time.Millisecond })
+	eventually(t, 5*time.Second, "the TTL is half over",
+		func() bool { return r.redis.Time(t.Context()).Val().Sub(full) > 1600*time.Millisecond })
 	if rec := r.run("j"); rec.Kept != 300 || rec.Sent != 0 {
 		t.Errorf("volatile %v: %+v", volatile, rec)
 	}
@@ -141,7 +146,8 @@ func extendsTTLs(t *testing.T, volatile bool) {
 			t.Fatalf("volatile %v: the TTL of %s was prolonged by %s", volatile, k, v.expires.Sub(first[k].expires))
 		}
 	}
-	eventually(t, 5*time.Second, "the first TTL is over", func() bool { return r.redis.Time(t.Context()).Val().Sub(full) > 3100*time.Millisecond })
+	eventually(t, 5*time.Second, "the first TTL is over",
+		func() bool { return r.redis.Time(t.Context()).Val().Sub(full) > 3100*time.Millisecond })
 	if rec := r.run("j"); rec.Kept != 300 { // the manifest must live as long as the values
 		t.Errorf("volatile %v: %+v", volatile, rec)
 	}
@@ -199,7 +205,8 @@ func TestDepartedKeys(t *testing.T) {
 func departs(t *testing.T, order string) {
 	r := stockRig(t, 2000, func(j *jobs.Job) { j.Query += order; j.Volatile = true })
 	r.run("j")
-	r.exec("DELETE FROM item WHERE id % 10 = 3", "INSERT INTO item SELECT i, 1 FROM generate_series(3001, 3050) i", "UPDATE item SET id = 5000 WHERE id = 1")
+	r.exec("DELETE FROM item WHERE id % 10 = 3", "INSERT INTO item SELECT i, 1 FROM generate_series(3001, 3050) i",
+		"UPDATE item SET id = 5000 WHERE id = 1")
 	rec := r.run("j")
 	if rec.Removed != 201 || rec.Held != 0 {
 		t.Errorf("%+v", rec)
@@ -289,7 +296,8 @@ func TestManifestOfAFailedRun(t *testing.T) {
 	if _, err := r.w.Run(t.Context(), "id", jobs.Run{Job: "j", Cause: jobs.CauseCommand}, nil); err == nil {
 		t.Fatal("the run did not fail")
 	}
-	if after := slices.Sorted(slices.Values(r.redis.Keys(t.Context(), "stoker:manifest:*").Val())); !slices.Equal(before, after) {
+	if after := slices.Sorted(slices.Values(r.redis.Keys(t.Context(),
+		"stoker:manifest:*").Val())); !slices.Equal(before, after) {
 		t.Errorf("before %v, after %v", before, after)
 	}
 }
@@ -300,7 +308,8 @@ func TestFlushInMidRun(t *testing.T) {
 	t.Parallel()
 	var r *rig
 	j := newJob("j", jobs.ValueRow, "item:{id}", "SELECT id, v, repeat('x', 100) AS pad FROM item")
-	r = newRig(t, plan{jobs: []*jobs.Job{j}, sql: []string{"CREATE TABLE item (id int PRIMARY KEY, v int)", "INSERT INTO item SELECT i, 1 FROM generate_series(1, 3000) i"},
+	r = newRig(t, plan{jobs: []*jobs.Job{j}, sql: []string{"CREATE TABLE item (id int PRIMARY KEY, v int)",
+		"INSERT INTO item SELECT i, 1 FROM generate_series(1, 3000) i"},
 		cache: tapped(func(n int) {
 			if n == 20 {
 				r.redis.FlushDB(context.Background())
@@ -324,7 +333,8 @@ func TestRunThatIsSuperseded(t *testing.T) {
 	newer := make(chan store.Record, 1)
 	j := newJob("j", jobs.ValueRow, "item:{id}", "SELECT id, v, repeat('x', 100) AS pad FROM item")
 	first := true
-	r = newRig(t, plan{jobs: []*jobs.Job{j}, sql: []string{"CREATE TABLE item (id int PRIMARY KEY, v int)", "INSERT INTO item SELECT i, 1 FROM generate_series(1, 3000) i"},
+	r = newRig(t, plan{jobs: []*jobs.Job{j}, sql: []string{"CREATE TABLE item (id int PRIMARY KEY, v int)",
+		"INSERT INTO item SELECT i, 1 FROM generate_series(1, 3000) i"},
 		cache: tapped(func(n int) {
 			if n == 10 && first { // the tap holds up all other batches of the run
 				first = false
@@ -357,7 +367,8 @@ func TestRefreshThatIsRefused(t *testing.T) {
 	var r *rig
 	times := 0
 	j := newJob("j", jobs.ValueRow, "item:{id}", "SELECT id, v, repeat('x', 100) AS pad FROM item")
-	r = newRig(t, plan{jobs: []*jobs.Job{j}, sql: []string{"CREATE TABLE item (id int PRIMARY KEY, v int)", "INSERT INTO item VALUES (1, 0), (2, 0)"},
+	r = newRig(t, plan{jobs: []*jobs.Job{j}, sql: []string{"CREATE TABLE item (id int PRIMARY KEY, v int)",
+		"INSERT INTO item VALUES (1, 0), (2, 0)"},
 		cache: tapped(func(int) {
 			if times++; times <= 6 { // a change that comes between reading and writing, and its fence
 				r.exec("UPDATE item SET v = v + 1 WHERE id = 1")

@@ -33,7 +33,8 @@ func kept(before, after map[string]value, now map[string]string) (renewed int, e
 		case v.text != now[k]:
 			return renewed, fmt.Errorf("key %s is neither its old value nor its new one: %.100s", k, v.text)
 		case !v.expires.After(old.expires):
-			return renewed, fmt.Errorf("key %s has its new value with a TTL cut from %s to %s", k, old.expires, v.expires)
+			return renewed, fmt.Errorf("key %s has its new value with a TTL cut from %s to %s", k, old.expires,
+				v.expires)
 		default:
 			renewed++
 		}
@@ -49,7 +50,8 @@ func kept(before, after map[string]value, now map[string]string) (renewed int, e
 // numbered is a job whose values change with the table version; its rows are
 // wide enough that Postgres is not done with them before the first is written.
 func numbered(rows int) (*jobs.Job, []string, string) {
-	query := fmt.Sprintf("SELECT i AS id, v, 1000 / (CASE WHEN v = 2 THEN fatal ELSE 0 END - i) AS x, repeat('x', 1000) AS pad FROM generate_series(1, %d) i, version", rows)
+	query := fmt.Sprintf("SELECT i AS id, v, 1000 / (CASE WHEN v = 2 THEN fatal ELSE 0 END - i) AS x, repeat('x', "+
+		"1000) AS pad FROM generate_series(1, %d) i, version", rows)
 	j := newJob("j", jobs.ValueRow, "p:{id}", query)
 	j.Jitter = 0
 	want := fmt.Sprintf(`SELECT 'p:' || id, row_to_json(q)::text FROM (SELECT i AS id, v, CASE WHEN v = 2 AND fatal = i THEN 0 ELSE 1000 / (CASE WHEN v = 2 THEN fatal ELSE 0 END - i) END AS x, repeat('x', 1000) AS pad
@@ -85,7 +87,8 @@ func (r *rig) wantFailed(rec store.Record, err error, pattern string) {
 			r.t.Errorf("%s: %+v", where, rec)
 		}
 	}
-	if complete, ok, err := r.ledger.LastComplete(context.Background(), "j"); err != nil || !ok || complete.ID != "good" {
+	if complete, ok, err := r.ledger.LastComplete(context.Background(), "j"); err != nil || !ok ||
+		complete.ID != "good" {
 		r.t.Errorf("last complete: %+v, %v", complete, err)
 	}
 }
@@ -112,8 +115,12 @@ func TestQueryThatFailsMidway(t *testing.T) {
 
 	// The check above must notice a cache that does harm.
 	for name, harm := range map[string]func(k string, v value) (value, bool){
-		"removes":       func(k string, v value) (value, bool) { return v, k == "p:2999" },
-		"cuts the TTL":  func(k string, v value) (value, bool) { v.expires = v.expires.Add(-time.Second); return v, false },
+		"removes": func(k string, v value) (value, bool) { return v, k == "p:2999" },
+		"cuts the TTL": func(k string, v value) (value, bool) {
+			v.expires = v.expires.Add(-time.Second)
+			return v,
+				false
+		},
 		"writes others": func(k string, v value) (value, bool) { v.text = "{}"; return v, false },
 	} {
 		harmed := make(map[string]value)
@@ -196,7 +203,8 @@ func TestPostgresThatRestartsMidway(t *testing.T) {
 	server := storetest.OwnPostgres(t)
 	j, sql, want := numbered(15_000)
 	at := func(int) {}
-	r := newRig(t, plan{pg: server.URL("postgres"), sql: sql, jobs: []*jobs.Job{j}, cache: tapped(func(n int) { at(n) })})
+	r := newRig(t, plan{pg: server.URL("postgres"), sql: sql, jobs: []*jobs.Job{j},
+		cache: tapped(func(n int) { at(n) })})
 	first := 0
 	at = func(n int) {
 		if len(r.records("j")) == 0 {
@@ -225,8 +233,10 @@ func TestPostgresThatRestartsMidway(t *testing.T) {
 // "context deadline exceeded", a statement that goes on in Postgres.
 func TestTimeoutOfAJob(t *testing.T) {
 	t.Parallel()
-	const query = "SELECT i AS id, repeat('x', 3000) AS pad, pg_sleep(0.01)::text AS s FROM generate_series(1, 100000) i"
-	for name, query := range map[string]string{"before the first row": "SELECT pg_sleep(100)::text AS s, 1 AS id", "amid rows": query} {
+	const query = "SELECT i AS id, repeat('x', 3000) AS pad, pg_sleep(0.01)::text AS s FROM generate_series(1, " +
+		"100000) i"
+	for name, query := range map[string]string{"before the first row": "SELECT pg_sleep(100)::text AS s, 1 AS id",
+		"amid rows": query} {
 		j := newJob("j", jobs.ValueRow, "p:{id}", query)
 		j.Timeout = 1500 * time.Millisecond
 		r := newRig(t, plan{jobs: []*jobs.Job{j}})
@@ -235,7 +245,8 @@ func TestTimeoutOfAJob(t *testing.T) {
 		var err error
 		var ended sync.WaitGroup
 		ended.Go(func() { rec, err = r.w.Run(t.Context(), "bad", jobs.Run{Job: "j", Cause: jobs.CauseCommand}, nil) })
-		eventually(t, 1400*time.Millisecond, name+": statement at work", func() bool { n, _ := r.sessions(); return n == 1 })
+		eventually(t, 1400*time.Millisecond, name+": statement at work",
+			func() bool { n, _ := r.sessions(); return n == 1 })
 		ended.Wait()
 		if !regexp.MustCompile(`^(after row \d+: )?the run took longer than the job's timeout of 1.5s$`).MatchString(fmt.Sprint(err)) || rec.State != store.StateFailed {
 			t.Errorf("%s: %v, %+v", name, err, rec)
@@ -246,7 +257,8 @@ func TestTimeoutOfAJob(t *testing.T) {
 		eventually(t, 5*time.Second, name+": statement cancelled", func() bool { n, _ := r.sessions(); return n == 0 })
 
 		_, err = r.w.Refresh(t.Context(), "id", jobs.Invalidation{Job: "j", Keys: []jobs.Key{{"id": "1"}}})
-		if name == "before the first row" && (err == nil || err.Error() != "the refresh took longer than the job's timeout of 1.5s") {
+		if name == "before the first row" && (err == nil ||
+			err.Error() != "the refresh took longer than the job's timeout of 1.5s") {
 			t.Errorf("refresh: %v", err)
 		}
 	}
@@ -262,7 +274,8 @@ func TestFailedWriterEndsTheReading(t *testing.T) {
 	})
 	start := time.Now()
 	rec, err := r.w.Run(t.Context(), "bad", jobs.Run{Job: "j", Cause: jobs.CauseCommand}, nil)
-	if !regexp.MustCompile(`^after row \d+: refused$`).MatchString(fmt.Sprint(err)) || rec.Rows > 100_000 || time.Since(start) > 5*time.Second {
+	if !regexp.MustCompile(`^after row \d+: refused$`).MatchString(fmt.Sprint(err)) || rec.Rows > 100_000 ||
+		time.Since(start) > 5*time.Second {
 		t.Errorf("%v after %s, %+v", err, time.Since(start), rec)
 	}
 	eventually(t, 5*time.Second, "statement cancelled", func() bool { n, _ := r.sessions(); return n == 0 })
@@ -280,7 +293,8 @@ func TestRedisThatIsAwayFromTheStart(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, plan{redis: "redis://127.0.0.1:1/0", jobs: []*jobs.Job{quickly("j")}})
 	rec, err := r.w.Run(t.Context(), "bad", jobs.Run{Job: "j", Cause: jobs.CauseCommand}, nil)
-	if !strings.HasPrefix(fmt.Sprint(err), "arm the cache: dial tcp 127.0.0.1:1: ") || rec.State != store.StateFailed || rec.Error != err.Error() {
+	if !strings.HasPrefix(fmt.Sprint(err), "arm the cache: dial tcp 127.0.0.1:1: ") || rec.State != store.StateFailed ||
+		rec.Error != err.Error() {
 		t.Errorf("%v, %+v", err, rec)
 	}
 	_, err = r.w.Refresh(t.Context(), "id", jobs.Invalidation{Job: "j", Keys: []jobs.Key{{"id": "1"}}})
@@ -307,7 +321,8 @@ func TestLedgerThatIsAway(t *testing.T) {
 		t.Errorf("%+v, %v", out, err)
 	}
 	r.wantCache(`SELECT 'j:' || i, '{"id":' || i || '}' FROM generate_series(1, 3) i`)
-	for _, line := range []string{"progress was not published", "the record of a run was not kept", "a refresh was not counted"} {
+	for _, line := range []string{"progress was not published", "the record of a run was not kept",
+		"a refresh was not counted"} {
 		if !strings.Contains(r.logs.String(), line) {
 			t.Errorf("the log does not say: %s", line)
 		}

@@ -40,7 +40,10 @@ func (w *Worker) Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) erro
 
 // name returns a shaper for the reading, and the asked keys.
 func (f *refresh) name(ctx context.Context) (s *render.Renderer, asked [][]byte, err error) {
-	if s, err = render.New(f.job, f.reading, func(b *store.Batch) (*store.Batch, error) { return f.put(ctx, b) }); err != nil {
+	if s, err = render.New(f.job, f.reading, func(b *store.Batch) (*store.Batch,
+		error) {
+		return f.put(ctx, b)
+	}); err != nil {
 		return nil, nil, err
 	}
 	asked, err = f.asked(s)

@@ -18,7 +18,8 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 )
 
-const formatSQL = "SELECT g AS grp, i AS id, 'n' || i AS name, repeat('long ', CASE WHEN i = 3 THEN 1000 ELSE 1 END) AS text, NULL::text AS nothing FROM (VALUES (1, 1), (1, 2), (2, 3)) AS v(g, i) ORDER BY g, i"
+const formatSQL = "SELECT g AS grp, i AS id, 'n' || i AS name, repeat('long ', CASE WHEN i = 3 THEN 1000 ELSE 1 " +
+	"END) AS text, NULL::text AS nothing FROM (VALUES (1, 1), (1, 2), (2, 3)) AS v(g, i) ORDER BY g, i"
 
 // decoders read a value as an API node would.
 var decoders = map[jobs.Format]func([]byte) (any, error){

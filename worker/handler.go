@@ -112,7 +112,8 @@ func (w *Worker) leave(task *asynq.Task, job string, result any) error {
 		_, err = task.ResultWriter().Write(b)
 	}
 	if err != nil {
-		w.log.Warn("the result of a task was not kept", jobs.LogJob, job, jobs.LogTask, task.ResultWriter().TaskID(), jobs.LogErr, err)
+		w.log.Warn("the result of a task was not kept", jobs.LogJob, job, jobs.LogTask, task.ResultWriter().TaskID(),
+			jobs.LogErr, err)
 	}
 	return nil
 }

@@ -108,7 +108,8 @@ func (w *Worker) keepLease(ctx context.Context, job, holder string) (release fun
 // it back. A worker that dies holding it holds others up for lockTTL.
 func (w *Worker) lockKey(ctx context.Context, job *jobs.Job, key jobs.Key, why error) (release func()) {
 	name, holder := fmt.Sprintf("%s#%v", job.Name, map[string]string(key)), rand.Text()
-	w.log.Warn("refresh is refused again and again; it waits for a lock of the key", jobs.LogJob, job.Name, "key", name, jobs.LogErr, why)
+	w.log.Warn("refresh is refused again and again; it waits for a lock of the key", jobs.LogJob, job.Name, "key", name,
+		jobs.LogErr, why)
 	for deadline := time.Now().Add(lockTTL); ; {
 		ok, err := w.ledger.Lease(ctx, name, holder, lockTTL)
 		if err != nil || ctx.Err() != nil || time.Now().After(deadline) {
@@ -123,7 +124,8 @@ func (w *Worker) lockKey(ctx context.Context, job *jobs.Job, key jobs.Key, why e
 		ctx, cancel := store.Afterwards(ctx, afterwardsLimit)
 		defer cancel()
 		if err := w.ledger.Release(ctx, name, holder); err != nil {
-			w.log.Warn("the lock of a key was not given back; it lapses by itself", jobs.LogJob, job.Name, jobs.LogErr, err)
+			w.log.Warn("the lock of a key was not given back; it lapses by itself", jobs.LogJob, job.Name, jobs.LogErr,
+				err)
 		}
 	}
 }
@@ -131,7 +133,8 @@ func (w *Worker) lockKey(ctx context.Context, job *jobs.Job, key jobs.Key, why e
 // RunLocal does a run in this process, for scripts and deployments without a
 // daemon. A run of the job that is going on elsewhere is waited for; waiting is
 // called once when there is one.
-func (w *Worker) RunLocal(ctx context.Context, t jobs.Run, waiting func(), watch func(store.Progress)) (store.Record, error) {
+func (w *Worker) RunLocal(ctx context.Context, t jobs.Run, waiting func(), watch func(store.Progress)) (store.Record,
+	error) {
 	if _, ok := w.spec.Job(t.Job); !ok {
 		return store.Record{}, &jobs.UnknownJobError{Job: t.Job, File: w.spec.File}
 	}

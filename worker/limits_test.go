@@ -13,9 +13,11 @@ import (
 func TestKeyThatComesBackFailsTheRun(t *testing.T) {
 	t.Parallel()
 	// Key 1 is back after 300 others, long after its batch was written.
-	r := newRig(t, plan{jobs: []*jobs.Job{newJob("j", jobs.ValueRows, "c:{c}", "SELECT 1 + n % 301 AS c, n FROM generate_series(0, 400) n")}})
+	r := newRig(t, plan{jobs: []*jobs.Job{newJob("j", jobs.ValueRows, "c:{c}",
+		"SELECT 1 + n % 301 AS c, n FROM generate_series(0, 400) n")}})
 	rec, err := r.w.Run(t.Context(), "id", jobs.Run{Job: "j", Cause: jobs.CauseCommand}, nil)
-	const want = "row 302: job j: key c:1 comes back after other keys: the rows of one key must follow one another (ORDER BY the key columns first)"
+	const want = "row 302: job j: key c:1 comes back after other keys: the rows of one key must follow one another " +
+		"(ORDER BY the key columns first)"
 	if err == nil || err.Error() != want || rec.Error != want || rec.State != store.StateFailed {
 		t.Errorf("got  %v, %+v\nwant %s", err, rec, want)
 	}
@@ -36,8 +38,10 @@ func TestKeyThatComesBackFailsTheRun(t *testing.T) {
 func TestValueTooLargeFailsItsKeyAlone(t *testing.T) {
 	t.Parallel()
 	const (
-		row  = "SELECT id, repeat('x', CASE id WHEN 17 THEN 1002 WHEN 230 THEN 1001 WHEN 231 THEN 5000 ELSE 1000 END) AS x FROM generate_series(1, 300) id"
-		rows = "SELECT id / 3 AS c, repeat('x', CASE WHEN id IN (30, 34, 38, 54) THEN 11 WHEN id = 60 THEN 500 ELSE 10 END) AS x FROM generate_series(1, 301) id ORDER BY id"
+		row = "SELECT id, repeat('x', CASE id WHEN 17 THEN 1002 WHEN 230 THEN 1001 WHEN 231 THEN 5000 ELSE 1000 " +
+			"END) AS x FROM generate_series(1, 300) id"
+		rows = "SELECT id / 3 AS c, repeat('x', CASE WHEN id IN (30, 34, 38, 54) THEN 11 WHEN id = 60 THEN 500 " +
+			"ELSE 10 END) AS x FROM generate_series(1, 301) id ORDER BY id"
 	)
 	for name, tc := range map[string]struct {
 		job     *jobs.Job
@@ -48,13 +52,16 @@ func TestValueTooLargeFailsItsKeyAlone(t *testing.T) {
 	}{
 		"row": {newJob("j", jobs.ValueRow, "p:{id}", row), 1017,
 			"SELECT 'p:' || id, row_to_json(q)::text FROM (" + row + ") q", 3,
-			"key p:17: a value of 1018 bytes is over max_value_bytes (1017): it was not written; select less, or raise max_value_bytes"},
+			"key p:17: a value of 1018 bytes is over max_value_bytes (1017): it was not written; select less, or " +
+				"raise max_value_bytes"},
 		"rows": {newJob("j", jobs.ValueRows, "p:{c}", rows), 79,
 			"SELECT 'p:' || c, '[' || string_agg(row_to_json(q)::text, ',') || ']' FROM (" + rows + ") q GROUP BY c", 5,
-			"key p:10: a value of 80 bytes is over max_value_bytes (79): it was not written; select less, or raise max_value_bytes"},
+			"key p:10: a value of 80 bytes is over max_value_bytes (79): it was not written; select less, or raise " +
+				"max_value_bytes"},
 		"scalar": {newJob("j", jobs.ValueScalar, "p:{id}", row), 1002,
 			"SELECT 'p:' || id, to_json(x)::text FROM (" + row + ") q", 3,
-			"key p:17: a value of 1004 bytes is over max_value_bytes (1002): it was not written; select less, or raise max_value_bytes"},
+			"key p:17: a value of 1004 bytes is over max_value_bytes (1002): it was not written; select less, or " +
+				"raise max_value_bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.job.MaxValueBytes = tc.limit

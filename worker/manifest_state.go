@@ -32,10 +32,11 @@ type manifestState struct {
 	chunk manifest.Chunk
 	lost  error // why next cannot be kept
 
-	retained    bool            // what is gone from the result is held
-	untracked   cache.Untracked // since the last complete run; of keys, whether they are in the result
-	journaled   bool            // there is a journal of this run
-	unjournaled manifest.Chunk  // keys that the last manifest does not have as they are, and that are not written down yet
+	retained  bool            // what is gone from the result is held
+	untracked cache.Untracked // since the last complete run; of keys, whether they are in the result
+	journaled bool            // there is a journal of this run
+	// keys that the last manifest does not have as they are, and that are not written down yet
+	unjournaled manifest.Chunk
 }
 
 // loadManifestState reads what is known of the last complete run.
@@ -46,13 +47,15 @@ func (r *run) loadManifestState(ctx context.Context, claim *cache.Claim, place s
 	if m.untracked, err = r.w.cache.Untracked(ctx, r.job.Name); err != nil {
 		return m, err
 	}
-	if m.previous, m.hasPrevious, err = r.w.cache.Manifest(ctx, r.job.Name); err != nil || !m.hasPrevious || r.rec.Removal {
+	if m.previous, m.hasPrevious, err = r.w.cache.Manifest(ctx, r.job.Name); err != nil || !m.hasPrevious ||
+		r.rec.Removal {
 		return m, err
 	}
 	if m.diff, err = manifest.NewDiff(r.w.cache.Chunks(ctx, r.job.Name, m.previous)); err != nil {
 		return m, m.ignorePrevious(err)
 	}
-	m.trust = m.previous.Job == m.next.Job && claim.Trust(m.previous) && r.job.Rewrite != jobs.RewriteAlways && !r.task.Rewrite
+	m.trust = m.previous.Job == m.next.Job && claim.Trust(m.previous) && r.job.Rewrite != jobs.RewriteAlways &&
+		!r.task.Rewrite
 	m.extendTTL = needsTTLRefresh(r.job, m.previous, m.next.Full)
 	if m.trust && !m.extendTTL {
 		m.next.Full = m.previous.Full
@@ -62,7 +65,8 @@ func (r *run) loadManifestState(ctx context.Context, claim *cache.Claim, place s
 
 // definitionHash changes when the job's values, or their TTL, would.
 func definitionHash(job *jobs.Job) string {
-	b, err := json.Marshal([]any{job.Query, job.Key.String(), job.Value, job.TTL, job.Jitter, job.Type, job.Format, job.Compress, job.CompressAbove, job.MaxValueBytes})
+	b, err := json.Marshal([]any{job.Query, job.Key.String(), job.Value, job.TTL, job.Jitter, job.Type, job.Format,
+		job.Compress, job.CompressAbove, job.MaxValueBytes})
 	if err != nil {
 		panic(err) // texts and numbers
 	}
@@ -90,7 +94,8 @@ func (m *manifestState) ignorePrevious(err error) error {
 	if m.ctx.Err() != nil {
 		return err
 	}
-	m.r.w.log.Warn("the manifest of the last run cannot be read: all values are sent", jobs.LogJob, m.r.job.Name, jobs.LogErr, err)
+	m.r.w.log.Warn("the manifest of the last run cannot be read: all values are sent", jobs.LogJob, m.r.job.Name,
+		jobs.LogErr, err)
 	m.close()
 	m.diff, m.trust, m.hasPrevious = nil, false, false
 	return nil
@@ -154,7 +159,8 @@ func (m *manifestState) abandon() {
 	ctx, cancel := store.Afterwards(m.ctx, afterwardsLimit)
 	defer cancel()
 	if err := m.r.w.cache.DropChunks(ctx, m.r.job.Name, m.next); err != nil {
-		m.r.w.log.Warn("the manifest of a failed run was not removed; it expires", jobs.LogJob, m.r.job.Name, jobs.LogErr, err)
+		m.r.w.log.Warn("the manifest of a failed run was not removed; it expires", jobs.LogJob, m.r.job.Name,
+			jobs.LogErr, err)
 	}
 }
 
@@ -164,7 +170,8 @@ func (m *manifestState) keep(ctx context.Context) error {
 	m.flush()
 	if m.lost == nil {
 		rec := &m.r.rec
-		m.next.Rows, m.next.NullKeys, m.next.BadKeys, m.next.Oversized, m.next.Warning = m.r.rows.Load(), rec.NullKeys, rec.BadKeys, rec.Oversized, rec.Warning
+		m.next.Rows, m.next.NullKeys, m.next.BadKeys, m.next.Oversized, m.next.Warning = m.r.rows.Load(), rec.NullKeys,
+			rec.BadKeys, rec.Oversized, rec.Warning
 		m.next.Took = time.Since(rec.Start).Milliseconds()
 		m.lost = m.r.w.cache.KeepManifest(ctx, m.claim, m.r.job.Name, m.next, m.previous, m.r.job.TTL)
 	}
@@ -175,7 +182,8 @@ func (m *manifestState) keep(ctx context.Context) error {
 		m.abandon()
 		return m.lost
 	}
-	m.r.w.log.Warn("the manifest of a run was not kept: the next run sends all values", jobs.LogJob, m.r.job.Name, jobs.LogErr, m.lost)
+	m.r.w.log.Warn("the manifest of a run was not kept: the next run sends all values", jobs.LogJob, m.r.job.Name,
+		jobs.LogErr, m.lost)
 	m.abandon()
 	return nil
 }

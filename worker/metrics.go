@@ -27,31 +27,41 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		return c
 	}
 	histogram := func(name, help, label string, from float64) *prometheus.HistogramVec {
-		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(from, 2.5, 14)}, []string{label})
+		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help,
+			Buckets: prometheus.ExponentialBuckets(from, 2.5, 14)}, []string{label})
 		r.MustRegister(h)
 		return h
 	}
-	held := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stoker_keys_held", Help: "Keys no longer in the result that shrink_guard has kept."}, []string{"job"})
+	held := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stoker_keys_held",
+		Help: "Keys no longer in the result that shrink_guard has kept."}, []string{"job"})
 	r.MustRegister(held)
-	pruned := prometheus.NewCounter(prometheus.CounterOpts{Name: "stoker_book_pruned_total", Help: "Fields pruned from the book of fences."})
+	pruned := prometheus.NewCounter(prometheus.CounterOpts{Name: "stoker_book_pruned_total",
+		Help: "Fields pruned from the book of fences."})
 	r.MustRegister(pruned)
 	return &Metrics{
-		pruned:       pruned,
-		held:         held,
-		runs:         counter("stoker_runs_total", "Runs that ended, by how: ok, failed, interrupted, superseded.", "job", "outcome"),
-		refreshes:    counter("stoker_refreshes_total", "Refreshes that ended, by how: ok, failed, interrupted.", "job", "outcome"),
-		keys:         counter("stoker_keys_written_total", "Keys written.", "job"),
-		kept:         counter("stoker_keys_kept_total", "Keys whose value was in Redis already and was not sent.", "job"),
-		restarts:     counter("stoker_run_restarts_total", "How often runs began again with a new snapshot.", "job"),
-		refused:      counter("stoker_refresh_refusals_total", "How often something newer refused what a refresh had read, and it read again.", "job"),
-		bytes:        counter("stoker_bytes_written_total", "Bytes of keys and values written.", "job"),
-		removed:      counter("stoker_keys_removed_total", "Keys removed.", "job"),
-		oversized:    counter("stoker_keys_oversized_total", "Keys not written because their value is over max_value_bytes.", "job"),
-		skipped:      counter("stoker_ticks_skipped_total", "Ticks not run because a run was still going or had covered them.", "job"),
+		pruned: pruned,
+		held:   held,
+		runs: counter("stoker_runs_total", "Runs that ended, by how: ok, failed, interrupted, superseded.",
+			"job", "outcome"),
+		refreshes: counter("stoker_refreshes_total", "Refreshes that ended, by how: ok, failed, interrupted.", "job",
+			"outcome"),
+		keys: counter("stoker_keys_written_total", "Keys written.", "job"),
+		kept: counter("stoker_keys_kept_total", "Keys whose value was in Redis already and was not sent.",
+			"job"),
+		restarts: counter("stoker_run_restarts_total", "How often runs began again with a new snapshot.", "job"),
+		refused: counter("stoker_refresh_refusals_total",
+			"How often something newer refused what a refresh had read, and it read again.", "job"),
+		bytes:   counter("stoker_bytes_written_total", "Bytes of keys and values written.", "job"),
+		removed: counter("stoker_keys_removed_total", "Keys removed.", "job"),
+		oversized: counter("stoker_keys_oversized_total",
+			"Keys not written because their value is over max_value_bytes.", "job"),
+		skipped: counter("stoker_ticks_skipped_total",
+			"Ticks not run because a run was still going or had covered them.", "job"),
 		runTime:      histogram("stoker_run_duration_seconds", "How long runs took.", "job", 0.005),
 		databaseTime: histogram("stoker_run_database_seconds", "How long runs held their snapshot.", "job", 0.005),
 		refreshTime:  histogram("stoker_refresh_duration_seconds", "How long refreshes took.", "job", 0.0005),
-		wait:         histogram("stoker_queue_wait_seconds", "How long tasks waited in their queue before they began.", "queue", 0.001),
+		wait: histogram("stoker_queue_wait_seconds", "How long tasks waited in their queue before they began.",
+			"queue", 0.001),
 	}
 }
 
@@ -59,7 +69,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 // a counter that appears at 1, and the first failure would raise no alert.
 func (m *Metrics) begin(list []*jobs.Job) {
 	for _, job := range list {
-		for _, c := range []*prometheus.CounterVec{m.keys, m.kept, m.bytes, m.removed, m.oversized, m.skipped, m.restarts, m.refused} {
+		for _, c := range []*prometheus.CounterVec{m.keys, m.kept, m.bytes, m.removed, m.oversized, m.skipped,
+			m.restarts, m.refused} {
 			c.WithLabelValues(job.Name)
 		}
 		m.runs.WithLabelValues(job.Name, string(store.StateSuperseded))
@@ -87,7 +98,8 @@ func (w *Worker) observeRun(rec store.Record, err error) {
 	m.runTime.WithLabelValues(job).Observe(rec.End.Sub(rec.Start).Seconds())
 	m.databaseTime.WithLabelValues(job).Observe(rec.Database.Seconds())
 	attrs := []any{jobs.LogJob, job, jobs.LogTask, rec.ID, jobs.LogCause, rec.Cause,
-		"rows", rec.Rows, "keys", rec.Keys, "kept", rec.Kept, "bytes", rec.Bytes, "sent", rec.Sent, "removed", rec.Removed, "null_keys", rec.NullKeys, "bad_keys", rec.BadKeys, "oversized", rec.Oversized,
+		"rows", rec.Rows, "keys", rec.Keys, "kept", rec.Kept, "bytes", rec.Bytes, "sent", rec.Sent, "removed",
+		rec.Removed, "null_keys", rec.NullKeys, "bad_keys", rec.BadKeys, "oversized", rec.Oversized,
 		"took", rec.End.Sub(rec.Start), "database", rec.Database, "snapshot", rec.Snapshot}
 	if !rec.Due.IsZero() {
 		attrs = append(attrs, jobs.LogDue, rec.Due)
@@ -135,7 +147,8 @@ func (w *Worker) observeRefresh(id string, asked int, out Refreshed, err error) 
 	}
 	switch {
 	case err != nil && id == "":
-		w.log.Debug("refresh failed", append(attrs, jobs.LogErr, err)...) // the change feed logs it with what it does next
+		// the change feed logs it with what it does next
+		w.log.Debug("refresh failed", append(attrs, jobs.LogErr, err)...)
 	case err != nil:
 		w.log.Error("refresh failed", append(attrs, jobs.LogErr, err)...)
 	case out.Warning != "":

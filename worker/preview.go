@@ -15,7 +15,8 @@ var errEnough = errors.New("enough")
 // Preview shows the first entries that a run of job would write, up to limit,
 // and writes nothing. The slices of an entry are valid inside show. It returns
 // what a run would warn of among the rows it looked at.
-func Preview(ctx context.Context, src Source, job *jobs.Job, limit int, show func(store.Entry) error) (warning string, err error) {
+func Preview(ctx context.Context, src Source, job *jobs.Job, limit int, show func(store.Entry) error) (warning string,
+	err error) {
 	ctx, cancel := context.WithTimeout(ctx, job.Timeout)
 	defer cancel()
 	var s *render.Renderer

@@ -46,7 +46,8 @@ func (noFence) Fence(context.Context, *cache.Armed, store.Stamp, [][]byte, time.
 // longGrace leaves readable for longer what it fences.
 type longGrace struct{ Cache }
 
-func (c longGrace) Fence(ctx context.Context, a *cache.Armed, s store.Stamp, keys [][]byte, grace time.Duration) ([][]byte, error) {
+func (c longGrace) Fence(ctx context.Context, a *cache.Armed, s store.Stamp, keys [][]byte,
+	grace time.Duration) ([][]byte, error) {
 	return c.Cache.Fence(ctx, a, s, keys, grace+time.Second)
 }
 
@@ -66,7 +67,8 @@ type lateArm struct {
 	w *race
 }
 
-func (c lateArm) ClaimRun(ctx context.Context, a *cache.Armed, job *jobs.Job, s store.Stamp, id string) (*cache.Claim, error) {
+func (c lateArm) ClaimRun(ctx context.Context, a *cache.Armed, job *jobs.Job, s store.Stamp, id string) (*cache.Claim,
+	error) {
 	if rand.IntN(2) == 0 {
 		c.w.r.redis.Unlink(ctx, raceBook)
 	}
@@ -87,8 +89,10 @@ type trusting struct {
 
 const raceBook = "stoker:{cache}:book"
 
-func (c *trusting) ClaimRun(ctx context.Context, a *cache.Armed, job *jobs.Job, s store.Stamp, id string) (*cache.Claim, error) {
-	if last, ok, err := c.Cache.Manifest(ctx, job.Name); ok && err == nil && c.w.r.redis.Exists(ctx, raceBook).Val() == 1 {
+func (c *trusting) ClaimRun(ctx context.Context, a *cache.Armed, job *jobs.Job, s store.Stamp, id string) (*cache.Claim,
+	error) {
+	if last, ok, err := c.Cache.Manifest(ctx, job.Name); ok && err == nil &&
+		c.w.r.redis.Exists(ctx, raceBook).Val() == 1 {
 		c.w.r.redis.HSet(ctx, raceBook, "#w:"+job.Name, last.ID)
 	}
 	return c.Cache.ClaimRun(ctx, a, job, s, id)

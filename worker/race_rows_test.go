@@ -98,7 +98,8 @@ func (w *race) commit(conn *pgx.Conn, rows []int) (ver int64, committed bool) {
 		_, err = tx.Exec(ctx, "DELETE FROM item WHERE id = ANY($1)", ids)
 		w.count("deletions", true)
 	default:
-		_, err = tx.Exec(ctx, "INSERT INTO item SELECT unnest($1::int[]), $2 ON CONFLICT (id) DO UPDATE SET v = $2", ids, ver)
+		_, err = tx.Exec(ctx, "INSERT INTO item SELECT unnest($1::int[]), $2 ON CONFLICT (id) DO UPDATE SET v = $2",
+			ids, ver)
 	}
 	if err == nil {
 		err = tx.Commit(ctx)
@@ -139,7 +140,8 @@ func (w *race) read() {
 		case got.V < 0:
 			w.say(fmt.Sprintf("%s shows what was rolled back: %s", w.key(n), text))
 		case got.V < floors[n]:
-			w.say(fmt.Sprintf("%s is stale, longer than the grace after its fence: %s, want %d", w.key(n), text, floors[n]))
+			w.say(fmt.Sprintf("%s is stale, longer than the grace after its fence: %s, want %d", w.key(n), text,
+				floors[n]))
 		case got.V < seen[n]:
 			w.say(fmt.Sprintf("%s went back: %s after %d", w.key(n), text, seen[n]))
 		}

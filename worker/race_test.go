@@ -131,7 +131,8 @@ func (w *race) wholeRun(job string) {
 func (w *race) halfRun() {
 	w.r.exec("UPDATE item SET v = v + 1")
 	w.cut.Store(true)
-	if _, err := w.procs[0].Run(context.Background(), "half", jobs.Run{Job: "flag", Cause: jobs.CauseCommand}, nil); err == nil {
+	if _, err := w.procs[0].Run(context.Background(), "half", jobs.Run{Job: "flag", Cause: jobs.CauseCommand},
+		nil); err == nil {
 		w.t.Error("a run that was cut short came through")
 	}
 	w.cut.Store(false)

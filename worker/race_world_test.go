@@ -50,7 +50,9 @@ type race struct {
 
 func newRace(t *testing.T, broken func(*race, Cache) Cache) *race {
 	url := storetest.Redis(t)
-	w := &race{t: t, n: map[string]int64{"flushes": 0, "lost books": 0, "complete runs": 0, "superseded runs": 0, "restarts": 0, "old": 0, "kept": 0, "refusals": 0, "rollbacks": 0, "deletions": 0, "lost refreshes": 0, "reads": 0}}
+	w := &race{t: t, n: map[string]int64{"flushes": 0, "lost books": 0, "complete runs": 0, "superseded runs": 0,
+		"restarts": 0, "old": 0, "kept": 0, "refusals": 0, "rollbacks": 0, "deletions": 0, "lost refreshes": 0,
+		"reads": 0}}
 	w.r = newRig(t, plan{redis: url, sql: []string{
 		"CREATE TABLE item (id int PRIMARY KEY, v bigint)",
 		fmt.Sprintf("INSERT INTO item SELECT i, 0 FROM generate_series(0, %d) i", raceRows-1),
@@ -69,7 +71,8 @@ func (w *race) start(url string, grace time.Duration, broken func(*race, Cache) 
 	race := newJob("race", jobs.ValueRow, "k:{id}", "SELECT id, v FROM item ORDER BY id")
 	race.StaleGrace = grace
 	flag := newJob("flag", jobs.ValueScalar, "f:{id}", "SELECT id, v % 2 AS flag FROM item ORDER BY id")
-	source, err := postgres.Open(jobs.Postgres{URL: jobs.NewSecret(w.r.pg), MaxConnections: 6, StatementTimeout: time.Minute})
+	source, err := postgres.Open(jobs.Postgres{URL: jobs.NewSecret(w.r.pg), MaxConnections: 6,
+		StatementTimeout: time.Minute})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -78,7 +81,8 @@ func (w *race) start(url string, grace time.Duration, broken func(*race, Cache) 
 		c = broken(w, c)
 	}
 	spec := &jobs.Spec{File: "stoker.yaml", Jobs: []*jobs.Job{race, flag}}
-	w.procs = append(w.procs, New(spec, slowSource{source, w}, slowCache{c}, w.r.ledger, NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler)))
+	w.procs = append(w.procs, New(spec, slowSource{source, w}, slowCache{c}, w.r.ledger,
+		NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler)))
 	w.ends = append(w.ends, source.Close)
 }
 

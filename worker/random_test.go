@@ -49,7 +49,8 @@ var randomTypes = map[string]string{
 // another; NULL in a wrong place. The seed is in the name of a failed test.
 func TestRandomTables(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, plan{sql: []string{"CREATE TYPE mood AS ENUM ('sad', 'ok', 'so \"so\"')", "CREATE TYPE pair AS (a int, b text)"}})
+	r := newRig(t, plan{sql: []string{"CREATE TYPE mood AS ENUM ('sad', 'ok', 'so \"so\"')",
+		"CREATE TYPE pair AS (a int, b text)"}})
 	names := slices.Sorted(maps.Keys(randomTypes)) // in an order that the seed can choose from
 	for range 12 {
 		seed := rand.Uint64()
@@ -61,7 +62,8 @@ func TestRandomTables(t *testing.T) {
 			for c := range 1 + rng.IntN(12) {
 				name := names[rng.IntN(len(names))]
 				columns = append(columns, fmt.Sprintf(`"c""%d é" %s`, c, name))
-				values = append(values, fmt.Sprintf("CASE WHEN random() < %.1f THEN NULL ELSE %s END", rng.Float64()*0.5, randomTypes[name]))
+				values = append(values, fmt.Sprintf("CASE WHEN random() < %.1f THEN NULL ELSE %s END",
+					rng.Float64()*0.5, randomTypes[name]))
 			}
 			at := rng.IntN(len(columns) + 1) // of the key among the columns
 			columns = append(columns[:at], append([]string{"id int"}, columns[at:]...)...)
@@ -73,7 +75,8 @@ func TestRandomTables(t *testing.T) {
 			r.exec("DROP TABLE IF EXISTS random",
 				"CREATE TABLE random ("+strings.Join(columns, ", ")+")",
 				fmt.Sprintf("SELECT setseed(%v)", rng.Float64()),
-				fmt.Sprintf("INSERT INTO random SELECT %s FROM generate_series(1, %d) i", strings.Join(values, ", "), n))
+				fmt.Sprintf("INSERT INTO random SELECT %s FROM generate_series(1, %d) i", strings.Join(values, ", "),
+					n))
 			r.spec.Jobs = []*jobs.Job{newJob("j", jobs.ValueRow, "r:{id}", "TABLE random")}
 			if rec := r.run("j"); rec.Keys != int64(n) {
 				t.Errorf("%d keys of %d", rec.Keys, n)

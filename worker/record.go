@@ -47,7 +47,8 @@ func (r *run) keepRecord(ctx context.Context) {
 		err = r.w.ledger.KeepSample(ctx, r.job.Name, r.sample.keys)
 	}
 	if err != nil {
-		r.w.log.Error("the record of a run was not kept", jobs.LogJob, r.job.Name, jobs.LogTask, r.rec.ID, jobs.LogErr, err)
+		r.w.log.Error("the record of a run was not kept", jobs.LogJob, r.job.Name, jobs.LogTask, r.rec.ID, jobs.LogErr,
+			err)
 	}
 }
 

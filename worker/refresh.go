@@ -50,9 +50,11 @@ func (w *Worker) RefreshFenced(ctx context.Context, job *jobs.Job, keys []jobs.K
 }
 
 // refreshInTime refreshes within the job's timeout and observes the end.
-func (w *Worker) refreshInTime(ctx context.Context, id string, job *jobs.Job, inv jobs.Invalidation) (Refreshed, error) {
+func (w *Worker) refreshInTime(ctx context.Context, id string, job *jobs.Job, inv jobs.Invalidation) (Refreshed,
+	error) {
 	start := time.Now()
-	limited, cancel := context.WithTimeoutCause(ctx, job.Timeout, fmt.Errorf("the refresh took longer than the job's timeout of %s", job.Timeout))
+	limited, cancel := context.WithTimeoutCause(ctx, job.Timeout,
+		fmt.Errorf("the refresh took longer than the job's timeout of %s", job.Timeout))
 	defer cancel()
 	out, err := w.refresh(limited, job, inv)
 	if cause := context.Cause(limited); err != nil && cause != nil {
@@ -107,7 +109,8 @@ func (w *Worker) refreshOnce(ctx context.Context, job *jobs.Job, inv jobs.Invali
 		if err != nil {
 			return err
 		}
-		f := refresh{w: w, job: job, reading: r, out: &out, armed: armed, stamp: stamp, claim: w.cache.ClaimRefresh(armed, job, stamp)}
+		f := refresh{w: w, job: job, reading: r, out: &out, armed: armed, stamp: stamp,
+			claim: w.cache.ClaimRefresh(armed, job, stamp)}
 		out.Snapshot = r.Snapshot.Text
 		return f.do(ctx, inv)
 	})

@@ -42,21 +42,40 @@ func TestRefreshReloadsExactlyTheNamedKeys(t *testing.T) {
 		touched     string // pattern-free: the keys that may differ, comma separated
 		keyed, gone int64
 	}{
-		"row":                 {newJob("j", row, "p:{id}", "SELECT id, name, feel FROM product"), []string{"id=7", "id=8"}, "p:7,p:8", 2, 0},
-		"as Postgres reads 7": {newJob("j", row, "p:{id}", "SELECT id, name FROM product"), []string{"id= 007"}, "p:7", 1, 0},
-		"row gone":            {newJob("j", row, "p:{id}", "SELECT id, name FROM product"), []string{"id=7", "id=13", "id=0013", "id=9999"}, "p:7,p:13", 1, 1},
-		"rows":                {newJob("j", rows, "c:{category}", "SELECT category, id, name FROM product ORDER BY category, id DESC"), []string{"category=3", "category=5"}, "c:3,c:5", 2, 0},
-		"rows, one gone":      {newJob("j", rows, "c:{category}", "SELECT category, id, name FROM product WHERE category <> 6 OR id <> 13 ORDER BY category, id DESC"), []string{"category=6", "category=70"}, "c:6", 1, 0},
-		"rows, all gone":      {newJob("j", rows, "c:{id}", "SELECT id, name FROM product ORDER BY id"), []string{"id=13"}, "c:13", 0, 1},
-		"scalar":              {newJob("j", scalar, "n:{id}", "SELECT name, id FROM product"), []string{"id=7", "id=13"}, "n:7,n:13", 1, 1},
-		"several columns":     {newJob("j", row, "p:{id}:{category}", "SELECT category, id, name FROM product"), []string{"category=0,id=7", "category=1,id=7", "id=13,category=6"}, "p:7:0,p:13:6", 1, 1},
-		"rows, two columns":   {newJob("j", rows, "c:{feel}:{category}", "SELECT feel, category, id, name FROM product ORDER BY 1, 2, 3 DESC"), []string{"feel=ok,category=3", `feel=so "so",category=1`}, `c:ok:3,c:so "so":1`, 2, 0},
-		"enum":                {newJob("j", row, "m:{feel}", "SELECT feel, max(name) AS n FROM product GROUP BY feel"), []string{`feel=so "so"`}, `m:so "so"`, 1, 0},
-		"timestamp":           {newJob("j", row, "t:{at}", "SELECT at, id, name FROM product"), []string{"at=2024-03-01 04:59:59.5+00", "at=2024-03-01 06:59:59.5 Europe/Berlin"}, "t:2024-03-01T04:59:59.5+00:00,t:2024-03-01T05:59:59.5+00:00", 2, 0},
-		"constant":            {newJob("j", row, "sum", "SELECT count(*) AS n FROM product"), []string{""}, "sum", 1, 0},
-		"constant, rows":      {newJob("j", rows, "all", "SELECT id FROM product ORDER BY id"), []string{""}, "all", 1, 0},
-		"constant, none left": {newJob("j", rows, "none", "SELECT id FROM product WHERE id = 13"), []string{""}, "none", 1, 0},
-		"constant, row gone":  {newJob("j", row, "one", "SELECT id FROM product WHERE id = 13"), []string{""}, "one", 0, 1},
+		"row": {newJob("j", row, "p:{id}", "SELECT id, name, feel FROM product"),
+			[]string{"id=7", "id=8"}, "p:7,p:8", 2, 0},
+		"as Postgres reads 7": {newJob("j", row, "p:{id}", "SELECT id, name FROM product"), []string{"id= 007"}, "p:7",
+			1, 0},
+		"row gone": {newJob("j", row, "p:{id}", "SELECT id, name FROM product"),
+			[]string{"id=7", "id=13", "id=0013", "id=9999"}, "p:7,p:13", 1, 1},
+		"rows": {newJob("j", rows, "c:{category}",
+			"SELECT category, id, name FROM product ORDER BY category, id DESC"), []string{"category=3", "category=5"},
+			"c:3,c:5", 2, 0},
+		"rows, one gone": {newJob("j", rows, "c:{category}",
+			"SELECT category, id, name FROM product WHERE category <> 6 OR id <> 13 ORDER BY category, id DESC"),
+			[]string{"category=6", "category=70"}, "c:6", 1, 0},
+		"rows, all gone": {newJob("j", rows, "c:{id}", "SELECT id, name FROM product ORDER BY id"),
+			[]string{"id=13"}, "c:13", 0, 1},
+		"scalar": {newJob("j", scalar, "n:{id}", "SELECT name, id FROM product"),
+			[]string{"id=7", "id=13"}, "n:7,n:13", 1, 1},
+		"several columns": {newJob("j", row, "p:{id}:{category}", "SELECT category, id, name FROM product"),
+			[]string{"category=0,id=7", "category=1,id=7", "id=13,category=6"}, "p:7:0,p:13:6", 1, 1},
+		"rows, two columns": {newJob("j", rows, "c:{feel}:{category}",
+			"SELECT feel, category, id, name FROM product ORDER BY 1, 2, 3 DESC"),
+			[]string{"feel=ok,category=3", `feel=so "so",category=1`}, `c:ok:3,c:so "so":1`, 2, 0},
+		"enum": {newJob("j", row, "m:{feel}", "SELECT feel, max(name) AS n FROM product GROUP BY feel"),
+			[]string{`feel=so "so"`}, `m:so "so"`, 1, 0},
+		"timestamp": {newJob("j", row, "t:{at}", "SELECT at, id, name FROM product"),
+			[]string{"at=2024-03-01 04:59:59.5+00", "at=2024-03-01 06:59:59.5 Europe/Berlin"},
+			"t:2024-03-01T04:59:59.5+00:00,t:2024-03-01T05:59:59.5+00:00", 2, 0},
+		"constant": {newJob("j", row, "sum", "SELECT count(*) AS n FROM product"), []string{""}, "sum", 1,
+			0},
+		"constant, rows": {newJob("j", rows, "all", "SELECT id FROM product ORDER BY id"), []string{""}, "all", 1,
+			0},
+		"constant, none left": {newJob("j", rows, "none", "SELECT id FROM product WHERE id = 13"), []string{""}, "none",
+			1, 0},
+		"constant, row gone": {newJob("j", row, "one", "SELECT id FROM product WHERE id = 13"), []string{""}, "one", 0,
+			1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -98,11 +117,13 @@ func TestRefreshReloadsExactlyTheNamedKeys(t *testing.T) {
 			if d := differ(want, got); d != "" {
 				t.Error(d)
 			}
-			if out.Keys != tc.keyed || out.Removed != tc.gone || out.Job != "j" || out.Snapshot == "" || out.Took <= 0 || out.Warning != "" || (out.Bytes > 0) != (out.Keys > 0) {
+			if out.Keys != tc.keyed || out.Removed != tc.gone || out.Job != "j" || out.Snapshot == "" ||
+				out.Took <= 0 || out.Warning != "" || (out.Bytes > 0) != (out.Keys > 0) {
 				t.Errorf("result %+v", out)
 			}
 			tally, err := r.ledger.Tally(t.Context(), "j")
-			if err != nil || tally.Refreshes != 1 || tally.Refreshed != int64(len(tc.keys)) || tally.RefreshError != "" {
+			if err != nil || tally.Refreshes != 1 || tally.Refreshed != int64(len(tc.keys)) ||
+				tally.RefreshError != "" {
 				t.Errorf("tally %+v, %v", tally, err)
 			}
 		})
@@ -112,13 +133,15 @@ func TestRefreshReloadsExactlyTheNamedKeys(t *testing.T) {
 // Broken by: a removal that loads, leaves the key, or takes others along.
 func TestRemovalOfKeys(t *testing.T) {
 	t.Parallel()
-	j := newJob("j", jobs.ValueRow, "p:{id}", "SELECT id, 1 / (id - 50) AS x FROM product WHERE id <> 50 OR (SELECT count(*) FROM product) < 5")
+	j := newJob("j", jobs.ValueRow, "p:{id}", "SELECT id, 1 / (id - 50) AS x FROM product WHERE id <> 50 OR "+
+		"(SELECT count(*) FROM product) < 5")
 	constant := newJob("constant", jobs.ValueRows, "all", "SELECT id FROM product ORDER BY id")
 	r := newRig(t, plan{sql: shopOf(100), jobs: []*jobs.Job{j, constant}})
 	r.run("j")
 	r.run("constant")
 	before := r.texts()
-	storetest.Exec(t, r.pg, "DELETE FROM product WHERE id BETWEEN 5 AND 49 OR id > 51 OR id < 3") // loading would now divide by zero
+	// loading would now divide by zero
+	storetest.Exec(t, r.pg, "DELETE FROM product WHERE id BETWEEN 5 AND 49 OR id > 51 OR id < 3")
 	out, err := r.refreshed("j", true, "id=7", "id=007", "id=50", "id=4000")
 	if err != nil || out.Removed != 1 || out.Keys != 0 || out.Bytes != 0 {
 		t.Errorf("%+v, %v", out, err)
@@ -158,7 +181,8 @@ func TestRefreshOfAValueThatBecameTooLarge(t *testing.T) {
 		if d := differ(want, r.texts()); d != "" {
 			t.Error(d)
 		}
-		if out.Keys != 1 || out.Removed != 2 || out.Oversized != 2 || !strings.HasPrefix(out.Warning, "key p:3: a value of 10") {
+		if out.Keys != 1 || out.Removed != 2 || out.Oversized != 2 ||
+			!strings.HasPrefix(out.Warning, "key p:3: a value of 10") {
 			t.Errorf("%+v", out)
 		}
 		if n := r.metric("stoker_keys_oversized_total"); n != 2 {
@@ -187,11 +211,16 @@ func TestRefreshThatCannotBe(t *testing.T) {
 		remove bool
 		want   string
 	}{
-		"text for a number": {"j", []string{"id=1", "id=seven"}, false, `job j: value "seven" does not fit key column id of type bigint: invalid input syntax for type bigint: "seven"`},
-		"removal of it":     {"j", []string{"id=1", "id=seven"}, true, `job j: value "seven" does not fit key column id of type bigint: invalid input syntax for type bigint: "seven"`},
-		"another column":    {"j", []string{"sku=1"}, false, `job j: a key without a value for column id: give every column of "p:{id}"`},
-		"wrong query":       {"broken", []string{"id=1"}, false, `query of job broken: column "naam" does not exist (SQLSTATE 42703) at line 1, column 12 of the query; hint: Perhaps you meant to reference the column "product.name".`},
-		"fails on its row":  {"divides", []string{"id=49", "id=50"}, false, `query of job divides: division by zero (SQLSTATE 22012)`},
+		"text for a number": {"j", []string{"id=1", "id=seven"}, false,
+			`job j: value "seven" does not fit key column id of type bigint: invalid input syntax for type bigint: "seven"`},
+		"removal of it": {"j", []string{"id=1", "id=seven"}, true,
+			`job j: value "seven" does not fit key column id of type bigint: invalid input syntax for type bigint: "seven"`},
+		"another column": {"j", []string{"sku=1"}, false,
+			`job j: a key without a value for column id: give every column of "p:{id}"`},
+		"wrong query": {"broken", []string{"id=1"}, false,
+			`query of job broken: column "naam" does not exist (SQLSTATE 42703) at line 1, column 12 of the query; hint: Perhaps you meant to reference the column "product.name".`},
+		"fails on its row": {"divides", []string{"id=49", "id=50"}, false,
+			`query of job divides: division by zero (SQLSTATE 22012)`},
 	} {
 		_, err := r.refreshed(tc.job, tc.remove, tc.keys...)
 		if err == nil || err.Error() != tc.want {

@@ -69,7 +69,8 @@ func newRig(t *testing.T, p plan) *rig {
 		r.cache = p.cache(r.cache)
 	}
 	var err error
-	r.source, err = postgres.Open(jobs.Postgres{URL: jobs.NewSecret(p.pg), MaxConnections: 4, StatementTimeout: time.Minute})
+	r.source, err = postgres.Open(jobs.Postgres{URL: jobs.NewSecret(p.pg), MaxConnections: 4,
+		StatementTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +103,8 @@ func newJob(name string, value jobs.ValueKind, key, query string) *jobs.Job {
 	return &jobs.Job{
 		Name: name, Query: query, Key: template, Value: value,
 		TTL: 10 * time.Minute, Jitter: 0.1, Timeout: time.Minute, MaxValueBytes: 16 << 20,
-		StaleGrace: 30 * time.Second, ShrinkGuard: 0.5, Type: jobs.TypeString, Format: jobs.FormatJSON, Compress: jobs.CompressNone, CompressAbove: 1 << 10, Rewrite: jobs.RewriteChanged,
+		StaleGrace: 30 * time.Second, ShrinkGuard: 0.5, Type: jobs.TypeString, Format: jobs.FormatJSON,
+		Compress: jobs.CompressNone, CompressAbove: 1 << 10, Rewrite: jobs.RewriteChanged,
 	}
 }
 

@@ -41,7 +41,8 @@ func (w *Worker) Run(ctx context.Context, id string, t jobs.Run, watch func(stor
 	if t.Due > 0 {
 		r.rec.Due = time.Unix(t.Due, 0).UTC()
 	}
-	limited, cancel := context.WithTimeoutCause(ctx, job.Timeout, fmt.Errorf("the run took longer than the job's timeout of %s", job.Timeout))
+	limited, cancel := context.WithTimeoutCause(ctx, job.Timeout,
+		fmt.Errorf("the run took longer than the job's timeout of %s", job.Timeout))
 	defer cancel()
 	err := r.do(limited)
 	return r.end(ctx, err)

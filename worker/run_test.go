@@ -43,21 +43,37 @@ func TestRunWritesWhatPostgresShows(t *testing.T) {
 		want       string
 		null       int64
 	}{
-		"row":               {row, "p:{id}", "SELECT * FROM product -- all of it", "SELECT 'p:' || id, row_to_json(q)::text FROM product q", 0},
-		"row, fast types":   {row, "p:{id}", "SELECT id, name, price, tags, at, doc, f FROM product", "SELECT 'p:' || id, row_to_json(q)::text FROM (SELECT id, name, price, tags, at, doc, f FROM product) q", 0},
-		"rows":              {rows, "c:{category}", "SELECT category, id, feel, size FROM product ORDER BY category, id DESC", "SELECT 'c:' || category, '[' || string_agg(row_to_json(q)::text, ',' ORDER BY id DESC) || ']' FROM (SELECT category, id, feel, size FROM product) q GROUP BY category", 0},
-		"scalar":            {scalar, "n:{id}", "SELECT name, id FROM product", "SELECT 'n:' || id, to_json(name)::text FROM product", 0},
-		"scalar, converted": {scalar, "n:{id}", "SELECT id, valid FROM product", "SELECT 'n:' || id, to_json(valid)::text FROM product", 0},
-		"scalar, NULL":      {scalar, "n:{a}:{b}", "SELECT a, b, n FROM gap", "SELECT 'n:' || a || ':' || b, coalesce(to_json(n)::text, 'null') FROM gap WHERE a IS NOT NULL AND b IS NOT NULL", 3},
-		"constant row":      {row, "top", "SELECT count(*) AS n FROM product", `SELECT 'top', '{"n":20000}'`, 0},
-		"constant rows":     {rows, "top", "SELECT id FROM product ORDER BY id LIMIT 2", `SELECT 'top', '[{"id":1},{"id":2}]'`, 0},
+		"row": {row, "p:{id}", "SELECT * FROM product -- all of it",
+			"SELECT 'p:' || id, row_to_json(q)::text FROM product q", 0},
+		"row, fast types": {row, "p:{id}", "SELECT id, name, price, tags, at, doc, f FROM product",
+			"SELECT 'p:' || id, row_to_json(q)::text FROM (SELECT id, name, price, tags, at, doc, f FROM product) q",
+			0},
+		"rows": {rows, "c:{category}",
+			"SELECT category, id, feel, size FROM product ORDER BY category, id DESC",
+			"SELECT 'c:' || category, '[' || string_agg(row_to_json(q)::text, ',' ORDER BY id DESC) || ']' FROM " +
+				"(SELECT category, id, feel, size FROM product) q GROUP BY category", 0},
+		"scalar": {scalar, "n:{id}", "SELECT name, id FROM product",
+			"SELECT 'n:' || id, to_json(name)::text FROM product", 0},
+		"scalar, converted": {scalar, "n:{id}", "SELECT id, valid FROM product",
+			"SELECT 'n:' || id, to_json(valid)::text FROM product", 0},
+		"scalar, NULL": {scalar, "n:{a}:{b}", "SELECT a, b, n FROM gap",
+			"SELECT 'n:' || a || ':' || b, coalesce(to_json(n)::text, 'null') FROM gap WHERE a IS NOT NULL AND b " +
+				"IS NOT NULL", 3},
+		"constant row": {row, "top", "SELECT count(*) AS n FROM product", `SELECT 'top', '{"n":20000}'`, 0},
+		"constant rows": {rows, "top", "SELECT id FROM product ORDER BY id LIMIT 2",
+			`SELECT 'top', '[{"id":1},{"id":2}]'`, 0},
 		"no rows, constant": {rows, "top", "SELECT id FROM product WHERE false", `SELECT 'top', '[]'`, 0},
 		"no rows, by key":   {rows, "top:{id}", "SELECT id FROM product WHERE false", `SELECT 'a', 'b' WHERE false`, 0},
 		"no row, constant":  {row, "top", "SELECT id FROM product WHERE false", `SELECT 'a', 'b' WHERE false`, 0},
-		"NULL in a key":     {row, "g:{a}:{b}", "SELECT * FROM gap", "SELECT 'g:' || a || ':' || b, row_to_json(q)::text FROM gap q WHERE a IS NOT NULL AND b IS NOT NULL", 3},
-		"NULL amid rows":    {rows, "g:{a}", "SELECT a, n FROM gap ORDER BY n", `VALUES ('g:x', '[{"a":"x","n":1},{"a":"x","n":3}]'), ('g:y', '[{"a":"y","n":null}]')`, 2},
-		"braces":            {row, "p:{{{id}}}:{{{{}}", "SELECT id FROM product WHERE id < 3", `SELECT 'p:{' || id || '}:{{}', '{"id":' || id || '}' FROM product WHERE id < 3`, 0},
-		"enum in a key":     {row, "m:{feel}:{id}", "SELECT feel, id FROM product WHERE id < 9", "SELECT 'm:' || feel || ':' || id, row_to_json(q)::text FROM (SELECT feel, id FROM product WHERE id < 9) q", 0},
+		"NULL in a key": {row, "g:{a}:{b}", "SELECT * FROM gap",
+			"SELECT 'g:' || a || ':' || b, row_to_json(q)::text FROM gap q WHERE a IS NOT NULL AND b IS NOT NULL", 3},
+		"NULL amid rows": {rows, "g:{a}", "SELECT a, n FROM gap ORDER BY n",
+			`VALUES ('g:x', '[{"a":"x","n":1},{"a":"x","n":3}]'), ('g:y', '[{"a":"y","n":null}]')`, 2},
+		"braces": {row, "p:{{{id}}}:{{{{}}", "SELECT id FROM product WHERE id < 3",
+			`SELECT 'p:{' || id || '}:{{}', '{"id":' || id || '}' FROM product WHERE id < 3`, 0},
+		"enum in a key": {row, "m:{feel}:{id}", "SELECT feel, id FROM product WHERE id < 9",
+			"SELECT 'm:' || feel || ':' || id, row_to_json(q)::text FROM (SELECT feel, id FROM product WHERE id < 9) q",
+			0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := *r
@@ -113,9 +129,11 @@ func TestRunJittersTTLs(t *testing.T) {
 // something else; a sample with keys that were not written.
 func TestRunKeepsARecord(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, plan{sql: shopOf(1000), jobs: []*jobs.Job{newJob("j", jobs.ValueRow, "p:{id}", "SELECT id, name FROM product UNION ALL SELECT NULL, 'none'")}})
+	r := newRig(t, plan{sql: shopOf(1000), jobs: []*jobs.Job{newJob("j", jobs.ValueRow, "p:{id}",
+		"SELECT id, name FROM product UNION ALL SELECT NULL, 'none'")}})
 	start := time.Now()
-	rec, err := r.w.Run(t.Context(), "warm:j@1700000000", jobs.Run{Job: "j", Due: 1_700_000_000, Cause: jobs.CauseTick}, nil)
+	rec, err := r.w.Run(t.Context(), "warm:j@1700000000", jobs.Run{Job: "j", Due: 1_700_000_000, Cause: jobs.CauseTick},
+		nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,16 +146,19 @@ func TestRunKeepsARecord(t *testing.T) {
 		bytes += int64(len(k) + len(v))
 	}
 	for where, rec := range map[string]store.Record{"returned": rec, "kept": kept[0]} {
-		if rec.ID != "warm:j@1700000000" || rec.Job != "j" || rec.Cause != "tick" || rec.State != store.StateOK || rec.Due.Unix() != 1_700_000_000 {
+		if rec.ID != "warm:j@1700000000" || rec.Job != "j" || rec.Cause != "tick" || rec.State != store.StateOK ||
+			rec.Due.Unix() != 1_700_000_000 {
 			t.Errorf("%s: %+v", where, rec)
 		}
-		if rec.Rows != 1001 || rec.Keys != 1000 || rec.NullKeys != 1 || rec.Bytes != bytes || rec.Removed != 0 || rec.Oversized != 0 || rec.Error != "" || rec.Warning != "" || rec.Removal {
+		if rec.Rows != 1001 || rec.Keys != 1000 || rec.NullKeys != 1 || rec.Bytes != bytes || rec.Removed != 0 ||
+			rec.Oversized != 0 || rec.Error != "" || rec.Warning != "" || rec.Removal {
 			t.Errorf("%s, of %d bytes: %+v", where, bytes, rec)
 		}
 		if !regexp.MustCompile(`^\d+:\d+:[\d,]*$`).MatchString(rec.Snapshot) {
 			t.Errorf("%s: snapshot %q", where, rec.Snapshot)
 		}
-		if rec.Start.Before(start) || rec.End.Before(rec.Start) || rec.Database <= 0 || rec.Database > rec.End.Sub(rec.Start) {
+		if rec.Start.Before(start) || rec.End.Before(rec.Start) || rec.Database <= 0 ||
+			rec.Database > rec.End.Sub(rec.Start) {
 			t.Errorf("%s: from %s to %s, database %s", where, rec.Start, rec.End, rec.Database)
 		}
 	}
@@ -162,7 +183,8 @@ func TestRunKeepsARecord(t *testing.T) {
 // too. Broken by: a clock that is started by the first row.
 func TestRecordCountsTheTimeBeforeTheFirstRow(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, plan{jobs: []*jobs.Job{newJob("j", jobs.ValueRow, "p:{id}", "SELECT pg_sleep(0.5)::text AS s, 1 AS id")}})
+	r := newRig(t, plan{jobs: []*jobs.Job{newJob("j", jobs.ValueRow, "p:{id}",
+		"SELECT pg_sleep(0.5)::text AS s, 1 AS id")}})
 	if rec := r.run("j"); rec.Database < 500*time.Millisecond || rec.Database > rec.End.Sub(rec.Start) {
 		t.Errorf("database %s of %s", rec.Database, rec.End.Sub(rec.Start))
 	}
@@ -173,19 +195,21 @@ func TestRecordCountsTheTimeBeforeTheFirstRow(t *testing.T) {
 func TestRunTellsOfItsProgress(t *testing.T) {
 	t.Parallel()
 	// Rows of 3 kB, because Postgres sends them on when it has 8 kB of them.
-	r := newRig(t, plan{jobs: []*jobs.Job{newJob("j", jobs.ValueRow, "p:{id}", "SELECT i AS id, repeat('x', 3000) AS pad, pg_sleep(0.01)::text AS s FROM generate_series(1, 150) i")}})
+	r := newRig(t, plan{jobs: []*jobs.Job{newJob("j", jobs.ValueRow, "p:{id}",
+		"SELECT i AS id, repeat('x', 3000) AS pad, pg_sleep(0.01)::text AS s FROM generate_series(1, 150) i")}})
 	for n := range 2 {
 		var mu sync.Mutex
 		var told []store.Progress
 		live := 0
-		rec, err := r.w.Run(t.Context(), fmt.Sprint(n), jobs.Run{Job: "j", Cause: jobs.CauseCommand}, func(p store.Progress) {
-			mu.Lock()
-			defer mu.Unlock()
-			told = append(told, p)
-			if l, ok, err := r.ledger.Live(context.Background(), "j"); err == nil && ok && l.ID == p.ID {
-				live++
-			}
-		})
+		rec, err := r.w.Run(t.Context(), fmt.Sprint(n), jobs.Run{Job: "j", Cause: jobs.CauseCommand},
+			func(p store.Progress) {
+				mu.Lock()
+				defer mu.Unlock()
+				told = append(told, p)
+				if l, ok, err := r.ledger.Live(context.Background(), "j"); err == nil && ok && l.ID == p.ID {
+					live++
+				}
+			})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,7 +218,8 @@ func TestRunTellsOfItsProgress(t *testing.T) {
 			t.Errorf("run %d: told %d times in %.1f s", n, len(told), seconds)
 		}
 		for i, p := range told {
-			if p.ID != fmt.Sprint(n) || p.Expected == 0 || n > 0 && p.Expected != 150 || i > 0 && (p.Rows < told[i-1].Rows || p.Keys < told[i-1].Keys) {
+			if p.ID != fmt.Sprint(n) || p.Expected == 0 || n > 0 && p.Expected != 150 || i > 0 &&
+				(p.Rows < told[i-1].Rows || p.Keys < told[i-1].Keys) {
 				t.Errorf("run %d: progress %d: %+v", n, i, p)
 			}
 		}
@@ -211,8 +236,10 @@ func TestRunTellsOfItsProgress(t *testing.T) {
 // whose value is too large, or of the rows kind, that stay.
 func TestRemovalOfAKeyset(t *testing.T) {
 	t.Parallel()
-	row := newJob("row", jobs.ValueRow, "p:{id}", "SELECT id, repeat('x', CASE WHEN id = 7 THEN 2000 ELSE 1 END) AS x FROM product")
-	rows := newJob("rows", jobs.ValueRows, "c:{category}", "SELECT category, id FROM product") // no order: of no matter here
+	row := newJob("row", jobs.ValueRow, "p:{id}", "SELECT id, repeat('x', CASE WHEN id = 7 THEN 2000 ELSE 1 END) "+
+		"AS x FROM product")
+	// no order: of no matter here
+	rows := newJob("rows", jobs.ValueRows, "c:{category}", "SELECT category, id FROM product")
 	constant := newJob("constant", jobs.ValueRows, "top", "SELECT id FROM product WHERE false")
 	r := newRig(t, plan{sql: shopOf(500), jobs: []*jobs.Job{row, rows, constant}})
 	r.run("row")
@@ -310,7 +337,8 @@ func TestPreviewShowsWhatARunWrites(t *testing.T) {
 		warning     string
 	}{
 		{j, 1000, 600, ""}, {j, 3, 3, ""}, {j, 600, 600, ""}, {j, 0, 0, ""}, {endless, 250, 250, ""},
-		{big, 1, 1, "key p:600: a value of 617 bytes is over max_value_bytes (500): it was not written; select less, or raise max_value_bytes"},
+		{big, 1, 1, "key p:600: a value of 617 bytes is over max_value_bytes (500): it was not written; select " +
+			"less, or raise max_value_bytes"},
 	} {
 		got := make(map[string]string)
 		warning, err := Preview(t.Context(), r.source, tc.job, tc.limit, func(e store.Entry) error {
@@ -349,7 +377,8 @@ func TestComparisonNoticesABrokenCache(t *testing.T) {
 			cache: broken,
 		})
 		r.run("j")
-		if d := differ(r.want(`SELECT 'p:' || i, '{"id":' || i || '}' FROM generate_series(1, 250) i`), r.texts()); d == "" {
+		if d := differ(r.want(`SELECT 'p:' || i, '{"id":' || i || '}' FROM generate_series(1, 250) i`),
+			r.texts()); d == "" {
 			t.Errorf("a cache that %s went unnoticed", name)
 		}
 	}

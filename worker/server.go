@@ -46,7 +46,8 @@ type pace struct {
 	// longer than this anyway, and changes do not come this way.
 	runs, refreshes time.Duration
 
-	grace    time.Duration // what a stopped server waits for its tasks; they end at once but for the batch that is being written
+	// what a stopped server waits for its tasks; they end at once but for the batch that is being written
+	grace    time.Duration
 	announce time.Duration // how often the queues are registered again
 }
 
@@ -114,7 +115,8 @@ func (s *Server) Shutdown() {
 func (s *Server) handler(queue, typ string, do func(context.Context, *asynq.Task) error) asynq.Handler {
 	return asynq.HandlerFunc(func(ctx context.Context, task *asynq.Task) error {
 		if task.Type() != typ {
-			return fmt.Errorf("task type %q is not one of Stoker's on queue %s: %w", task.Type(), queue, asynq.SkipRetry)
+			return fmt.Errorf("task type %q is not one of Stoker's on queue %s: %w", task.Type(), queue,
+				asynq.SkipRetry)
 		}
 		if at, ok := jobs.EnqueuedAt(task); ok {
 			s.w.metrics.observeWait(queue, at)

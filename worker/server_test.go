@@ -21,7 +21,8 @@ import (
 )
 
 // brisk is the usual pace but for what tests would wait for.
-var brisk = pace{runs: 20 * time.Millisecond, refreshes: 10 * time.Millisecond, grace: 2 * time.Second, announce: 100 * time.Millisecond}
+var brisk = pace{runs: 20 * time.Millisecond, refreshes: 10 * time.Millisecond, grace: 2 * time.Second,
+	announce: 100 * time.Millisecond}
 
 // serve starts a Server on the rig's queue, which ends with the test.
 func (r *rig) serve(c Concurrency, p pace) *Server {
@@ -60,7 +61,8 @@ func (r *rig) await(info *asynq.TaskInfo, state asynq.TaskState, within time.Dur
 	deadline := time.Now().Add(within)
 	for now = r.task(info); now.State != state; now = r.task(info) {
 		if time.Now().After(deadline) {
-			r.t.Fatalf("not %s within %s: task %s is %s, retried %d, last error %q\n%s", state, within, now.ID, now.State, now.Retried, now.LastErr, r.logs)
+			r.t.Fatalf("not %s within %s: task %s is %s, retried %d, last error %q\n%s", state, within, now.ID,
+				now.State, now.Retried, now.LastErr, r.logs)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
@@ -87,7 +89,9 @@ func (r *rig) running(job string) {
 // slow is a job whose run takes that long, in rows wide enough to come one by
 // one.
 func slow(name string, d time.Duration) *jobs.Job {
-	return newJob(name, jobs.ValueRow, name+":{id}", fmt.Sprintf("SELECT i AS id, repeat('x', 9000) AS pad, pg_sleep(0.02)::text AS s FROM generate_series(1, %d) i", d/(20*time.Millisecond)))
+	return newJob(name, jobs.ValueRow, name+":{id}",
+		fmt.Sprintf("SELECT i AS id, repeat('x', 9000) AS pad, pg_sleep(0.02)::text AS s FROM generate_series(1, %d) i",
+			d/(20*time.Millisecond)))
 }
 
 func quickly(name string) *jobs.Job {
@@ -110,7 +114,8 @@ func TestTickRunsOnceInAnyNumberOfReplicas(t *testing.T) {
 	}
 	done := r.await(info, asynq.TaskStateCompleted, 5*time.Second)
 	out := r.result(done)
-	if out.Skipped != "" || out.Record.ID != "warm:j@1700000000" || out.Record.Keys != 3 || out.Record.State != store.StateOK || !out.Record.Due.Equal(due) || out.Record.Cause != "tick" {
+	if out.Skipped != "" || out.Record.ID != "warm:j@1700000000" || out.Record.Keys != 3 ||
+		out.Record.State != store.StateOK || !out.Record.Due.Equal(due) || out.Record.Cause != "tick" {
 		t.Errorf("result %s", done.Result)
 	}
 	_, err = asynq.NewClientFromRedisClient(r.queue).Enqueue(jobs.NewTick("j", due, jobs.CauseTick))
@@ -150,7 +155,8 @@ func TestTickThatFailedForGood(t *testing.T) {
 		})
 	}
 	// A replica that is late enqueues the tick again: it is not run again.
-	if got := r.result(r.await(r.enqueue(jobs.NewTick("broken", due, jobs.CauseTick)), asynq.TaskStateCompleted, 5*time.Second)); got.Skipped == "" || len(r.records("broken")) != 2 {
+	if got := r.result(r.await(r.enqueue(jobs.NewTick("broken", due, jobs.CauseTick)), asynq.TaskStateCompleted,
+		5*time.Second)); got.Skipped == "" || len(r.records("broken")) != 2 {
 		t.Errorf("a late replica's tick: %+v, %d runs", got, len(r.records("broken")))
 	}
 	if rec := r.records("broken")[0]; rec.State != store.StateFailed || !strings.Contains(rec.Error, "SQLSTATE 42P01") {
@@ -162,7 +168,8 @@ func TestTickThatFailedForGood(t *testing.T) {
 // storm, or an error that does not name job, spec or payload.
 func TestTasksThatCanNeverBeDone(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, plan{jobs: []*jobs.Job{quickly("j"), newJob("broken", jobs.ValueRow, "b:{id}", "SELECT id FROM nowhere")}})
+	r := newRig(t, plan{jobs: []*jobs.Job{quickly("j"),
+		newJob("broken", jobs.ValueRow, "b:{id}", "SELECT id FROM nowhere")}})
 	r.serve(Share(4), brisk)
 	inv, err := jobs.NewInvalidation("gone", jobs.Key{"id": "2"})
 	if err != nil {
@@ -180,13 +187,16 @@ func TestTasksThatCanNeverBeDone(t *testing.T) {
 	}{
 		{jobs.NewRun("gone", jobs.CauseAPI), run, `^job "gone" is not in stoker.yaml: this worker has an older or newer spec than who asked; give both the same file: skip retry for the task$`},
 		{inv, refresh, `^job "gone" is not in stoker.yaml: this worker has`},
-		{jobs.NewRun("broken", jobs.CauseCommand), run, `^query of job broken: relation "nowhere" does not exist \(SQLSTATE 42P01\) at line 1, column 16 of the query`},
+		{jobs.NewRun("broken", jobs.CauseCommand), run,
+			`^query of job broken: relation "nowhere" does not exist \(SQLSTATE 42P01\) at line 1, column 16 of the query`},
 		{misfit, refresh, `^job j: value "two" does not fit key column id of type integer`},
 		{asynq.NewTask(jobs.TypeRun, []byte("garbage")), run, `^payload of a stoker:run task: invalid character`},
-		{asynq.NewTask(jobs.TypeRun, []byte(`{"job":"j","cause":"api","sql":"DROP TABLE x"}`)), run, `^payload of a stoker:run task: json: unknown field "sql"`},
+		{asynq.NewTask(jobs.TypeRun, []byte(`{"job":"j","cause":"api","sql":"DROP TABLE x"}`)), run,
+			`^payload of a stoker:run task: json: unknown field "sql"`},
 		{asynq.NewTask(jobs.TypeRefresh, nil), refresh, `^payload of a stoker:refresh task: EOF`},
 		{asynq.NewTask("email:send", nil), run, `^task type "email:send" is not one of Stoker's on queue stoker-run`},
-		{jobs.NewRun("j", jobs.CauseAPI), refresh, `^task type "stoker:run" is not one of Stoker's on queue stoker-refresh`},
+		{jobs.NewRun("j", jobs.CauseAPI), refresh,
+			`^task type "stoker:run" is not one of Stoker's on queue stoker-refresh`},
 	} {
 		got := r.await(r.enqueue(tc.task, tc.to), asynq.TaskStateArchived, 5*time.Second)
 		if got.Retried != 0 || !regexp.MustCompile(tc.want).MatchString(got.LastErr) {
@@ -196,7 +206,8 @@ func TestTasksThatCanNeverBeDone(t *testing.T) {
 	time.Sleep(time.Second) // a storm would show in what the queues have processed
 	for queue, want := range map[string]int{jobs.QueueRun: 5, jobs.QueueRefresh: 4} {
 		q, err := asynq.NewInspectorFromRedisClient(r.queue).GetQueueInfo(queue)
-		if err != nil || q.Processed != want || q.Failed != want || q.Archived != want || q.Retry+q.Pending+q.Active != 0 {
+		if err != nil || q.Processed != want || q.Failed != want || q.Archived != want ||
+			q.Retry+q.Pending+q.Active != 0 {
 			t.Errorf("%s: %+v, %v", queue, q, err)
 		}
 	}
@@ -230,7 +241,8 @@ func TestDatabaseThatComesBackIsWaitedFor(t *testing.T) {
 	}
 	r.await(refresh, asynq.TaskStateCompleted, 8*time.Second)
 	r.await(run, asynq.TaskStateCompleted, 8*time.Second)
-	if got := r.records("j"); len(got) < 2 || got[0].State != store.StateOK || got[len(got)-1].State != store.StateFailed {
+	if got := r.records("j"); len(got) < 2 || got[0].State != store.StateOK ||
+		got[len(got)-1].State != store.StateFailed {
 		t.Errorf("records %+v", got)
 	}
 	r.wantCache(`SELECT 'j:' || i, '{"id":' || i || '}' FROM generate_series(1, 3) i`)
@@ -307,7 +319,8 @@ func TestTicksThatPiledUpAreRunOnce(t *testing.T) {
 	r := newRig(t, plan{jobs: []*jobs.Job{quickly("j")}})
 	var ticks []*asynq.TaskInfo
 	for i := range 5 {
-		ticks = append(ticks, r.enqueue(jobs.NewTick("j", time.Now().Add(time.Duration(i-5)*time.Minute), jobs.CauseTick)))
+		ticks = append(ticks, r.enqueue(jobs.NewTick("j", time.Now().Add(time.Duration(i-5)*time.Minute),
+			jobs.CauseTick)))
 	}
 	ticks = append(ticks, r.enqueue(jobs.NewTick("j", time.Now().Add(-7*time.Minute), jobs.CauseCatchUp)))
 	later := r.enqueue(jobs.NewTick("j", time.Now().Add(time.Hour), jobs.CauseTick)) // no run covers it
@@ -343,7 +356,8 @@ func TestShutdownAmidARun(t *testing.T) {
 	t.Parallel()
 	j := slow("j", 3*time.Second)
 	blocked := newJob("blocked", jobs.ValueRow, "b:{id}", "SELECT id FROM held")
-	r := newRig(t, plan{sql: []string{"CREATE TABLE held AS SELECT generate_series(1, 3) AS id"}, jobs: []*jobs.Job{j, blocked}})
+	r := newRig(t, plan{sql: []string{"CREATE TABLE held AS SELECT generate_series(1, 3) AS id"},
+		jobs: []*jobs.Job{j, blocked}})
 	if err := r.redis.Set(t.Context(), "j:149", "good", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -373,7 +387,8 @@ func TestShutdownAmidARun(t *testing.T) {
 	}
 	eventually(t, 5*time.Second, "the queries are cancelled", func() bool { n, _ := r.sessions(); return n == 0 })
 	rec := r.records("j")[0]
-	if rec.State != store.StateInterrupted || rec.Rows == 0 || !regexp.MustCompile(`^after row \d+: the worker is stopping; the task goes back to the queue$`).MatchString(rec.Error) {
+	if rec.State != store.StateInterrupted || rec.Rows == 0 ||
+		!regexp.MustCompile(`^after row \d+: the worker is stopping; the task goes back to the queue$`).MatchString(rec.Error) {
 		t.Errorf("record %+v", rec)
 	}
 	if v, err := r.redis.Get(t.Context(), "j:149").Result(); v != "good" {
@@ -401,7 +416,8 @@ func TestShutdownAmidARun(t *testing.T) {
 		t.Errorf("%d keys, j:149 is %.20s", len(keys), keys["j:149"])
 	}
 	r.source.Close()
-	eventually(t, 5*time.Second, "no connection is left", func() bool { _, total := r.sessions(); return total == 0 }) // Postgres ends them a moment later
+	// Postgres ends them a moment later
+	eventually(t, 5*time.Second, "no connection is left", func() bool { _, total := r.sessions(); return total == 0 })
 }
 
 // Asynq may take one more task while it is being stopped. Broken by: work that
@@ -465,7 +481,8 @@ func TestShutdownWhileRedisHangs(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Fatal("still not down 5 s after Redis answers again")
 	}
-	if now := r.task(info); now.State != asynq.TaskStateRetry && now.State != asynq.TaskStatePending || now.Retried != 0 {
+	if now := r.task(info); now.State != asynq.TaskStateRetry && now.State != asynq.TaskStatePending ||
+		now.Retried != 0 {
 		t.Errorf("the task is %s, retried %d, %s", now.State, now.Retried, now.LastErr)
 	}
 }
@@ -520,7 +537,8 @@ func TestLeaseThatIsLost(t *testing.T) {
 	if !ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	eventually(t, 3*time.Second, "the loss is told", func() bool { return strings.Contains(r.logs.String(), "the lease of a run was lost") })
+	eventually(t, 3*time.Second, "the loss is told",
+		func() bool { return strings.Contains(r.logs.String(), "the lease of a run was lost") })
 	release()
 	if holder, _, err := r.ledger.Holder(t.Context(), "j"); !strings.HasPrefix(holder, "second/") || err != nil {
 		t.Errorf("the lease is with %q, %v", holder, err)

@@ -20,7 +20,8 @@ import (
 
 // other is a second process of the rig's spec on the same servers.
 func (r *rig) other() *Worker {
-	values := cache.New(client(r.t, "redis://"+r.redis.Options().Addr+fmt.Sprintf("/%d", r.redis.Options().DB)), time.Minute)
+	values := cache.New(client(r.t, "redis://"+r.redis.Options().Addr+fmt.Sprintf("/%d", r.redis.Options().DB)),
+		time.Minute)
 	return New(r.spec, r.source, values, r.ledger, NewMetrics(prometheus.NewRegistry()), r.w.log)
 }
 
@@ -69,7 +70,8 @@ func TestFenceFromBeforeAFlush(t *testing.T) {
 	t.Parallel()
 	r := stockRig(t, 10)
 	r.run("j")
-	if err := r.redis.HSet(t.Context(), "stoker:epoch:postgres", "origin", "another").Err(); err != nil { // as if Postgres had been restarted
+	// as if Postgres had been restarted
+	if err := r.redis.HSet(t.Context(), "stoker:epoch:postgres", "origin", "another").Err(); err != nil {
 		t.Fatal(err)
 	}
 	b := r.other()
@@ -85,7 +87,8 @@ func TestFenceFromBeforeAFlush(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, w := range []*Worker{b, r.w} {
-		if out, err := w.Refresh(t.Context(), "id", jobs.Invalidation{Job: "j", Keys: []jobs.Key{{"id": "1"}}}); err != nil || out.Keys != 1 {
+		if out, err := w.Refresh(t.Context(), "id",
+			jobs.Invalidation{Job: "j", Keys: []jobs.Key{{"id": "1"}}}); err != nil || out.Keys != 1 {
 			t.Errorf("%+v, %v", out, err)
 		}
 	}
@@ -98,7 +101,9 @@ func TestRedisRestartedFromOlderData(t *testing.T) {
 	t.Parallel()
 	server := storetest.OwnRedis(t, "--save", "3600 1")
 	j := newJob("j", jobs.ValueRow, "item:{id}", "SELECT id, v, repeat('x', 100) AS pad FROM item")
-	r := newRig(t, plan{redis: server.URL(0), jobs: []*jobs.Job{j}, sql: []string{"CREATE TABLE item (id int PRIMARY KEY, v int)", "INSERT INTO item SELECT i, 1 FROM generate_series(1, 10) i"}})
+	r := newRig(t, plan{redis: server.URL(0), jobs: []*jobs.Job{j},
+		sql: []string{"CREATE TABLE item (id int PRIMARY KEY, v int)",
+			"INSERT INTO item SELECT i, 1 FROM generate_series(1, 10) i"}})
 	first := r.run("j")
 	if err := r.redis.Save(t.Context()).Err(); err != nil {
 		t.Fatal(err)
@@ -230,7 +235,8 @@ func TestIdleConnectionsThatAreClosed(t *testing.T) {
 	t.Parallel()
 	var r *rig
 	j := newJob("j", jobs.ValueRow, "item:{id}", "SELECT id, v, repeat('x', 100) AS pad FROM item")
-	r = newRig(t, plan{jobs: []*jobs.Job{j}, sql: []string{"CREATE TABLE item (id int PRIMARY KEY, v int)", "INSERT INTO item SELECT i, 1 FROM generate_series(1, 5000) i"},
+	r = newRig(t, plan{jobs: []*jobs.Job{j}, sql: []string{"CREATE TABLE item (id int PRIMARY KEY, v int)",
+		"INSERT INTO item SELECT i, 1 FROM generate_series(1, 5000) i"},
 		redis: storetest.OwnRedis(t).URL(0),
 		cache: tapped(func(n int) {
 			if n%20 == 0 {

@@ -90,7 +90,8 @@ func (r *run) unchanged(ctx context.Context, claim *cache.Claim, last, next cach
 		again.Full = next.Full
 	}
 	rec := &r.rec
-	rec.Unchanged, rec.Rows, rec.Keys, rec.Kept, rec.Bytes, rec.Held = true, last.Rows, last.Keys, last.Keys, last.Bytes, last.Held
+	rec.Unchanged, rec.Rows, rec.Keys, rec.Kept, rec.Bytes, rec.Held = true, last.Rows, last.Keys, last.Keys,
+		last.Bytes, last.Held
 	rec.NullKeys, rec.BadKeys, rec.Oversized, rec.Warning = last.NullKeys, last.BadKeys, last.Oversized, last.Warning
 	if err := r.w.cache.KeepManifest(ctx, claim, r.job.Name, again, last, r.job.TTL); err != nil {
 		return err

@@ -42,10 +42,14 @@ func TestNothingStaysBehind(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			j := newJob("j", jobs.ValueRow, "p:{id}", "SELECT id, 1 / (id - 1500) AS x, repeat('x', 1000) AS pad FROM item ORDER BY id")
-			r := newRig(t, plan{jobs: []*jobs.Job{j}, cache: test.cache, sql: []string{"CREATE TABLE item (id int PRIMARY KEY)", "INSERT INTO item SELECT generate_series(1, 2000)"}})
+			j := newJob("j", jobs.ValueRow, "p:{id}",
+				"SELECT id, 1 / (id - 1500) AS x, repeat('x', 1000) AS pad FROM item ORDER BY id")
+			r := newRig(t, plan{jobs: []*jobs.Job{j}, cache: test.cache,
+				sql: []string{"CREATE TABLE item (id int PRIMARY KEY)",
+					"INSERT INTO item SELECT generate_series(1, 2000)"}})
 			for range mostJournals + 2 {
-				if _, err := r.w.Run(t.Context(), "bad", jobs.Run{Job: "j", Cause: jobs.CauseCommand}, nil); err == nil {
+				if _, err := r.w.Run(t.Context(), "bad", jobs.Run{Job: "j", Cause: jobs.CauseCommand},
+					nil); err == nil {
 					t.Fatal("a run that divides by zero is complete")
 				}
 			}
@@ -53,7 +57,8 @@ func TestNothingStaysBehind(t *testing.T) {
 			if left < 500 || left > 1500 {
 				t.Fatalf("the run that failed has brought %d keys", left)
 			}
-			if _, err := r.w.Refresh(t.Context(), "refresh", jobs.Invalidation{Job: "j", Keys: []jobs.Key{{"id": "2"}, {"id": "1900"}}}); err != nil {
+			if _, err := r.w.Refresh(t.Context(), "refresh",
+				jobs.Invalidation{Job: "j", Keys: []jobs.Key{{"id": "2"}, {"id": "1900"}}}); err != nil {
 				t.Fatal(err)
 			}
 			storetest.Exec(t, r.pg, "TRUNCATE item", "INSERT INTO item VALUES (3), (5000)")
@@ -61,7 +66,8 @@ func TestNothingStaysBehind(t *testing.T) {
 			if test.remove {
 				want = 0
 			}
-			if _, err := r.w.Run(t.Context(), "good", jobs.Run{Job: "j", Cause: jobs.CauseCommand, Remove: test.remove}, nil); err != nil {
+			if _, err := r.w.Run(t.Context(), "good", jobs.Run{Job: "j", Cause: jobs.CauseCommand, Remove: test.remove},
+				nil); err != nil {
 				t.Fatal(err)
 			}
 			if n := len(r.texts()); (n == want) != test.sound {

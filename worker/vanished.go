@@ -86,7 +86,8 @@ func (m *manifestState) held() bool {
 
 // remover returns a function that removes the keys it is given, in batches that put
 // writes; nil ends the last one.
-func (r *run) remover(ctx context.Context, claim *cache.Claim, put func(context.Context, *cache.Claim, *store.Batch) (cache.Outcome, error)) func(key []byte) error {
+func (r *run) remover(ctx context.Context, claim *cache.Claim,
+	put func(context.Context, *cache.Claim, *store.Batch) (cache.Outcome, error)) func(key []byte) error {
 	var b store.Batch
 	return func(key []byte) error {
 		if key != nil {
@@ -117,7 +118,8 @@ func (r *run) retainVanished(m *manifestState) func(key []byte) error {
 			return nil
 		}
 		if r.rec.Held > 0 {
-			r.w.log.Warn("the result shrank by more than shrink_guard: the keys that are gone from it are kept until their TTL ends; if it is right so, run: stoker warm "+r.job.Name+" --accept-shrink",
+			r.w.log.Warn("the result shrank by more than shrink_guard: the keys that are gone from it are kept "+
+				"until their TTL ends; if it is right so, run: stoker warm "+r.job.Name+" --accept-shrink",
 				jobs.LogJob, r.job.Name, jobs.LogTask, r.rec.ID, "held", r.rec.Held, "keys", m.next.Keys)
 		}
 		return nil

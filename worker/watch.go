@@ -38,7 +38,8 @@ func (w *Worker) Watch(ctx context.Context, c Renewer) {
 		case cache.Again(err):
 			w.log.Warn("an epoch begins: jobs are run again", jobs.LogErr, err)
 		case err != nil:
-			w.log.Debug("the databases do not answer a look at them", jobs.LogErr, err) // runs and refreshes say so louder
+			// runs and refreshes say so louder
+			w.log.Debug("the databases do not answer a look at them", jobs.LogErr, err)
 		}
 	}
 }

@@ -44,7 +44,8 @@ type Writes interface {
 	ClaimRefresh(a *cache.Armed, job *jobs.Job, s store.Stamp) *cache.Claim
 	Put(ctx context.Context, c *cache.Claim, b *store.Batch) (cache.Outcome, error)
 	Touch(ctx context.Context, c *cache.Claim, b *store.Batch) (there int64, err error)
-	Fence(ctx context.Context, a *cache.Armed, s store.Stamp, keys [][]byte, grace time.Duration) (removed [][]byte, err error)
+	Fence(ctx context.Context, a *cache.Armed, s store.Stamp, keys [][]byte, grace time.Duration) (removed [][]byte,
+		err error)
 }
 
 // Manifests is the part of a Cache that remembers complete runs.

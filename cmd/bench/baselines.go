@@ -65,7 +65,8 @@ func (b *bench) baseline(ctx context.Context, t baseline.Task) (outcome, error) 
 		return outcome{}, err
 	}
 	r, err := s.result(ctx)
-	return outcome{begin: r.Begin, end: r.End, keys: r.Keys, backend: report.In(r.Backend), client: s.process.cpu()}, errors.Join(err, s.closeIn())
+	return outcome{begin: r.Begin, end: r.End, keys: r.Keys, backend: report.In(r.Backend), client: s.process.cpu()},
+		errors.Join(err, s.closeIn())
 }
 
 // closeIn gives back the pipe, which Wait may have closed already.

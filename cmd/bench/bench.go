@@ -40,7 +40,8 @@ func (b *bench) say(format string, args ...any) {
 func run(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	b := &bench{options: o, stderr: stderr, ready: map[string]string{}}
 	begun := time.Now()
-	b.report = &report.Report{Date: begun.UTC(), Machine: proc.ThisMachine(), Go: runtime.Version(), Scale: o.scale, Rounds: o.rounds}
+	b.report = &report.Report{Date: begun.UTC(), Machine: proc.ThisMachine(), Go: runtime.Version(), Scale: o.scale,
+		Rounds: o.rounds}
 	if b.self, err = os.Executable(); err != nil {
 		return fmt.Errorf("find this program, to start contenders from: %w", err)
 	}

@@ -29,7 +29,8 @@ func TestBench(t *testing.T) {
 	if status != exitOK {
 		t.Fatalf("status %d\n%s", status, said.String())
 	}
-	for _, want := range []string{"PRODUCTS: 500 rows", "(f) Postgres alone", "READER", "RE-RUNS", "products: wall a / b"} {
+	for _, want := range []string{"PRODUCTS: 500 rows", "(f) Postgres alone", "READER", "RE-RUNS",
+		"products: wall a / b"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in the table:\n%s", want, out.String())
 		}
@@ -80,7 +81,8 @@ func wantReport(t *testing.T, r report.Report) {
 
 // Ctrl-C in the middle of a contender: everything goes, in good time.
 func TestInterrupt(t *testing.T) {
-	for part, line := range map[string]string{"products": "data: ", "accounts": "(a)", "reader": "reader, round 1 of 3: idle", "changes": "changes: 200 a second"} {
+	for part, line := range map[string]string{"products": "data: ", "accounts": "(a)",
+		"reader": "reader, round 1 of 3: idle", "changes": "changes: 200 a second"} {
 		t.Run(part, func(t *testing.T) {
 			binary := stoker(t)
 			ownTemp(t)
@@ -115,12 +117,14 @@ func TestWrongCommandLines(t *testing.T) {
 		"flag provided but no": {"-bogus"},
 	} {
 		var out, said bytes.Buffer
-		if status := execute(t.Context(), args, &out, &said); status != exitWrong || !strings.Contains(said.String(), want) {
+		if status := execute(t.Context(), args, &out, &said); status != exitWrong ||
+			!strings.Contains(said.String(), want) {
 			t.Errorf("%q: status %d, %s", args, status, said.String())
 		}
 	}
 	var said bytes.Buffer
-	if status := execute(t.Context(), []string{"-h"}, &bytes.Buffer{}, &said); status != exitOK || !strings.Contains(said.String(), "-rounds") {
+	if status := execute(t.Context(), []string{"-h"}, &bytes.Buffer{}, &said); status != exitOK ||
+		!strings.Contains(said.String(), "-rounds") {
 		t.Errorf("-h: %d, %s", status, said.String())
 	}
 }

@@ -140,12 +140,14 @@ func (f *feed) lags(ctx context.Context, while, by string, commits int, rate flo
 
 // probe is the task of who commits and watches.
 func (f *feed) probe(commits int, rate float64) baseline.Task {
-	return baseline.Task{Do: "probe", Postgres: f.postgres.URL("postgres"), Redis: f.server.Addr(), Job: f.data.job, Keys: f.data.rows, Commits: commits, Rate: rate}
+	return baseline.Task{Do: "probe", Postgres: f.postgres.URL("postgres"), Redis: f.server.Addr(), Job: f.data.job,
+		Keys: f.data.rows, Commits: commits, Rate: rate}
 }
 
 func (f *feed) keepLag(l report.Lag) {
 	f.report.Lags = append(f.report.Lags, l)
-	f.say("changes: %s, %s: %d commits, p50 %.1f ms, p99 %.1f ms", l.While, l.By, l.Commits, float64(l.P50)*1e3, float64(l.P99)*1e3)
+	f.say("changes: %s, %s: %d commits, p50 %.1f ms, p99 %.1f ms", l.While, l.By, l.Commits, float64(l.P50)*1e3,
+		float64(l.P99)*1e3)
 }
 
 // lagOf sums up what a probe saw.

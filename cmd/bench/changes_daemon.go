@@ -71,7 +71,8 @@ func (f *feed) outbox(ctx context.Context, what string) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.commandWith(ctx, f.specEnv(f.server, "127.0.0.1:0"), ".", f.stoker, "outbox", what, "--apply", "--config", spec)
+	_, err = f.commandWith(ctx, f.specEnv(f.server, "127.0.0.1:0"), ".", f.stoker, "outbox", what, "--apply",
+		"--config", spec)
 	return err
 }
 

@@ -40,7 +40,8 @@ func (f *feed) startRecv(ctx context.Context) (*recv, error) {
 		return nil, err
 	}
 	r := &recv{seen: map[version]time.Time{}}
-	cmd := exec.Command(program, "-d", f.postgres.URL("postgres"), "-S", recvSlot, "-P", "test_decoding", "--create-slot", "--start", "--no-loop",
+	cmd := exec.Command(program, "-d", f.postgres.URL("postgres"), "-S", recvSlot, "-P", "test_decoding",
+		"--create-slot", "--start", "--no-loop",
 		"-o", "include-xids=0", "-o", "skip-empty-xacts=1", "--fsync-interval=0", "-f", "-")
 	cmd.Stdout, cmd.Stderr = r, &r.said
 	if r.process, err = launch(cmd); err != nil {
@@ -138,7 +139,8 @@ func (r *recv) stop(sql *testserver.Shell) error {
 // moments after the program has ended.
 func dropRecvSlot(sql *testserver.Shell) error {
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(lookEvery) {
-		dropped, err := sql.Exec("SELECT slot_name, pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active AND slot_name = '" + recvSlot + "'")
+		dropped, err := sql.Exec("SELECT slot_name, pg_drop_replication_slot(slot_name) FROM pg_replication_slots " +
+			"WHERE NOT active AND slot_name = '" + recvSlot + "'")
 		if err != nil {
 			return fmt.Errorf("drop the slot of pg_recvlogical: %w", err)
 		}

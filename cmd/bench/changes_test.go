@@ -27,7 +27,8 @@ func TestChanges(t *testing.T) {
 	if status != exitOK {
 		t.Fatalf("status %d\n%s", status, said.String())
 	}
-	for _, want := range []string{"CHANGES: from COMMIT", "pg_recvlogical", "A WRITER for 2s", "THE SAME WRITER at full speed", "changes: wrong after that"} {
+	for _, want := range []string{"CHANGES: from COMMIT", "pg_recvlogical", "A WRITER for 2s",
+		"THE SAME WRITER at full speed", "changes: wrong after that"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in the table:\n%s", want, out.String())
 		}
@@ -58,7 +59,8 @@ func wantChanges(t *testing.T, r report.Report) {
 			t.Errorf("%+v", w)
 		}
 	}
-	if l := r.Load; l == nil || l.Wrong > 0 || l.Keys != 1000 || l.Changed < writerRows || l.Refreshed+l.Runs == 0 || l.Made <= 0 {
+	if l := r.Load; l == nil || l.Wrong > 0 || l.Keys != 1000 || l.Changed < writerRows || l.Refreshed+l.Runs == 0 ||
+		l.Made <= 0 {
 		t.Errorf("%+v", l)
 	}
 }
@@ -68,7 +70,8 @@ func wantChanges(t *testing.T, r report.Report) {
 func TestRecvLines(t *testing.T) {
 	r := &recv{process: &process{}, seen: map[version]time.Time{}}
 	const text = "BEGIN\n" +
-		"table public.product: UPDATE: id[bigint]:7 sku[text]:'S' name[text]:'a stock[integer]:1 b' price[numeric]:1.50 stock[integer]:42 tags[text[]]:'{}'\n" +
+		"table public.product: UPDATE: id[bigint]:7 sku[text]:'S' name[text]:'a stock[integer]:1 b' " +
+		"price[numeric]:1.50 stock[integer]:42 tags[text[]]:'{}'\n" +
 		"table public.other: UPDATE: id[bigint]:8 sku[text]:'S' stock[integer]:9 tags[text[]]:'{}'\nCOMMIT\n"
 	for piece := range strings.SplitAfterSeq(text, "4") {
 		if n, err := r.Write([]byte(piece)); err != nil || n != len(piece) {
@@ -85,7 +88,8 @@ func TestRecvLines(t *testing.T) {
 }
 
 func TestShows(t *testing.T) {
-	for value, want := range map[any]bool{`{"id":7,"stock":42,"tags":[]}`: true, `{"id":7,"stock":41,"tags":[]}`: false, `{}`: false, nil: false} {
+	for value, want := range map[any]bool{`{"id":7,"stock":42,"tags":[]}`: true, `{"id":7,"stock":41,"tags":[]}`: false,
+		`{}`: false, nil: false} {
 		if got := shows(value, "7|42"); got != want {
 			t.Errorf("%v shows 7|42: %v", value, got)
 		}

@@ -48,7 +48,8 @@ func (f *feed) write(ctx context.Context, lasts time.Duration, rate float64) (ro
 	if err := os.WriteFile(script, []byte(f.script()), 0o600); err != nil {
 		return 0, fmt.Errorf("write the writer's script: %w", err)
 	}
-	args := []string{"-n", "-M", "prepared", "-c", strconv.Itoa(writerConns), "-j", "2", "-T", strconv.Itoa(int(lasts.Seconds())), "-f", script}
+	args := []string{"-n", "-M", "prepared", "-c", strconv.Itoa(writerConns), "-j", "2", "-T",
+		strconv.Itoa(int(lasts.Seconds())), "-f", script}
 	if rate > 0 {
 		args = append(args, "-R", strconv.FormatFloat(rate/writerRows, 'f', -1, 64))
 	}
@@ -69,7 +70,8 @@ const turns = 6
 
 // fullSpeed is the writer's turn beside something.
 func (f *feed) fullSpeed(ctx context.Context, round int, beside string) error {
-	rows, err := f.write(ctx, max(2*time.Second, f.lasts/turns), 0) // on a machine that is busy, pgbench may come to nothing in less
+	// on a machine that is busy, pgbench may come to nothing in less
+	rows, err := f.write(ctx, max(2*time.Second, f.lasts/turns), 0)
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,8 @@ func (b *bench) launchDaemon(name, text string, server *redisServer) (*daemon, e
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{job: name, base: "http://" + listen, log: filepath.Join(b.dir, name+".log"), http: http.Client{Transport: &http.Transport{}, Timeout: patience}}
+	d := &daemon{job: name, base: "http://" + listen, log: filepath.Join(b.dir, name+".log"),
+		http: http.Client{Transport: &http.Transport{}, Timeout: patience}}
 	out, err := os.Create(d.log)
 	if err != nil {
 		return nil, fmt.Errorf("make the daemon's log: %w", err)
@@ -126,7 +127,8 @@ func (d *daemon) record(ctx context.Context, wanted func(runRecord) bool) (r run
 		if err == nil && len(job.Runs) > 0 && wanted(job.Runs[0]) {
 			r = job.Runs[0]
 			if r.State != "ok" {
-				return r, failure("a run of the daemon", fmt.Errorf("it ended as %s: %s", r.State, r.Error), logText(d.log))
+				return r, failure("a run of the daemon", fmt.Errorf("it ended as %s: %s", r.State, r.Error),
+					logText(d.log))
 			}
 			return r, nil
 		}

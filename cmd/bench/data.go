@@ -51,7 +51,8 @@ func (b *bench) accounts() dataset {
 	if rows%pgbenchRows != 0 {
 		query += " WHERE aid <= " + strconv.FormatInt(rows, 10)
 	}
-	return dataset{part: report.Accounts, name: "account", rows: rows, job: baseline.Job{Query: query, Prefix: "account:", Column: "aid"}}
+	return dataset{part: report.Accounts, name: "account", rows: rows,
+		job: baseline.Job{Query: query, Prefix: "account:", Column: "aid"}}
 }
 
 // startPostgres starts a server that keeps all tables in memory and does nothing
@@ -78,7 +79,8 @@ func (b *bench) fill(ctx context.Context) error {
 		return err
 	}
 	units := (accounts.rows + pgbenchRows - 1) / pgbenchRows
-	if _, err := b.command(ctx, ".", program, "-i", "-q", "-n", "-s", strconv.FormatInt(units, 10), b.postgres.URL("postgres")); err != nil {
+	if _, err := b.command(ctx, ".", program, "-i", "-q", "-n", "-s", strconv.FormatInt(units, 10),
+		b.postgres.URL("postgres")); err != nil {
 		return err
 	}
 	for _, sql := range []string{"VACUUM ANALYZE product", "VACUUM ANALYZE pgbench_accounts", "CHECKPOINT"} {
@@ -110,7 +112,8 @@ func (b *bench) describe(d dataset) error {
 		return fmt.Errorf("ask Postgres for its version: %w", err)
 	}
 	b.report.Postgres = strings.Join(version, "")
-	lines, err := b.sql.Exec(fmt.Sprintf("SELECT count(*), avg(octet_length(row_to_json(q)::text)) FROM (%s) q", d.job.Query))
+	lines, err := b.sql.Exec(fmt.Sprintf("SELECT count(*), avg(octet_length(row_to_json(q)::text)) FROM (%s) q",
+		d.job.Query))
 	if err != nil {
 		return fmt.Errorf("look at the %s: %w", d.part, err)
 	}
@@ -123,6 +126,7 @@ func (b *bench) describe(d dataset) error {
 	if err := errors.Join(err1, err2); err != nil || n != d.rows {
 		return fmt.Errorf("look at the %s: %q, want %d rows: %w", d.part, lines[0], d.rows, err)
 	}
-	b.report.Data = append(b.report.Data, report.Data{Part: d.part, Rows: n, Value: v, Key: d.job.Prefix + strconv.FormatInt(n, 10)})
+	b.report.Data = append(b.report.Data, report.Data{Part: d.part, Rows: n, Value: v,
+		Key: d.job.Prefix + strconv.FormatInt(n, 10)})
 	return nil
 }

@@ -15,7 +15,8 @@ import (
 
 // measure empties the server, lets one contender fill it, and keeps what that
 // cost.
-func (b *bench) measure(ctx context.Context, s report.Sample, server *redisServer, do func(context.Context) (outcome, error)) error {
+func (b *bench) measure(ctx context.Context, s report.Sample, server *redisServer,
+	do func(context.Context) (outcome, error)) error {
 	if err := server.flush(ctx); err != nil {
 		return err
 	}
@@ -79,7 +80,8 @@ func (b *bench) measured(ctx context.Context, d *daemon) (o outcome, err error) 
 // backends returns the CPU time of every Postgres backend that serves a client,
 // ourselves excepted.
 func (b *bench) backends() (map[int]report.Seconds, error) {
-	lines, err := b.sql.Exec("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()")
+	lines, err := b.sql.Exec("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> " +
+		"pg_backend_pid()")
 	if err != nil {
 		return nil, fmt.Errorf("look for backends: %w", err)
 	}

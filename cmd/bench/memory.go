@@ -44,7 +44,8 @@ func (b *bench) peaks(ctx context.Context, server *redisServer, rows int64, firs
 	// generate_series stands beside SELECT, where Postgres streams it; after
 	// FROM it would be collected first.
 	daemon, err := b.startDaemon(ctx, "narrow", baseline.Job{
-		Query:  fmt.Sprintf("SELECT i AS id, i %% 1000 AS stock, i %% 2 = 0 AS active FROM (SELECT generate_series(1, %d) AS i) s", rows),
+		Query: fmt.Sprintf("SELECT i AS id, i %% 1000 AS stock, i %% 2 = 0 AS active FROM (SELECT "+
+			"generate_series(1, %d) AS i) s", rows),
 		Prefix: "narrow:", Column: "id",
 	}, server)
 	if err != nil {

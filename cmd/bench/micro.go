@@ -67,7 +67,8 @@ func (b *bench) micro(ctx context.Context) (err error) {
 			}
 		}
 	}
-	what.Benchstat, err = b.command(ctx, root, b.goTool, "tool", "benchstat", "-filter", ".unit:(sec/op OR B/op OR allocs/op)", "base="+trees[0].out, "tree="+trees[1].out)
+	what.Benchstat, err = b.command(ctx, root, b.goTool, "tool", "benchstat", "-filter",
+		".unit:(sec/op OR B/op OR allocs/op)", "base="+trees[0].out, "tree="+trees[1].out)
 	b.report.Micro = &what
 	return err
 }
@@ -102,7 +103,8 @@ func (b *bench) base(ctx context.Context, root string) (commit string, what repo
 }
 
 func (b *bench) tree(name, root string) tree {
-	return tree{name: name, root: root, bin: filepath.Join(b.dir, name+"-tests"), out: filepath.Join(b.dir, name+".txt")}
+	return tree{name: name, root: root, bin: filepath.Join(b.dir, name+"-tests"),
+		out: filepath.Join(b.dir, name+".txt")}
 }
 
 // buildTests builds the test binaries once: building them for each turn would
@@ -130,7 +132,8 @@ func (b *bench) benchmark(ctx context.Context, t tree) (err error) {
 		if _, err := os.Stat(binary); err != nil {
 			continue
 		}
-		out, err := b.command(ctx, filepath.Join(t.root, pkg), binary, "-test.run", "^$", "-test.bench", ".", "-test.skip", microSkip, "-test.benchmem",
+		out, err := b.command(ctx, filepath.Join(t.root, pkg), binary, "-test.run", "^$", "-test.bench", ".",
+			"-test.skip", microSkip, "-test.benchmem",
 			"-test.benchtime", microTime, "-test.count", strconv.Itoa(microCount))
 		if err != nil {
 			return err

@@ -19,7 +19,8 @@ func TestBase(t *testing.T) {
 	t.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)
 	git := func(args ...string) string {
 		t.Helper()
-		out, err := b.command(t.Context(), root, "git", append([]string{"-c", "user.name=n", "-c", "user.email=e@example.com"}, args...)...)
+		out, err := b.command(t.Context(), root, "git",
+			append([]string{"-c", "user.name=n", "-c", "user.email=e@example.com"}, args...)...)
 		if err != nil {
 			t.Fatal(err)
 		}

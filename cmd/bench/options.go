@@ -45,8 +45,10 @@ func parse(args []string, out io.Writer) (options, error) {
 	f.IntVar(&o.rounds, "rounds", 3, "how often each contender is measured, in turn; the plain Go loop once, it is slow")
 	f.Float64Var(&o.scale, "scale", 1, "shrinks all sizes, for trying the program: 0.01 is a hundredth")
 	f.StringVar(&only, "only", "", "`parts` to do, with commas between: "+strings.Join(partNames, ", "))
-	f.StringVar(&o.json, "json", "", "`file` that every single measurement is written to; - is standard output, without the table")
-	f.IntVar(&seconds, "seconds", 60, "how long changes are followed while a writer makes 10,000 a second; its turns at full speed take a sixth of that")
+	f.StringVar(&o.json, "json", "", "`file` that every single measurement is written to; - is standard output, "+
+		"without the table")
+	f.IntVar(&seconds, "seconds", 60, "how long changes are followed while a writer makes 10,000 a second; its "+
+		"turns at full speed take a sixth of that")
 	f.BoolVar(&o.micro, "micro", true, "compare Go benchmarks of this tree with main's, or with the commit before")
 	f.StringVar(&o.goTool, "go", "go", "the go `command` that builds and compares benchmarks")
 	if err := f.Parse(args); err != nil {

@@ -45,7 +45,8 @@ func TestPsqlWritesWhatWeWrite(t *testing.T) {
 	if _, err := b.sql.Exec(hardSQL); err != nil {
 		t.Fatal(err)
 	}
-	d := dataset{part: "hard", name: "hard", rows: 8, job: baseline.Job{Query: "SELECT key, note, n, at, list, doc FROM hard", Prefix: "hard:", Column: "key"}}
+	d := dataset{part: "hard", name: "hard", rows: 8,
+		job: baseline.Job{Query: "SELECT key, note, n, at, list, doc FROM hard", Prefix: "hard:", Column: "key"}}
 
 	want := filled(t, func(s *redisServer) error { return warmLocally(t, b, d, s) })
 	piped := filled(t, func(s *redisServer) error {

@@ -67,7 +67,8 @@ func (b *bench) reader(ctx context.Context) (err error) {
 // row, so that none is taken for unchanged.
 func (b *bench) everNew() baseline.Job {
 	job := b.products().job
-	job.Query = "SELECT id, sku, name, price, stock + (extract(epoch FROM now()) * 100)::bigint % 100000000 AS stock, tags, updated_at, active, attributes FROM product"
+	job.Query = "SELECT id, sku, name, price, stock + (extract(epoch FROM now()) * 100)::bigint % 100000000 AS " +
+		"stock, tags, updated_at, active, attributes FROM product"
 	return job
 }
 
@@ -90,7 +91,8 @@ func (r *reading) runs(ctx context.Context, state, name string, job baseline.Job
 // pipelines measures while the plain Go loop writes in pipelines.
 func (r *reading) pipelines(ctx context.Context) (held, error) {
 	return r.again(func() (outcome, error) {
-		return r.baseline(ctx, baseline.Task{Do: "pipelined", Postgres: r.postgres.URL("postgres"), Redis: r.server.Addr(), Job: r.data.job})
+		return r.baseline(ctx, baseline.Task{Do: "pipelined", Postgres: r.postgres.URL("postgres"),
+			Redis: r.server.Addr(), Job: r.data.job})
 	})
 }
 
@@ -153,7 +155,8 @@ func (r *reading) read(ctx context.Context, state string, hold func(context.Cont
 // gets runs the reader for as long as meanwhile takes.
 func (r *reading) gets(ctx context.Context, meanwhile func() error) ([]baseline.Get, report.Seconds, error) {
 	file := filepath.Join(r.dir, "gets")
-	s, err := r.startBaseline(baseline.Task{Do: "get", Redis: r.server.Addr(), Job: r.data.job, Keys: r.data.rows, File: file})
+	s, err := r.startBaseline(baseline.Task{Do: "get", Redis: r.server.Addr(), Job: r.data.job, Keys: r.data.rows,
+		File: file})
 	if err != nil {
 		return nil, 0, err
 	}

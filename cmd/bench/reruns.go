@@ -55,7 +55,10 @@ func (b *bench) rerun(ctx context.Context, round int, daemon *daemon, server *re
 	}{
 		{report.KindCold, server.flush},
 		{report.KindUnchanged, server.awaitQuiet},
-		{report.KindChanged, func(ctx context.Context) error { return errors.Join(b.change(), server.awaitQuiet(ctx)) }},
+		{report.KindChanged, func(ctx context.Context) error {
+			return errors.Join(b.change(),
+				server.awaitQuiet(ctx))
+		}},
 	} {
 		if err := step.prepare(ctx); err != nil {
 			return err
@@ -85,7 +88,8 @@ func (b *bench) rerun(ctx context.Context, round int, daemon *daemon, server *re
 // change updates a few random products.
 func (b *bench) change() error {
 	n := int64(float64(b.products().rows) * changedShare)
-	_, err := b.sql.Exec(fmt.Sprintf("UPDATE product SET stock = stock + 1, updated_at = now() WHERE id IN (SELECT id FROM product ORDER BY random() LIMIT %d)", n))
+	_, err := b.sql.Exec(fmt.Sprintf("UPDATE product SET stock = stock + 1, updated_at = now() WHERE id IN (SELECT "+
+		"id FROM product ORDER BY random() LIMIT %d)", n))
 	if err != nil {
 		return fmt.Errorf("change some products: %w", err)
 	}

@@ -25,12 +25,14 @@ jobs:
 `
 
 func specOf(name string, job baseline.Job) string {
-	return fmt.Sprintf(specText, name, job.Query, job.Prefix, job.Column, baseline.TTL, strings.Contains(job.Query, "now()"))
+	return fmt.Sprintf(specText, name, job.Query, job.Prefix, job.Column, baseline.TTL,
+		strings.Contains(job.Query, "now()"))
 }
 
 // specEnv is the environment that specText asks for.
 func (b *bench) specEnv(server *redisServer, listen string) []string {
-	return append(os.Environ(), "BENCH_POSTGRES="+b.postgres.URL("postgres"), "BENCH_REDIS="+server.URL(0), "BENCH_LISTEN="+listen)
+	return append(os.Environ(), "BENCH_POSTGRES="+b.postgres.URL("postgres"), "BENCH_REDIS="+server.URL(0),
+		"BENCH_LISTEN="+listen)
 }
 
 // specFile writes a spec for programs to be given.

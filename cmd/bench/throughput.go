@@ -57,13 +57,20 @@ func (r *race) contenders() []contender {
 	b, d := r.bench, r.data
 	task := func(do string) func(context.Context) (outcome, error) {
 		return func(ctx context.Context) (outcome, error) {
-			return b.baseline(ctx, baseline.Task{Do: do, Postgres: b.postgres.URL("postgres"), Redis: r.server.Addr(), Job: d.job})
+			return b.baseline(ctx, baseline.Task{Do: do, Postgres: b.postgres.URL("postgres"), Redis: r.server.Addr(),
+				Job: d.job})
 		}
 	}
 	list := []contender{
 		{report.Ours, b.rounds, true, nil}, // see measure: it needs a daemon
-		{report.Ingest, b.rounds, true, func(ctx context.Context) (outcome, error) { return b.ingest(ctx, d, r.server) }},
-		{report.Psql, b.rounds, true, func(ctx context.Context) (outcome, error) { return b.psqlPiped(ctx, d, r.server) }},
+		{report.Ingest, b.rounds, true, func(ctx context.Context) (outcome,
+			error) {
+			return b.ingest(ctx, d, r.server)
+		}},
+		{report.Psql, b.rounds, true, func(ctx context.Context) (outcome,
+			error) {
+			return b.psqlPiped(ctx, d, r.server)
+		}},
 		{report.Plain, 1, false, task("plain")},
 		{report.Pipelined, b.rounds, false, task("pipelined")},
 		{report.Read, b.rounds, false, task("read")},
@@ -101,13 +108,14 @@ func (r *race) withDaemon(ctx context.Context, do func(*daemon) error) (err erro
 }
 
 func (r *race) turn(ctx context.Context, round int, c contender) error {
-	err := r.bench.measure(ctx, report.Sample{Part: r.data.part, Contender: c.letter, Round: round}, r.server, func(ctx context.Context) (outcome, error) {
-		o, err := c.do(ctx)
-		if err == nil && o.keys != r.data.rows {
-			err = fmt.Errorf("%d keys, want %d", o.keys, r.data.rows)
-		}
-		return o, err
-	})
+	err := r.bench.measure(ctx, report.Sample{Part: r.data.part, Contender: c.letter, Round: round}, r.server,
+		func(ctx context.Context) (outcome, error) {
+			o, err := c.do(ctx)
+			if err == nil && o.keys != r.data.rows {
+				err = fmt.Errorf("%d keys, want %d", o.keys, r.data.rows)
+			}
+			return o, err
+		})
 	if err != nil || !c.same {
 		return err
 	}

@@ -62,7 +62,8 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	var mutants, sources string
 	f := flag.NewFlagSet("soak", flag.ContinueOnError)
 	f.SetOutput(out)
-	f.DurationVar(&o.duration, "duration", 10*time.Minute, "how long mixes go on; the mutation score comes before and takes a minute")
+	f.DurationVar(&o.duration, "duration", 10*time.Minute,
+		"how long mixes go on; the mutation score comes before and takes a minute")
 	f.Uint64Var(&o.seed, "seed", 1, "of the first mix; the next one has the next")
 	f.BoolVar(&o.race, "race", false, "build the daemons with the race detector")
 	f.StringVar(&mutants, "mutants", "all", "`names` of mutants to score, with commas between; all, or none")
@@ -129,7 +130,8 @@ func soak(ctx context.Context, o options, out io.Writer) error {
 		}
 	}
 	if o.mixed {
-		fmt.Fprintln(out, checker.Table(checker.MixScore(ctx, b, o.mutants, rounds, checker.Options{Seed: o.seed, Source: "wal", Grace: time.Second})))
+		fmt.Fprintln(out, checker.Table(checker.MixScore(ctx, b, o.mutants, rounds,
+			checker.Options{Seed: o.seed, Source: "wal", Grace: time.Second})))
 	}
 	for begun := time.Now(); time.Since(begun) < o.duration && ctx.Err() == nil; o.seed++ {
 		ok, err := mix(ctx, o, b, out)
@@ -151,7 +153,8 @@ var rounds = []time.Duration{4 * time.Second, 10 * time.Second, 15 * time.Second
 // mix does one random mix. The seed says how the world is made, too: one fails
 // again with the same seed.
 func mix(ctx context.Context, o options, b checker.Binaries, out io.Writer) (ok bool, err error) {
-	w := checker.Options{Binary: b.Sound, Seed: o.seed, Source: o.sources[o.seed%uint64(len(o.sources))], OwnQueue: o.seed%2 == 0}
+	w := checker.Options{Binary: b.Sound, Seed: o.seed, Source: o.sources[o.seed%uint64(len(o.sources))],
+		OwnQueue: o.seed%2 == 0}
 	if o.seed%5 > 0 {
 		w.Grace = time.Second
 	}
@@ -164,8 +167,10 @@ func mix(ctx context.Context, o options, b checker.Binaries, out io.Writer) (ok 
 	if err != nil {
 		return false, err
 	}
-	fmt.Fprintf(out, "seed %d, %s %s: %d findings, %d faults, %d reads, %d epochs, commit to readable p50 %s p99 %s\n", o.seed, w.Source, w.Slot,
-		len(r.Findings), r.Counts["faults"], r.Counts["reads"], r.Counts["epochs seen"], r.P50.Round(100*time.Microsecond), r.P99.Round(100*time.Microsecond))
+	fmt.Fprintf(out, "seed %d, %s %s: %d findings, %d faults, %d reads, %d epochs, commit to readable p50 %s p99 %s\n",
+		o.seed, w.Source, w.Slot,
+		len(r.Findings), r.Counts["faults"], r.Counts["reads"], r.Counts["epochs seen"],
+		r.P50.Round(100*time.Microsecond), r.P99.Round(100*time.Microsecond))
 	if len(r.Findings) == 0 {
 		return true, nil
 	}

@@ -15,7 +15,8 @@ func TestWrongCommandLines(t *testing.T) {
 		{"-duration soon", "duration"},
 	} {
 		var out, said bytes.Buffer
-		if status := execute(t.Context(), strings.Fields(tt.args), &out, &said); status != exitWrong || !strings.Contains(said.String(), tt.says) {
+		if status := execute(t.Context(), strings.Fields(tt.args), &out, &said); status != exitWrong ||
+			!strings.Contains(said.String(), tt.says) {
 			t.Errorf("%s: %d, %s", tt.args, status, said.String())
 		}
 	}

@@ -43,7 +43,8 @@ jobs:
 
 var changesSQL = []string{
 	"CREATE TABLE supplier (id int PRIMARY KEY, name text)",
-	"CREATE TABLE product (id int PRIMARY KEY, supplier_id int, name text)", "ALTER TABLE product REPLICA IDENTITY FULL",
+	"CREATE TABLE product (id int PRIMARY KEY, supplier_id int, name text)",
+	"ALTER TABLE product REPLICA IDENTITY FULL",
 	"INSERT INTO supplier SELECT i, 'supplier ' || i FROM generate_series(1, 10) i",
 	"INSERT INTO product SELECT i, 1 + i % 10, 'product ' || i FROM generate_series(1, 100) i",
 }
@@ -118,16 +119,32 @@ func TestChangesReachTheCache(t *testing.T) {
 				sql  string
 				want map[string]string
 			}{
-				{"UPDATE product SET name = 'new' WHERE id = 7", map[string]string{"product:7": `{"id":7,"name":"new","supplier":"supplier 8"}`}},
+				{"UPDATE product SET name = 'new' WHERE id = 7",
+					map[string]string{"product:7": `{"id":7,"name":"new","supplier":"supplier 8"}`}},
 				{"UPDATE supplier SET name = 'Eight' WHERE id = 8", map[string]string{
-					"product:7": `{"id":7,"name":"new","supplier":"Eight"}`, "product:97": `{"id":97,"name":"product 97","supplier":"Eight"}`}},
-				{"DELETE FROM product WHERE supplier_id = 3 AND id > 2", map[string]string{"product:12": "", "supplier:3": `[{"supplier_id":3,"id":2,"name":"product 2"}]`, "total": "91"}},
-				{"UPDATE product SET supplier_id = 5 WHERE id = 2", map[string]string{"supplier:3": "", "product:2": `{"id":2,"name":"product 2","supplier":"supplier 5"}`}},
-				{"INSERT INTO product VALUES (2000, 3, 'fresh')", map[string]string{"product:2000": `{"id":2000,"name":"fresh","supplier":"supplier 3"}`, "supplier:3": `[{"supplier_id":3,"id":2000,"name":"fresh"}]`, "total": "92"}},
-				{"UPDATE product SET id = 3000 WHERE id = 2000", map[string]string{"product:2000": "", "product:3000": `{"id":3000,"name":"fresh","supplier":"supplier 3"}`}},
-				{"UPDATE product SET name = 'all'", map[string]string{"product:50": `{"id":50,"name":"all","supplier":"supplier 1"}`}}, // more than run_above
-				{"INSERT INTO product VALUES (4000, 10, 'unseen')", map[string]string{"product:4000": `{"id":4000,"name":"unseen","supplier":"supplier 10"}`, "total": "93"}},
-				{"TRUNCATE product", map[string]string{"product:50": "", "supplier:1": "", "total": "0", "product:4000": "", "supplier:11": ""}}, // no run has seen it
+					"product:7":  `{"id":7,"name":"new","supplier":"Eight"}`,
+					"product:97": `{"id":97,"name":"product 97","supplier":"Eight"}`}},
+				{"DELETE FROM product WHERE supplier_id = 3 AND id > 2",
+					map[string]string{"product:12": "", "supplier:3": `[{"supplier_id":3,"id":2,"name":"product 2"}]`,
+						"total": "91"}},
+				{"UPDATE product SET supplier_id = 5 WHERE id = 2",
+					map[string]string{"supplier:3": "",
+						"product:2": `{"id":2,"name":"product 2","supplier":"supplier 5"}`}},
+				{"INSERT INTO product VALUES (2000, 3, 'fresh')",
+					map[string]string{"product:2000": `{"id":2000,"name":"fresh","supplier":"supplier 3"}`,
+						"supplier:3": `[{"supplier_id":3,"id":2000,"name":"fresh"}]`, "total": "92"}},
+				{"UPDATE product SET id = 3000 WHERE id = 2000",
+					map[string]string{"product:2000": "",
+						"product:3000": `{"id":3000,"name":"fresh","supplier":"supplier 3"}`}},
+				// more than run_above
+				{"UPDATE product SET name = 'all'",
+					map[string]string{"product:50": `{"id":50,"name":"all","supplier":"supplier 1"}`}},
+				{"INSERT INTO product VALUES (4000, 10, 'unseen')",
+					map[string]string{"product:4000": `{"id":4000,"name":"unseen","supplier":"supplier 10"}`,
+						"total": "93"}},
+				// no run has seen it
+				{"TRUNCATE product", map[string]string{"product:50": "", "supplier:1": "", "total": "0",
+					"product:4000": "", "supplier:11": ""}},
 			} {
 				storetest.Exec(t, w.vars["PG"], step.sql)
 				w.becomes(t, step.want)
@@ -158,18 +175,22 @@ func TestLostTable(t *testing.T) {
 			storetest.Exec(t, w.vars["PG"], "DROP TABLE supplier")
 			eventually(t, 30*time.Second, "the job that watches it is left out", leftOut("product"))
 			storetest.Exec(t, w.vars["PG"], "INSERT INTO product VALUES (2000, 11, 'fresh')")
-			w.becomes(t, map[string]string{"total": "101", "supplier:11": `[{"supplier_id":11,"id":2000,"name":"fresh"}]`})
-			if others, _ := leftOut("total")(); others || !strings.Contains(d.log.String(), "the watched table supplier does not exist") {
+			w.becomes(t, map[string]string{"total": "101",
+				"supplier:11": `[{"supplier_id":11,"id":2000,"name":"fresh"}]`})
+			if others, _ := leftOut("total")(); others ||
+				!strings.Contains(d.log.String(), "the watched table supplier does not exist") {
 				t.Error("a job that does not watch the table is left out, or nothing says why the other is")
 			}
-			storetest.Exec(t, w.vars["PG"], "CREATE TABLE supplier (id int PRIMARY KEY, name text)", "INSERT INTO supplier SELECT i, 'again ' || i FROM generate_series(1, 10) i")
+			storetest.Exec(t, w.vars["PG"], "CREATE TABLE supplier (id int PRIMARY KEY, name text)",
+				"INSERT INTO supplier SELECT i, 'again ' || i FROM generate_series(1, 10) i")
 			if source == "outbox" {
 				spec := specFile(t, strings.Replace(changesSpec, "CHANGES", "source: outbox", 1))
 				if r := stoker(t, w.vars, "outbox", "install", "--apply", "--config", spec); r.status != 0 {
 					t.Fatalf("%+v", r)
 				}
 			}
-			eventually(t, 30*time.Second, "the job is followed again", func() (bool, error) { left, err := leftOut("product")(); return !left, err })
+			eventually(t, 30*time.Second, "the job is followed again",
+				func() (bool, error) { left, err := leftOut("product")(); return !left, err })
 			storetest.Exec(t, w.vars["PG"], "UPDATE supplier SET name = 'Eight' WHERE id = 8")
 			w.becomes(t, map[string]string{"product:7": `{"id":7,"name":"product 7","supplier":"Eight"}`})
 			d.stop(os.Interrupt)
@@ -190,7 +211,8 @@ func TestKilledWorkerIsReplaced(t *testing.T) {
 			t.Fatalf("%+v", r)
 		}
 	}
-	scheduler, worker := start(t, w.vars, "run", "--config", spec, "--roles", "scheduler"), start(t, w.vars, "run", "--config", spec, "--roles", "worker")
+	scheduler, worker := start(t, w.vars, "run", "--config", spec, "--roles", "scheduler"),
+		start(t, w.vars, "run", "--config", spec, "--roles", "worker")
 	w.awaitRuns(t)
 	unlock := w.lock(t, "supplier")
 	update("new")
@@ -219,7 +241,8 @@ func TestKilledFollowerIsReplaced(t *testing.T) {
 	for slot, reruns := range map[string]bool{"temporary": true, "permanent": false} {
 		t.Run(slot, func(t *testing.T) {
 			w := newServers(t)
-			d := follow(t, w, "source: wal, unbounded_wal: true, slot: "+slot, "scheduler,worker,changes", "scheduler,worker,changes")
+			d := follow(t, w, "source: wal, unbounded_wal: true, slot: "+slot, "scheduler,worker,changes",
+				"scheduler,worker,changes")
 			if !strings.Contains(d[0].log.String(), "changes are followed") {
 				d[0], d[1] = d[1], d[0]
 			}
@@ -233,12 +256,14 @@ func TestKilledFollowerIsReplaced(t *testing.T) {
 			unlock()
 			began := time.Now()
 			storetest.Exec(t, w.vars["PG"], "UPDATE product SET name = 'missed' WHERE id = 7")
-			eventually(t, 10*time.Second, "the other daemon follows", func() (bool, error) { return strings.Contains(d[1].log.String(), "changes are followed"), nil })
+			eventually(t, 10*time.Second, "the other daemon follows",
+				func() (bool, error) { return strings.Contains(d[1].log.String(), "changes are followed"), nil })
 			if took := time.Since(began); took > 5*time.Second {
 				t.Errorf("taken over after %s", took)
 			}
 			w.becomes(t, map[string]string{
-				"product:7": `{"id":7,"name":"missed","supplier":"supplier 8"}`, "product:8": `{"id":8,"name":"in hand","supplier":"supplier 9"}`})
+				"product:7": `{"id":7,"name":"missed","supplier":"supplier 8"}`,
+				"product:8": `{"id":8,"name":"in hand","supplier":"supplier 9"}`})
 			if got := len(records(t, w.client, "product")) > ran; got != reruns {
 				t.Errorf("the job was run again: %v, want %v", got, reruns)
 			}

@@ -105,6 +105,7 @@ func (a *app) printFindings(f *findings) error {
 	for _, x := range f.list {
 		fmt.Fprintf(a.stdout, "%s  %-*s  %s\n", paint(colours[x.Grade], string(x.Grade)), width, x.Subject, x.Message)
 	}
-	_, err := fmt.Fprintf(a.stdout, "%d passed, %s, %d failed\n", f.count(pass), plural(f.count(warn), "warning"), f.count(fail))
+	_, err := fmt.Fprintf(a.stdout, "%d passed, %s, %d failed\n", f.count(pass), plural(f.count(warn), "warning"),
+		f.count(fail))
 	return err
 }

@@ -30,17 +30,20 @@ func (f *findings) oneRedis(ctx context.Context, subject string, url jobs.Secret
 	case err != nil:
 		f.add(fail, subject, "%s: %v", url.Redacted(), err)
 	case !info.AtLeast(oldestMajor, oldestMinor):
-		f.add(fail, subject, "version %s is too old: Stoker needs %d.%d or newer", info.Version, oldestMajor, oldestMinor)
+		f.add(fail, subject, "version %s is too old: Stoker needs %d.%d or newer", info.Version, oldestMajor,
+			oldestMinor)
 	case info.Version == "":
 		f.add(warn, subject, "%s answers, but does not say its version: Stoker is tested with Redis 7", url.Redacted())
 	default:
 		f.add(pass, subject, "version %s at %s", info.Version, url.Redacted())
 	}
 	if !queue && err == nil && info.Evicts() {
-		f.add(warn, subject, "maxmemory_policy is %s: it may evict the book of fences, and then runs and refreshes begin again; volatile-ttl or volatile-lru spares it", info.Policy)
+		f.add(warn, subject, "maxmemory_policy is %s: it may evict the book of fences, and then runs and refreshes "+
+			"begin again; volatile-ttl or volatile-lru spares it", info.Policy)
 	}
 	if !queue && err == nil && info.MaxMemory > 0 && info.Policy == "noeviction" {
-		f.add(warn, subject, "maxmemory is set with noeviction: when it is full, nothing more can be written; watch its memory, or choose volatile-ttl")
+		f.add(warn, subject, "maxmemory is set with noeviction: when it is full, nothing more can be written; "+
+			"watch its memory, or choose volatile-ttl")
 	}
 }
 
@@ -50,7 +53,8 @@ func (f *findings) queuePolicy(ctx context.Context, c redis.UniversalClient, who
 	switch {
 	case err != nil: // told already
 	case info.Evicts():
-		f.add(warn, "queue", "maxmemory_policy is %s, and %s: queued tasks may be evicted without a word; set redis.queue_url to another Redis, or choose volatile-* or noeviction", info.Policy, who)
+		f.add(warn, "queue", "maxmemory_policy is %s, and %s: queued tasks may be evicted without a word; set "+
+			"redis.queue_url to another Redis, or choose volatile-* or noeviction", info.Policy, who)
 	case info.Policy != "":
 		f.add(pass, "queue", "maxmemory_policy %s keeps queued tasks", info.Policy)
 	}
@@ -73,7 +77,8 @@ func (f *findings) postgres(ctx context.Context, spec *jobs.Spec, s *servers) bo
 	}
 	f.add(pass, "postgres", "version %s at %s, as %s", info.Text, spec.Postgres.URL.Redacted(), info.User)
 	if info.Encoding != "UTF8" {
-		f.add(warn, "postgres", "the database's encoding is %s: values are converted to UTF-8, and text that cannot be fails a run", info.Encoding)
+		f.add(warn, "postgres", "the database's encoding is %s: values are converted to UTF-8, and text that "+
+			"cannot be fails a run", info.Encoding)
 	}
 	if info.Standby {
 		f.add(fail, "postgres", "%v", postgres.ErrStandby)
@@ -110,7 +115,8 @@ func (f *findings) job(ctx context.Context, job *jobs.Job, s *servers) {
 		f.add(pass, job.Name, "the JSON of %s is built by Postgres", strings.Join(shape.Converted, ", "))
 	}
 	if len(shape.Keys) > 0 && cost.Run > dear && cost.Refresh > cost.Run/2 {
-		f.add(warn, job.Name, "a refresh of one key costs a full query (planner cost %.0f, the run %.0f): the condition on %s cannot be pushed into it", cost.Refresh, cost.Run, strings.Join(job.Key.Columns(), ", "))
+		f.add(warn, job.Name, "a refresh of one key costs a full query (planner cost %.0f, the run %.0f): the "+
+			"condition on %s cannot be pushed into it", cost.Refresh, cost.Run, strings.Join(job.Key.Columns(), ", "))
 	}
 }
 

@@ -124,7 +124,8 @@ func TestWrongCommandsDoNothing(t *testing.T) {
 		"status --log-level big": `--log-level is "big": give debug, info, warn or error`,
 	} {
 		t.Run(line, func(t *testing.T) {
-			stoker(t, vars, append(strings.Fields(line), "--config", spec)...).want(t, 2, "", "stoker: "+want+"\nTry 'stoker help'.\n")
+			stoker(t, vars, append(strings.Fields(line), "--config", spec)...).want(t, 2, "",
+				"stoker: "+want+"\nTry 'stoker help'.\n")
 		})
 	}
 	keys := client(t, vars["RD"]).Keys(t.Context(), "*").Val()
@@ -139,9 +140,11 @@ func TestWrongCommandsDoNothing(t *testing.T) {
 func TestTenMistakes(t *testing.T) {
 	const file = "../../jobs/specfile/testdata/ten.bad.yaml"
 	for _, command := range []string{"check", "run", "warm x", "status"} {
-		r := stoker(t, map[string]string{"DATABASE_URL": "postgres://localhost/x", "REDIS_URL": "redis://localhost"}, append(strings.Fields(command), "--config", file)...)
+		r := stoker(t, map[string]string{"DATABASE_URL": "postgres://localhost/x", "REDIS_URL": "redis://localhost"},
+			append(strings.Fields(command), "--config", file)...)
 		located := regexp.MustCompile(`(?m)^\S*ten\.bad\.yaml:\d+:\d+: .+$`).FindAllString(r.stderr, -1)
-		if r.status != 2 || len(located) != 10 || !strings.HasSuffix(r.stderr, "stoker: 10 problems\n") || r.stdout != "" {
+		if r.status != 2 || len(located) != 10 || !strings.HasSuffix(r.stderr, "stoker: 10 problems\n") ||
+			r.stdout != "" {
 			t.Errorf("%s: status %d, %d located problems\n%s", command, r.status, len(located), r.stderr)
 		}
 	}
@@ -167,19 +170,23 @@ total: 1 keys, 8 B, N seconds, N keys/s
 	get(`stock:x:a,"1`, `[{"site":"x","sku":"a,\"1","n":1}]`)
 	get("total", "300")
 
-	storetest.Exec(t, vars["PG"], "UPDATE product SET price = 1", "DELETE FROM product WHERE id = 8", "UPDATE stock SET n = 9", "DELETE FROM stock WHERE site = 'y'")
-	run("invalidate", "product", "id=7", "id=08", "id=1000", "--local").want(t, 0, "product: 1 keys loaded, 1 removed, N\n", "")
+	storetest.Exec(t, vars["PG"], "UPDATE product SET price = 1", "DELETE FROM product WHERE id = 8",
+		"UPDATE stock SET n = 9", "DELETE FROM stock WHERE site = 'y'")
+	run("invalidate", "product", "id=7", "id=08", "id=1000", "--local").want(t, 0,
+		"product: 1 keys loaded, 1 removed, N\n", "")
 	get("product:7", `{"id":7,"name":"p7","price":1.00,"note":""}`)
 	get("product:9", `{"id":9,"name":"p9","price":9.00,"note":""}`)
 	get("product:8", "")
-	run("invalidate", "stock", `site=x,sku="a,""1"`, "sku=b,site=y", "--local").want(t, 0, "stock: 1 keys loaded, 1 removed, N\n", "")
+	run("invalidate", "stock", `site=x,sku="a,""1"`, "sku=b,site=y", "--local").want(t, 0,
+		"stock: 1 keys loaded, 1 removed, N\n", "")
 	get(`stock:x:a,"1`, `[{"site":"x","sku":"a,\"1","n":9}]`)
 	get("stock:x:b", `[{"site":"x","sku":"b","n":2}]`)
 	run("invalidate", "total", "--local").want(t, 0, "total: 1 keys loaded, 0 removed, N\n", "")
 	get("total", "299")
 	run("invalidate", "product", "id=7", "--remove", "--local").want(t, 0, "product: 0 keys loaded, 1 removed, N\n", "")
 	get("product:7", "")
-	run("invalidate", "product", "--all", "--remove", "--local").want(t, 0, "product: 298 keys removed, N seconds\n", "")
+	run("invalidate", "product", "--all", "--remove", "--local").want(t, 0, "product: 298 keys removed, N seconds\n",
+		"")
 	get("product:9", "")
 }
 
@@ -187,8 +194,10 @@ func TestAKeyThatIsTooLargeFailsAlone(t *testing.T) {
 	vars, spec := newShop(t)
 	storetest.Exec(t, vars["PG"], "UPDATE product SET note = repeat('x', 2000) WHERE id = 5")
 	r := stoker(t, vars, "warm", "product", "--local", "--config", spec)
-	const why = "key product:5: a value of 2043 bytes is over max_value_bytes (1024): it was not written; select less, or raise max_value_bytes"
-	if r.status != 1 || !strings.Contains(r.stdout, "299 keys") || !strings.Contains(r.stdout, "1 keys NOT written: "+why) || !strings.Contains(r.stderr, why) {
+	const why = "key product:5: a value of 2043 bytes is over max_value_bytes (1024): it was not written; select " +
+		"less, or raise max_value_bytes"
+	if r.status != 1 || !strings.Contains(r.stdout, "299 keys") ||
+		!strings.Contains(r.stdout, "1 keys NOT written: "+why) || !strings.Contains(r.stderr, why) {
 		t.Errorf("status %d\n%s%s", r.status, r.stdout, r.stderr)
 	}
 }
@@ -197,7 +206,8 @@ func TestAQueryThatFailsIsLocated(t *testing.T) {
 	vars, spec := newShop(t)
 	const why = `query of job broken: column "nmae" does not exist (SQLSTATE 42703) at line 2, column 3 of the query; hint: Perhaps you meant to reference the column "product.name" or the column "product.note".`
 	r := stoker(t, vars, "warm", "broken", "total", "--local", "--config", spec)
-	if r.status != 1 || !strings.Contains(r.stderr, "stoker: broken: "+why) || !strings.Contains(r.stdout, "total: 1 keys") {
+	if r.status != 1 || !strings.Contains(r.stderr, "stoker: broken: "+why) ||
+		!strings.Contains(r.stdout, "total: 1 keys") {
 		t.Errorf("status %d\n%s%s", r.status, r.stdout, r.stderr)
 	}
 	stoker(t, vars, "preview", "broken", "--config", spec).want(t, 1, "", "stoker: "+why+"\n")
@@ -213,7 +223,8 @@ product: 2 keys shown, 104 B; nothing was written
 `, "")
 	r := stoker(t, vars, "preview", "stock", "--json", "--config", spec)
 	var entries []previewEntry
-	if err := json.Unmarshal([]byte(r.stdout), &entries); err != nil || r.status != 0 || len(entries) != 3 || entries[1].Key != "stock:x:b" || entries[1].Bytes != 30 {
+	if err := json.Unmarshal([]byte(r.stdout), &entries); err != nil || r.status != 0 || len(entries) != 3 ||
+		entries[1].Key != "stock:x:b" || entries[1].Bytes != 30 {
 		t.Errorf("status %d, %v, %+v", r.status, err, entries)
 	}
 	if keys := client(t, vars["RD"]).Keys(t.Context(), "*").Val(); len(keys) > 0 {
@@ -242,9 +253,11 @@ fail  broken    query of job broken: column "nmae" does not exist (SQLSTATE 4270
 func TestCheckTellsWhatIsNotReady(t *testing.T) {
 	vars, _ := newShop(t)
 	name := vars["PG"][strings.LastIndex(vars["PG"], "/")+1 : strings.Index(vars["PG"], "?")]
-	storetest.Exec(t, vars["PG"], "CREATE TABLE big AS SELECT i AS id, i % 100 AS n FROM generate_series(1, 100000) i", "CREATE INDEX ON big (id)", "ANALYZE big",
+	storetest.Exec(t, vars["PG"], "CREATE TABLE big AS SELECT i AS id, i % 100 AS n FROM generate_series(1, 100000) i",
+		"CREATE INDEX ON big (id)", "ANALYZE big",
 		"CREATE ROLE r_"+name+" LOGIN PASSWORD 'secret-word'", "GRANT SELECT ON big TO r_"+name)
-	vars["PG"] = strings.Replace(regexp.MustCompile(`//[^@]+@`).ReplaceAllString(vars["PG"], "//r_"+name+":secret-word@"), "secret-word", "${WORD}", 1)
+	vars["PG"] = strings.Replace(regexp.MustCompile(`//[^@]+@`).ReplaceAllString(vars["PG"],
+		"//r_"+name+":secret-word@"), "secret-word", "${WORD}", 1)
 	vars["WORD"] = "secret-word"
 	spec := specFile(t, `postgres: {url: "`+vars["PG"]+`"}
 redis: {url: "${RD}"}
@@ -258,14 +271,16 @@ jobs:
 	r := stoker(t, vars, "check", "--config", spec)
 	for _, want := range []string{
 		"warn  ranked    a refresh of one key costs a full query",
-		"fail  denied    query of job denied: permission denied for table product (SQLSTATE 42501); grant SELECT to Stoker's role",
+		"fail  denied    query of job denied: permission denied for table product (SQLSTATE 42501); grant SELECT " +
+			"to Stoker's role",
 		"warn  spec ",
 	} {
 		if !strings.Contains(r.stdout, want) {
 			t.Errorf("no %q in:\n%s", want, r.stdout)
 		}
 	}
-	if r.status != 1 || strings.Contains(r.stdout, "warn  pushed") || strings.Contains(r.stdout+r.stderr, "secret-word") {
+	if r.status != 1 || strings.Contains(r.stdout, "warn  pushed") ||
+		strings.Contains(r.stdout+r.stderr, "secret-word") {
 		t.Errorf("status %d\n%s%s", r.status, r.stdout, r.stderr)
 	}
 }
@@ -284,7 +299,8 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		for k, v := range change {
 			vars[k] = v
 		}
-		for _, line := range []string{"check", "warm product --local", "warm product", "invalidate product id=1", "status", "preview product", "check --json"} {
+		for _, line := range []string{"check", "warm product --local", "warm product", "invalidate product id=1",
+			"status", "preview product", "check --json"} {
 			r := stoker(t, vars, append(strings.Fields(line), "--config", spec, "--log-level", "debug")...)
 			if strings.Contains(r.stdout+r.stderr, "hush-hush") {
 				t.Errorf("%s, %s:\n%s%s", name, line, r.stdout, r.stderr)
@@ -302,7 +318,8 @@ func TestWaitWithoutAWorker(t *testing.T) {
 		if took := time.Since(begin); took > 5*time.Second {
 			t.Errorf("%s took %s", line, took)
 		}
-		if r.status != 1 || !strings.Contains(r.stderr, "no worker is listening on queue stoker-re") && !strings.Contains(r.stderr, "no worker is listening on queue stoker-run: start `stoker run`, or use --local") {
+		if r.status != 1 || !strings.Contains(r.stderr, "no worker is listening on queue stoker-re") &&
+			!strings.Contains(r.stderr, "no worker is listening on queue stoker-run: start `stoker run`, or use --local") {
 			t.Errorf("%s: status %d\n%s%s", line, r.status, r.stdout, r.stderr)
 		}
 	}
@@ -319,13 +336,15 @@ broken   0     -       -    never     -          0       0
 	stoker(t, vars, "warm", "--all", "--local", "--config", spec)
 	client(t, vars["RD"]).Del(t.Context(), "total")
 	r := stoker(t, vars, "status", "--config", spec)
-	for _, want := range []string{`product +300 +100% .* ok in`, `total +1 +0% .* ok in`, `broken +0 +- +- +failed in`, `broken: run failed: query of job broken: column "nmae"`} {
+	for _, want := range []string{`product +300 +100% .* ok in`, `total +1 +0% .* ok in`, `broken +0 +- +- +failed in`,
+		`broken: run failed: query of job broken: column "nmae"`} {
 		if !regexp.MustCompile(want).MatchString(r.stdout) {
 			t.Errorf("no %q in:\n%s", want, r.stdout)
 		}
 	}
 	var list []map[string]any
-	if r := stoker(t, vars, "status", "--json", "--config", spec); json.Unmarshal([]byte(r.stdout), &list) != nil || len(list) != 4 {
+	if r := stoker(t, vars, "status", "--json", "--config", spec); json.Unmarshal([]byte(r.stdout), &list) != nil ||
+		len(list) != 4 {
 		t.Errorf("status --json: %s", r.stdout)
 	}
 }
@@ -374,7 +393,8 @@ jobs:
 			t.Errorf("%s: %+v", job, r)
 		}
 	}
-	if r := stoker(t, vars, "preview", "packed", "--json", "--config", spec); !strings.Contains(r.stdout, `"value_base64": "gaJpZAE="`) {
+	if r := stoker(t, vars, "preview", "packed", "--json", "--config", spec); !strings.Contains(r.stdout,
+		`"value_base64": "gaJpZAE="`) {
 		t.Errorf("%+v", r)
 	}
 }

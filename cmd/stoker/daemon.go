@@ -61,7 +61,8 @@ func newDaemon(spec *jobs.Spec, roles []string, log *slog.Logger) (*daemon, erro
 	d := &daemon{spec: spec, roles: roles, log: log, servers: s, metrics: prometheus.NewRegistry()}
 	d.worker = worker.New(spec, s.source, s.cache, s.ledger, worker.NewMetrics(d.metrics), log)
 	d.verifier = newVerifier(spec, s, d.worker, d.metrics, log)
-	d.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	d.metrics.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return d, nil
 }
 
@@ -116,7 +117,8 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	stopScheduler := d.startScheduler()
 	defer stopScheduler()
 	d.ready.Store(true)
-	d.log.Info("stoker is running", "jobs", len(d.spec.Jobs), "roles", d.roles, "admin", d.adminURL(), "version", version())
+	d.log.Info("stoker is running", "jobs", len(d.spec.Jobs), "roles", d.roles, "admin", d.adminURL(), "version",
+		version())
 	<-ctx.Done()
 	d.ready.Store(false)
 	d.log.Info("stoker is stopping", "reason", context.Cause(ctx))
@@ -151,7 +153,8 @@ func (d *daemon) awaitRedis(ctx context.Context) error {
 // yet, the connection broke off, or Redis is still loading its data.
 func passes(err error) bool {
 	_, network := errors.AsType[net.Error](err)
-	return network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || redis.HasErrorPrefix(err, "LOADING") || redis.HasErrorPrefix(err, "CLUSTERDOWN")
+	return network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		redis.HasErrorPrefix(err, "LOADING") || redis.HasErrorPrefix(err, "CLUSTERDOWN")
 }
 
 func (d *daemon) startAdmin() (stop func(), err error) {
@@ -159,8 +162,10 @@ func (d *daemon) startAdmin() (stop func(), err error) {
 		return func() {}, nil
 	}
 	server, err := web.New(web.Config{
-		Spec: d.spec, Ledger: d.servers.ledger, Sampler: d.servers.sampler(), Enqueuer: d.servers.client(), Fencer: d.worker, Tasks: d.servers.inspector(),
-		Queue: queueOption{d.spec.Redis.QueueURL}, Gatherer: d.metrics, Ready: d.isReady, Version: version(), Logger: d.log,
+		Spec: d.spec, Ledger: d.servers.ledger, Sampler: d.servers.sampler(), Enqueuer: d.servers.client(),
+		Fencer: d.worker, Tasks: d.servers.inspector(),
+		Queue: queueOption{d.spec.Redis.QueueURL}, Gatherer: d.metrics, Ready: d.isReady, Version: version(),
+		Logger: d.log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, d.listener.Close())
@@ -244,7 +249,8 @@ func (d *daemon) startScheduler() (stop func()) {
 		return func() {}
 	}
 	s := scheduler.New(scheduler.Config{
-		Jobs: d.spec.Jobs, Queue: d.servers.client(), Tasks: d.servers.inspector(), Ledger: d.servers.ledger, Epochs: d.servers.cache,
+		Jobs: d.spec.Jobs, Queue: d.servers.client(), Tasks: d.servers.inspector(), Ledger: d.servers.ledger,
+		Epochs:  d.servers.cache,
 		Metrics: scheduler.NewMetrics(d.metrics), Log: d.log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -73,8 +73,9 @@ func TestDaemon(t *testing.T) {
 	})
 
 	for path, want := range map[string]string{
-		"/": "quick", "/livez": "", "/api/v1/jobs": `"name":"quick"`, "/queues/": "<html", "/queues/api/queues": "stoker-run",
-		"/metrics": `stoker_runs_total{job="quick",outcome="ok"}`,
+		"/": "quick", "/livez": "", "/api/v1/jobs": `"name":"quick"`, "/queues/": "<html",
+		"/queues/api/queues": "stoker-run",
+		"/metrics":           `stoker_runs_total{job="quick",outcome="ok"}`,
 	} {
 		status, body, err := get(t, base+path)
 		if err != nil || status != http.StatusOK || !strings.Contains(strings.ReplaceAll(body, `": "`, `":"`), want) {
@@ -85,7 +86,8 @@ func TestDaemon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"runs_total", "keys_written_total", "bytes_written_total", "run_duration_seconds", "queue_wait_seconds", "ticks_due_total", "ticks_skipped_total", "refreshes_total", "ticks_missed_total"} {
+	for _, name := range []string{"runs_total", "keys_written_total", "bytes_written_total", "run_duration_seconds",
+		"queue_wait_seconds", "ticks_due_total", "ticks_skipped_total", "refreshes_total", "ticks_missed_total"} {
 		if !strings.Contains(metrics, "# TYPE stoker_"+name) {
 			t.Errorf("no metric stoker_%s", name)
 		}
@@ -93,7 +95,8 @@ func TestDaemon(t *testing.T) {
 
 	// On demand, through every door.
 	storetest.Exec(t, vars["PG"], "UPDATE product SET name = 'new' WHERE id IN (5, 6)")
-	if r := stoker(t, vars, "invalidate", "quick", "id=5", "--wait", "--config", spec); r.status != 0 || c.Get(t.Context(), "q:5").Val() != `{"id":5,"name":"new"}` {
+	if r := stoker(t, vars, "invalidate", "quick", "id=5", "--wait", "--config", spec); r.status != 0 ||
+		c.Get(t.Context(), "q:5").Val() != `{"id":5,"name":"new"}` {
 		t.Errorf("invalidate --wait: %+v, q:5 is %s", r, c.Get(t.Context(), "q:5").Val())
 	}
 	post(t, base+"/api/v1/jobs/quick/invalidate", `{"keys":[{"id":6}]}`, http.StatusAccepted)
@@ -125,7 +128,8 @@ func TestDaemon(t *testing.T) {
 
 func post(t *testing.T, url, body string, want int) {
 	t.Helper()
-	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Post(url, "application/json", strings.NewReader(body))
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Post(url, "application/json",
+		strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +148,8 @@ func TestReplicasRunEachTickOnce(t *testing.T) {
 		vars["LISTEN"] = freeAddress(t)
 		daemons = append(daemons, start(t, vars, "run", "--config", spec))
 	}
-	eventually(t, 30*time.Second, "five ticks complete", func() (bool, error) { return len(records(t, c, "quick")) >= 6, nil })
+	eventually(t, 30*time.Second, "five ticks complete",
+		func() (bool, error) { return len(records(t, c, "quick")) >= 6, nil })
 	for _, d := range daemons {
 		if status := d.stop(os.Interrupt); status != 0 {
 			t.Errorf("a daemon ended with status %d", status)
@@ -173,7 +178,8 @@ func TestTheAdminListenerNeedsATokenElsewhere(t *testing.T) {
 		status, _, err := get(t, "http://"+vars["LISTEN"]+"/livez")
 		return status == http.StatusOK, err
 	})
-	if r := stoker(t, vars, "run", "--config", spec); r.status != 1 || !strings.Contains(r.stderr, "address already in use (is another stoker running?") {
+	if r := stoker(t, vars, "run", "--config", spec); r.status != 1 ||
+		!strings.Contains(r.stderr, "address already in use (is another stoker running?") {
 		t.Errorf("%+v", r)
 	}
 	other.stop(os.Interrupt)
@@ -323,7 +329,8 @@ func (w *world) wantGoodKeys(t *testing.T) {
 	t.Helper()
 	for i := 1; i <= worldKeys; i++ {
 		key := "s:" + strconv.Itoa(i)
-		if v, err := w.client.Get(t.Context(), key).Result(); err != nil || v != fmt.Sprintf(`{"id":%d,"nap":"%s"}`, i, strings.Repeat("x", 4000)) {
+		if v, err := w.client.Get(t.Context(), key).Result(); err != nil ||
+			v != fmt.Sprintf(`{"id":%d,"nap":"%s"}`, i, strings.Repeat("x", 4000)) {
 			t.Fatalf("%s is %q, %v", key, v, err)
 		}
 	}
@@ -367,17 +374,20 @@ jobs:
 `)
 	c := client(t, vars["RD"])
 	d := start(t, vars, "run", "--config", spec, "--roles", "worker")
-	eventually(t, 10*time.Second, "the worker runs", func() (bool, error) { return strings.Contains(d.log.String(), "stoker is running"), nil })
+	eventually(t, 10*time.Second, "the worker runs",
+		func() (bool, error) { return strings.Contains(d.log.String(), "stoker is running"), nil })
 	if r := stoker(t, vars, "warm", "long", "--config", spec); r.status != 0 {
 		t.Fatalf("%+v", r)
 	}
-	eventually(t, 5*time.Second, "the long run goes on", func() (bool, error) { return c.Exists(t.Context(), "stoker:live:long").Val() == 1, nil })
+	eventually(t, 5*time.Second, "the long run goes on",
+		func() (bool, error) { return c.Exists(t.Context(), "stoker:live:long").Val() == 1, nil })
 	if r := stoker(t, vars, "warm", "quick", "--wait", "--config", spec); r.status != 0 {
 		t.Errorf("behind a busy worker: %+v", r)
 	}
 	d.stop(syscall.SIGKILL)
 	begin := time.Now()
-	if r := stoker(t, vars, "warm", "quick", "--wait", "--config", spec); r.status != 1 || !strings.Contains(r.stderr, "no worker is listening") || time.Since(begin) > 5*time.Second {
+	if r := stoker(t, vars, "warm", "quick", "--wait", "--config", spec); r.status != 1 ||
+		!strings.Contains(r.stderr, "no worker is listening") || time.Since(begin) > 5*time.Second {
 		t.Errorf("after a kill: %s, %+v", time.Since(begin), r)
 	}
 }

@@ -43,7 +43,8 @@ server, and a redis-server unless told otherwise.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&o.redis, "redis", o.redis, "server: a private redis-server; embedded: one inside this process")
+	cmd.Flags().StringVar(&o.redis, "redis", o.redis,
+		"server: a private redis-server; embedded: one inside this process")
 	cmd.Flags().StringVar(&o.listen, "listen", o.listen, "address of the status page; a free port if this one is taken")
 	return cmd
 }

@@ -64,7 +64,8 @@ func (r *reporter) line(list []web.JobStatus) string {
 		refreshed += st.Refreshed
 		parts[i] = st.Name + " -"
 		if st.AgeSeconds != nil && st.Warmth != nil {
-			parts[i] = fmt.Sprintf("%s %.0f%% %s", st.Name, *st.Warmth*100, show.Duration(time.Duration(*st.AgeSeconds)*time.Second))
+			parts[i] = fmt.Sprintf("%s %.0f%% %s", st.Name, *st.Warmth*100,
+				show.Duration(time.Duration(*st.AgeSeconds)*time.Second))
 		}
 		for _, f := range st.Failures {
 			parts[i] += " (" + f.Message + ")"

@@ -50,7 +50,8 @@ func TestDemo(t *testing.T) {
 			}
 			t.Logf("up and warm after %s", time.Since(begin))
 			for path, want := range map[string]string{"": "front-page", "queues/": "<html", "api/v1/jobs": "offers"} {
-				if status, body, err := get(t, page+path); err != nil || status != http.StatusOK || !strings.Contains(body, want) {
+				if status, body, err := get(t, page+path); err != nil || status != http.StatusOK ||
+					!strings.Contains(body, want) {
 					t.Errorf("%s: %d %v", path, status, err)
 				}
 			}
@@ -90,7 +91,8 @@ func TestDemoStoppedEarly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := reachable(t)
 			d := start(t, map[string]string{"TMPDIR": dir}, "demo", "--listen", freeAddress(t))
-			eventually(t, time.Minute, "it says: "+stop.after, func() (bool, error) { return strings.Contains(d.log.String(), stop.after), nil })
+			eventually(t, time.Minute, "it says: "+stop.after,
+				func() (bool, error) { return strings.Contains(d.log.String(), stop.after), nil })
 			time.Sleep(stop.wait)
 			children := childrenOf(t, d.cmd.Process.Pid)
 			for _, sig := range stop.sigs {

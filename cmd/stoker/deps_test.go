@@ -51,10 +51,11 @@ func packages(t *testing.T) []pkg {
 // ours is what each package may import of ours. Imports point to the leaves:
 // what is not listed imports nothing of ours.
 var ours = map[string][]string{
-	"cmd/stoker":                  {"*"},
-	"cmd/stoker/internal/shop":    {"store/testserver"},
-	"cmd/stoker/internal/show":    {"store"},
-	"cmd/bench":                   {"cmd/bench/internal/proc", "cmd/bench/internal/report", "cmd/bench/internal/baseline", "store/testserver"},
+	"cmd/stoker":               {"*"},
+	"cmd/stoker/internal/shop": {"store/testserver"},
+	"cmd/stoker/internal/show": {"store"},
+	"cmd/bench": {"cmd/bench/internal/proc", "cmd/bench/internal/report",
+		"cmd/bench/internal/baseline", "store/testserver"},
 	"cmd/bench/internal/report":   {"cmd/bench/internal/proc"},
 	"cmd/bench/internal/baseline": {"cmd/bench/internal/proc"},
 	"cmd/soak":                    {"cmd/soak/internal/checker"},
@@ -64,23 +65,26 @@ var ours = map[string][]string{
 	"scheduler/changes":           {"jobs", "store", "store/feed"},
 	"worker":                      {"jobs", "store", "store/cache", "store/encode", "store/manifest", "worker/render"},
 	"worker/render":               {"jobs", "store", "store/cache", "store/encode"},
-	"worker/verify":               {"jobs", "store", "store/cache", "store/encode", "store/ledger", "store/manifest", "worker/render"},
-	"store/feed":                  {"jobs", "store", "store/postgres"},
-	"store/feed/wal":              {"jobs", "store/feed", "store/postgres"},
-	"store/feed/outbox":           {"jobs", "store/feed", "store/postgres"},
-	"store/feed/feedtest":         {"jobs", "store", "store/feed", "store/postgres", "store/storetest", "store/testserver"},
-	"store/postgres":              {"jobs", "store", "store/encode"},
-	"store/encode":                {"store"},
-	"store/cache":                 {"jobs", "store", "store/cache/resp", "store/internal/redisjson"},
-	"store/ledger":                {"store", "store/internal/redisjson"},
-	"store/storetest":             {"jobs", "store", "store/testserver"},
-	"web":                         {"jobs", "store"},
+	"worker/verify": {"jobs", "store", "store/cache", "store/encode", "store/ledger", "store/manifest",
+		"worker/render"},
+	"store/feed":          {"jobs", "store", "store/postgres"},
+	"store/feed/wal":      {"jobs", "store/feed", "store/postgres"},
+	"store/feed/outbox":   {"jobs", "store/feed", "store/postgres"},
+	"store/feed/feedtest": {"jobs", "store", "store/feed", "store/postgres", "store/storetest", "store/testserver"},
+	"store/postgres":      {"jobs", "store", "store/encode"},
+	"store/encode":        {"store"},
+	"store/cache":         {"jobs", "store", "store/cache/resp", "store/internal/redisjson"},
+	"store/ledger":        {"store", "store/internal/redisjson"},
+	"store/storetest":     {"jobs", "store", "store/testserver"},
+	"web":                 {"jobs", "store"},
 }
 
 // theirs is who alone may import what moves data, besides tests' helpers.
 var theirs = map[string][]string{
-	"github.com/jackc/pgx/":         {"store/postgres", "store/feed", "store/feed/wal", "store/feed/outbox", "store/storetest", "cmd/soak/internal/checker", "cmd/bench/internal/baseline"},
-	"github.com/redis/go-redis/":    {"store/cache", "store/cache/resp", "store/ledger", "store/internal/redisjson", "worker", "cmd/stoker", "cmd/bench", "cmd/soak/internal/checker", "cmd/bench/internal/baseline"},
+	"github.com/jackc/pgx/": {"store/postgres", "store/feed", "store/feed/wal", "store/feed/outbox",
+		"store/storetest", "cmd/soak/internal/checker", "cmd/bench/internal/baseline"},
+	"github.com/redis/go-redis/": {"store/cache", "store/cache/resp", "store/ledger", "store/internal/redisjson",
+		"worker", "cmd/stoker", "cmd/bench", "cmd/soak/internal/checker", "cmd/bench/internal/baseline"},
 	"github.com/robfig/cron/":       {"jobs"},
 	"github.com/hibiken/asynqmon":   {"web"},
 	"github.com/alicebob/miniredis": {"cmd/stoker"},
@@ -129,7 +133,8 @@ func forbidden(from, path string) string {
 		return ""
 	}
 	for prefix, allowed := range theirs {
-		if (path == prefix || prefix != "testing" && strings.HasPrefix(path, prefix)) && !slices.Contains(allowed, from) {
+		if (path == prefix || prefix != "testing" && strings.HasPrefix(path, prefix)) &&
+			!slices.Contains(allowed, from) {
 			return "only " + strings.Join(allowed, ", ") + " may"
 		}
 	}
@@ -140,7 +145,8 @@ func TestEveryPackageIsDocumented(t *testing.T) {
 	for _, p := range packages(t) {
 		docs := 0
 		for _, file := range p.GoFiles {
-			f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.PackageClauseOnly|parser.ParseComments)
+			f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil,
+				parser.PackageClauseOnly|parser.ParseComments)
 			if err != nil {
 				t.Fatal(err)
 			}

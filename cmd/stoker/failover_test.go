@@ -36,12 +36,16 @@ func TestPostgresFailover(t *testing.T) {
 			eventually(t, 10*time.Second, "the standby follows", func() (bool, error) {
 				return holds(t, standby.URL("postgres"), "SELECT count(*) = 1 FROM product WHERE name = 'kept'"), nil
 			})
-			storetest.Exec(t, standby.URL("postgres"), "ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()")
+			storetest.Exec(t, standby.URL("postgres"), "ALTER SYSTEM SET primary_conninfo = ''",
+				"SELECT pg_reload_conf()")
 			eventually(t, 10*time.Second, "the standby lags", func() (bool, error) {
-				return holds(t, url, "SELECT count(*) = 0 FROM pg_stat_replication WHERE application_name = 'walreceiver'"), nil
+				return holds(t, url, "SELECT count(*) = 0 FROM pg_stat_replication WHERE application_name = "+
+					"'walreceiver'"), nil
 			})
-			storetest.Exec(t, w.vars["PG"], "UPDATE product SET name = 'lost' WHERE id IN (7, 8, 9)", "INSERT INTO product VALUES (2000, 11, 'lost')")
-			w.becomes(t, map[string]string{"product:6": `{"id":6,"name":"kept","supplier":"supplier 7"}`, "product:7": `{"id":7,"name":"lost","supplier":"supplier 8"}`, "total": "101"})
+			storetest.Exec(t, w.vars["PG"], "UPDATE product SET name = 'lost' WHERE id IN (7, 8, 9)",
+				"INSERT INTO product VALUES (2000, 11, 'lost')")
+			w.becomes(t, map[string]string{"product:6": `{"id":6,"name":"kept","supplier":"supplier 7"}`,
+				"product:7": `{"id":7,"name":"lost","supplier":"supplier 8"}`, "total": "101"})
 
 			primary.Kill()
 			storetest.Exec(t, standby.URL("postgres"), "SELECT pg_promote()")
@@ -49,7 +53,9 @@ func TestPostgresFailover(t *testing.T) {
 			f.leadTo(standby.Addr())
 			storetest.Exec(t, standby.URL("postgres"), "UPDATE product SET name = 'new' WHERE id = 9")
 			w.becomesWithin(t, 20*time.Second, map[string]string{"product:7": `{"id":7,"name":"product 7","supplier":"supplier 8"}`, "product:8": `{"id":8,"name":"product 8","supplier":"supplier 9"}`,
-				"product:9": `{"id":9,"name":"new","supplier":"supplier 10"}`, "product:6": `{"id":6,"name":"kept","supplier":"supplier 7"}`, "total": "100", "supplier:11": "", "product:2000": ""})
+				"product:9": `{"id":9,"name":"new","supplier":"supplier 10"}`,
+				"product:6": `{"id":6,"name":"kept","supplier":"supplier 7"}`, "total": "100", "supplier:11": "",
+				"product:2000": ""})
 			t.Logf("right again %s after the failover", time.Since(began).Round(time.Millisecond))
 			storetest.Exec(t, w.vars["PG"], "UPDATE product SET name = 'followed' WHERE id = 7")
 			w.becomes(t, map[string]string{"product:7": `{"id":7,"name":"followed","supplier":"supplier 8"}`})
@@ -91,7 +97,8 @@ func TestRedisFailover(t *testing.T) {
 		t.Fatal(err)
 	}
 	storetest.Exec(t, w.vars["PG"], "UPDATE product SET name = 'new' WHERE id = 7", "DELETE FROM product WHERE id = 8")
-	w.becomes(t, map[string]string{"product:7": `{"id":7,"name":"new","supplier":"supplier 8"}`, "product:8": "", "total": "99"})
+	w.becomes(t, map[string]string{"product:7": `{"id":7,"name":"new","supplier":"supplier 8"}`, "product:8": "",
+		"total": "99"})
 
 	w.redis.Kill()
 	began := time.Now()
@@ -100,7 +107,8 @@ func TestRedisFailover(t *testing.T) {
 	if old, err := value(other)(); !old || err != nil {
 		t.Fatalf("the replica does not lag: %v", err)
 	}
-	w.becomesWithin(t, 25*time.Second, map[string]string{"product:7": `{"id":7,"name":"new","supplier":"supplier 8"}`, "product:8": "", "total": "99"})
+	w.becomesWithin(t, 25*time.Second, map[string]string{"product:7": `{"id":7,"name":"new","supplier":"supplier 8"}`,
+		"product:8": "", "total": "99"})
 	t.Logf("right again %s after the failover", time.Since(began).Round(time.Millisecond))
 	storetest.Exec(t, w.vars["PG"], "UPDATE product SET name = 'followed' WHERE id = 7")
 	w.becomesWithin(t, 10*time.Second, map[string]string{"product:7": `{"id":7,"name":"followed","supplier":"supplier 8"}`})

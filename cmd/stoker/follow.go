@@ -34,7 +34,8 @@ func (d *daemon) startChanges(starting context.Context) (stop func()) {
 	s := d.servers
 	f := changes.New(changes.Config{
 		Jobs: d.spec.Jobs, RunAbove: d.spec.Changes.RunAbove, Concurrency: d.refreshers(),
-		Open: d.openFeed(d.followable()), Database: feed.Database{Source: s.source}, Fencer: d.worker, Refresher: d.worker, Reporter: s.ledger,
+		Open: d.openFeed(d.followable()), Database: feed.Database{Source: s.source}, Fencer: d.worker,
+		Refresher: d.worker, Reporter: s.ledger,
 		Epochs: s.cache, Leases: s.ledger, Queue: s.client(), Tasks: s.inspector(),
 		Metrics: changes.NewMetrics(d.metrics), Log: d.log,
 	})
@@ -43,7 +44,8 @@ func (d *daemon) startChanges(starting context.Context) (stop func()) {
 	wg.Go(func() { f.Run(ctx) })
 	if d.spec.Changes.Source == jobs.SourceWAL && d.spec.Changes.Slot == jobs.SlotPermanent {
 		wg.Go(func() {
-			changes.WatchSlot(ctx, changes.SlotConfig{Name: d.spec.Changes.Name, Slots: slots{s.source}, Metrics: d.metrics, Log: d.log})
+			changes.WatchSlot(ctx, changes.SlotConfig{Name: d.spec.Changes.Name, Slots: slots{s.source},
+				Metrics: d.metrics, Log: d.log})
 		})
 	}
 	select {
@@ -68,9 +70,11 @@ func (d *daemon) followable() *changes.Followable {
 }
 
 // feedOpener opens a feed of one source.
-type feedOpener func(ctx context.Context, source *postgres.Source, spec *jobs.Spec, log *slog.Logger) (changes.OpenedFeed, feed.Start, error)
+type feedOpener func(ctx context.Context, source *postgres.Source, spec *jobs.Spec,
+	log *slog.Logger) (changes.OpenedFeed, feed.Start, error)
 
-func openWAL(ctx context.Context, source *postgres.Source, spec *jobs.Spec, log *slog.Logger) (changes.OpenedFeed, feed.Start, error) {
+func openWAL(ctx context.Context, source *postgres.Source, spec *jobs.Spec, log *slog.Logger) (changes.OpenedFeed,
+	feed.Start, error) {
 	return opened(wal.Open(ctx, wal.Config{Source: source, Spec: spec, Log: log}))
 }
 
@@ -79,7 +83,8 @@ func (d *daemon) outboxOpener() feedOpener {
 	skipped := prometheus.NewCounter(prometheus.CounterOpts{Name: "stoker_changes_calls_skipped_total",
 		Help: "Calls of stoker_invalidate that named no job, or no key of it."})
 	d.metrics.MustRegister(skipped)
-	return func(ctx context.Context, source *postgres.Source, spec *jobs.Spec, log *slog.Logger) (changes.OpenedFeed, feed.Start, error) {
+	return func(ctx context.Context, source *postgres.Source, spec *jobs.Spec, log *slog.Logger) (changes.OpenedFeed,
+		feed.Start, error) {
 		return opened(outbox.Open(ctx, outbox.Config{Source: source, Spec: spec, Log: log, Skipped: skipped.Inc}))
 	}
 }
@@ -130,7 +135,8 @@ func (d *daemon) fitForChanges(ctx context.Context) error {
 		return nil
 	}
 	if err := feed.Errors(problems); err != nil {
-		return fmt.Errorf("changes.source: %s is not possible as things are (`stoker check` tells all): %w", d.spec.Changes.Source, err)
+		return fmt.Errorf("changes.source: %s is not possible as things are (`stoker check` tells all): %w",
+			d.spec.Changes.Source, err)
 	}
 	return nil
 }
@@ -145,7 +151,8 @@ func (d *daemon) openFeed(followable *changes.Followable) func(context.Context) 
 				continue
 			}
 			if _, err := d.servers.source.Describe(ctx, job); err != nil {
-				d.log.Warn("the columns of a job that watches tables could not be read; its first fence tries again", jobs.LogJob, job.Name, jobs.LogErr, err)
+				d.log.Warn("the columns of a job that watches tables could not be read; its first fence tries again",
+					jobs.LogJob, job.Name, jobs.LogErr, err)
 			}
 		}
 		return followable.OpenFeed(ctx)

@@ -178,7 +178,8 @@ func (r *runner) refreshed(out worker.Refreshed) error {
 			return err
 		}
 	} else {
-		fmt.Fprintf(r.stdout, "%s: %d keys loaded, %d removed, %s\n", out.Job, out.Keys, out.Removed, show.Duration(out.Took))
+		fmt.Fprintf(r.stdout, "%s: %d keys loaded, %d removed, %s\n", out.Job, out.Keys, out.Removed,
+			show.Duration(out.Took))
 	}
 	if out.Warning != "" {
 		return errors.New(out.Warning)

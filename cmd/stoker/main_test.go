@@ -59,10 +59,11 @@ type result struct {
 func stoker(t *testing.T, vars map[string]string, args ...string) result {
 	t.Helper()
 	var out, errs bytes.Buffer
-	status := execute(t.Context(), args, env{stdin: strings.NewReader(""), stdout: &out, stderr: &errs, lookup: func(name string) (string, bool) {
-		v, ok := vars[name]
-		return v, ok
-	}})
+	status := execute(t.Context(), args, env{stdin: strings.NewReader(""), stdout: &out, stderr: &errs,
+		lookup: func(name string) (string, bool) {
+			v, ok := vars[name]
+			return v, ok
+		}})
 	return result{status, out.String(), errs.String()}
 }
 

@@ -76,7 +76,8 @@ func (a *app) outboxRemoveCmd() *cobra.Command {
 }
 
 // outbox prints or runs the SQL that script returns.
-func (a *app) outbox(ctx context.Context, apply bool, script func(*postgres.Source, *jobs.Spec) (outbox.Script, error)) error {
+func (a *app) outbox(ctx context.Context, apply bool,
+	script func(*postgres.Source, *jobs.Spec) (outbox.Script, error)) error {
 	spec, err := a.spec()
 	if err != nil {
 		return err

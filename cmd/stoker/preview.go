@@ -92,7 +92,8 @@ func (p *printer) show(e store.Entry) error {
 	if len(value) > longestValue {
 		value = strings.ToValidUTF8(value[:longestValue], "") + " ..."
 	}
-	_, err = fmt.Fprintf(p.stdout, "%s  (%s, TTL %s)\n  %s\n", e.Key, show.Bytes(int64(len(e.Value))), show.Duration(e.TTL), value)
+	_, err = fmt.Fprintf(p.stdout, "%s  (%s, TTL %s)\n  %s\n", e.Key, show.Bytes(int64(len(e.Value))),
+		show.Duration(e.TTL), value)
 	return err
 }
 
@@ -124,6 +125,7 @@ func (p *printer) end(job string) error {
 		}
 		return p.printJSON(p.list)
 	}
-	_, err := fmt.Fprintf(p.stdout, "%s: %s shown, %s; nothing was written\n", job, plural(p.keys, "key"), show.Bytes(p.bytes))
+	_, err := fmt.Fprintf(p.stdout, "%s: %s shown, %s; nothing was written\n", job, plural(p.keys, "key"),
+		show.Bytes(p.bytes))
 	return err
 }

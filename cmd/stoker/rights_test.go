@@ -17,7 +17,8 @@ import (
 // a tick that asks more than the clock while nothing is committed.
 func TestSelectIsEnough(t *testing.T) {
 	w := newServers(t)
-	storetest.Exec(t, w.vars["PG"], "ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()", "CREATE ROLE reader LOGIN PASSWORD 'secret-word'",
+	storetest.Exec(t, w.vars["PG"], "ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()",
+		"CREATE ROLE reader LOGIN PASSWORD 'secret-word'",
 		"CREATE TABLE item AS SELECT i AS id FROM generate_series(1, 50) i", "GRANT SELECT ON item TO reader")
 	_, address, _ := strings.Cut(w.vars["PG"], "@")
 	server, rest, _ := strings.Cut(address, "/")
@@ -34,10 +35,12 @@ jobs: [{name: item, key: "i:{id}", query: SELECT id FROM item, schedule: "@every
 	ticks, statements := idle(), count.statements.Load()
 	time.Sleep(6 * time.Second)
 	ticks, statements = idle()-ticks, count.statements.Load()-statements
-	if looks := int64(1); ticks < 4 || statements > int64(ticks)+1+looks { // one tick may be half way; the daemon looks at the servers every ten seconds
+	// one tick may be half way; the daemon looks at the servers every ten seconds
+	if looks := int64(1); ticks < 4 || statements > int64(ticks)+1+looks {
 		t.Errorf("%d statements in %d idle ticks", statements, ticks)
 	}
-	for _, args := range [][]string{{"check"}, {"verify"}, {"invalidate", "item", "id=7", "--wait"}, {"warm", "item", "--wait"}} {
+	for _, args := range [][]string{{"check"}, {"verify"}, {"invalidate", "item", "id=7", "--wait"},
+		{"warm", "item", "--wait"}} {
 		if r := stoker(t, w.vars, append(args, "--config", spec)...); r.status != 0 {
 			t.Errorf("%v: %+v", args, r)
 		}

@@ -23,7 +23,8 @@ func (a *app) watchdog(ctx context.Context, log *slog.Logger) (callOff func()) {
 		select {
 		case <-stopped:
 		case <-time.After(stopLimit):
-			log.Error("stopping took too long; leaving now, tasks in hand are taken up by other workers", "limit", stopLimit)
+			log.Error("stopping took too long; leaving now, tasks in hand are taken up by other workers", "limit",
+				stopLimit)
 			os.Exit(exitFailed)
 		}
 	})

@@ -87,7 +87,8 @@ func (s *servers) suitable(ctx context.Context, log *slog.Logger) error {
 		return fmt.Errorf("redis %s is too old: Stoker needs %d.%d or newer", info.Version, oldestMajor, oldestMinor)
 	}
 	if info.Evicts() {
-		log.Warn("redis may evict queued tasks without a word: give the queue a Redis of its own (redis.queue_url), or choose a volatile-* policy or noeviction", "maxmemory_policy", info.Policy)
+		log.Warn("redis may evict queued tasks without a word: give the queue a Redis of its own "+
+			"(redis.queue_url), or choose a volatile-* policy or noeviction", "maxmemory_policy", info.Policy)
 	}
 	return nil
 }

@@ -21,7 +21,8 @@ func (a *app) statusCmd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(false, false, func(r *runner) error {
 				if err := r.servers.queueC.Ping(cmd.Context()).Err(); err != nil {
-					return fmt.Errorf("reach redis at %s: %w", r.spec.Redis.QueueURL.Redacted(), err) // once, not for each job
+					// once, not for each job
+					return fmt.Errorf("reach redis at %s: %w", r.spec.Redis.QueueURL.Redacted(), err)
 				}
 				list, err := web.Collect(cmd.Context(), r.spec, r.servers.ledger, r.servers.sampler(), time.Now())
 				if err != nil {
@@ -50,14 +51,16 @@ func (a *app) printStatus(list []web.JobStatus, now time.Time) error {
 		if !st.NextTick.IsZero() {
 			next = "in " + show.Duration(st.NextTick.Sub(now))
 		}
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%d\t%d\n", st.Name, st.Keys, warmth, age, lastRun(st), next, st.Missed, st.Skipped)
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%d\t%d\n", st.Name, st.Keys, warmth, age, lastRun(st), next, st.Missed,
+			st.Skipped)
 	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("print the status: %w", err)
 	}
 	for _, st := range list {
 		if st.LastRun != nil && st.LastRun.Held > 0 {
-			fmt.Fprintf(a.stdout, "\n%s: the result shrank by more than shrink_guard: %d keys that are no longer in it are kept; if that is right: stoker warm %s --accept-shrink\n", st.Name, st.LastRun.Held, st.Name)
+			fmt.Fprintf(a.stdout, "\n%s: the result shrank by more than shrink_guard: %d keys that are no longer "+
+				"in it are kept; if that is right: stoker warm %s --accept-shrink\n", st.Name, st.LastRun.Held, st.Name)
 		}
 		for _, f := range st.Failures {
 			fmt.Fprintf(a.stdout, "\n%s: %s failed: %s\n", st.Name, f.Of, f.Message)

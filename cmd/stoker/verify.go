@@ -77,7 +77,8 @@ func (a *app) verify(ctx context.Context, names []string, how verify.Verificatio
 		_ = progress.Done()
 		switch {
 		case ctx.Err() != nil:
-			out.Stopped = fmt.Sprintf("stopped after %s were compared; no verdict on what did not look right", plural(int(last.Keys), "key"))
+			out.Stopped = fmt.Sprintf("stopped after %s were compared; no verdict on what did not look right",
+				plural(int(last.Keys), "key"))
 		case err != nil:
 			out.Stopped = err.Error()
 		}
@@ -102,7 +103,8 @@ func (a *app) printVerified(list []verify.Verified) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "JOB\tCHECKED\tRIGHT\tMISSING\tSTALE\tORPHAN\tREPAIRED\tMOVING\tHELD\tUNCLEAR\tTOOK")
 	for _, v := range list {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", v.Job, v.Checked, v.Right, v.Missing, v.Stale, v.Orphan, v.Repaired, v.Moving, v.Held, v.Unclear, show.Duration(v.Took))
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", v.Job, v.Checked, v.Right, v.Missing, v.Stale,
+			v.Orphan, v.Repaired, v.Moving, v.Held, v.Unclear, show.Duration(v.Took))
 	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("print what was found: %w", err)
@@ -133,7 +135,8 @@ func (a *app) explainVerified(v verify.Verified, paint func(show.Colour, string)
 		fmt.Fprintf(a.stdout, "%s: a sample of the last run's keys: keys that should not be there were not looked for\n", v.Job)
 	}
 	if v.Skipped > 0 {
-		fmt.Fprintf(a.stdout, "%s: %s without an entry: no key, a reserved one, or a value over max_value_bytes\n", v.Job, plural(int(v.Skipped), "row"))
+		fmt.Fprintf(a.stdout, "%s: %s without an entry: no key, a reserved one, or a value over max_value_bytes\n",
+			v.Job, plural(int(v.Skipped), "row"))
 	}
 	if v.Stopped != "" {
 		fmt.Fprintf(a.stderr, "stoker: %s: %s\n", v.Job, v.Stopped)

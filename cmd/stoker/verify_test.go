@@ -46,7 +46,8 @@ func TestVerify(t *testing.T) {
 	rd, ctx := client(t, vars["RD"]), context.Background()
 	rd.Del(ctx, "product:7")
 	rd.Set(ctx, "product:999", "x", time.Hour)
-	storetest.Exec(t, vars["PG"], "UPDATE product SET name = 'new' WHERE id = 8", "UPDATE stock SET n = 9 WHERE site = 'y'")
+	storetest.Exec(t, vars["PG"], "UPDATE product SET name = 'new' WHERE id = 8",
+		"UPDATE stock SET n = 9 WHERE site = 'y'")
 	const row = "stock    3        2      0        1      0       0         0       0     0        N\n"
 	compare().want(t, 1, head+
 		"product  301      298    1        1      1       0         0       0     0        N\n"+row+
@@ -60,7 +61,8 @@ func TestVerify(t *testing.T) {
 	if err := json.Unmarshal([]byte(out.stdout), &list); err != nil || out.status != 0 {
 		t.Fatalf("status %d, %v: %s%s", out.status, err, out.stdout, out.stderr)
 	}
-	if v := list[0]; len(list) != 1 || v.Job != "product" || v.Repaired != 3 || v.Wrong() != 0 || len(v.Findings) != 3 || v.Findings[0].Repaired != true {
+	if v := list[0]; len(list) != 1 || v.Job != "product" || v.Repaired != 3 || v.Wrong() != 0 ||
+		len(v.Findings) != 3 || v.Findings[0].Repaired != true {
 		t.Errorf("%+v", list)
 	}
 	compare("stock", "--repair").want(t, 0, strings.ReplaceAll(head, "JOB      ", "JOB    ")+
@@ -92,7 +94,8 @@ func TestVerifyRefuses(t *testing.T) {
 		t.Errorf("a sample of nothing: %+v", out)
 	}
 	out = stoker(t, vars, "verify", "broken", "total", "--config", spec)
-	if out.status != 1 || !strings.Contains(out.stderr, `column "nmae" does not exist`) || !strings.Contains(out.stdout, "total: missing: total (") {
+	if out.status != 1 || !strings.Contains(out.stderr, `column "nmae" does not exist`) ||
+		!strings.Contains(out.stdout, "total: missing: total (") {
 		t.Errorf("a job that is broken, and one that never ran: %+v", out)
 	}
 }
@@ -114,11 +117,14 @@ jobs:
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	var out, errs bytes.Buffer
-	status := execute(ctx, []string{"verify", "--config", spec}, env{stdin: strings.NewReader(""), stdout: &out, stderr: &errs, lookup: func(name string) (string, bool) {
-		v, ok := vars[name]
-		return v, ok
-	}})
-	if status != 1 || !strings.Contains(errs.String(), "stoker: slow: stopped after 200 keys were compared; no verdict on what did not look right") || strings.Contains(out.String(), "next") {
+	status := execute(ctx, []string{"verify", "--config", spec},
+		env{stdin: strings.NewReader(""), stdout: &out, stderr: &errs, lookup: func(name string) (string, bool) {
+			v, ok := vars[name]
+			return v, ok
+		}})
+	if status != 1 || !strings.Contains(errs.String(),
+		"stoker: slow: stopped after 200 keys were compared; no verdict on what did not look right") ||
+		strings.Contains(out.String(), "next") {
 		t.Errorf("status %d\n%s%s", status, out.String(), errs.String())
 	}
 }

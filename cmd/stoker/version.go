@@ -50,7 +50,8 @@ func (a *app) versionCmd() *cobra.Command {
 			if a.json {
 				return a.printJSON(v)
 			}
-			_, err := fmt.Fprintf(a.stdout, "stoker %s, commit %s, %s %s/%s\n", v.Version, v.Commit, v.Go, runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(a.stdout, "stoker %s, commit %s, %s %s/%s\n", v.Version, v.Commit, v.Go, runtime.GOOS,
+				runtime.GOARCH)
 			return err
 		},
 	}

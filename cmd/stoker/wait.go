@@ -99,7 +99,8 @@ func (w *waiter) heard(queue string) error {
 			return nil // busy
 		}
 	}
-	return fmt.Errorf("no worker is listening on queue %s: start `stoker run`, or use --local; the task stays queued until a worker comes", queue)
+	return fmt.Errorf("no worker is listening on queue %s: start `stoker run`, or use --local; the task stays "+
+		"queued until a worker comes", queue)
 }
 
 func (w *waiter) progress(ctx context.Context, job, id string) error {

@@ -65,7 +65,8 @@ before you asked. A run sends only what has changed since the last one.`,
 	cmd.Flags().BoolVar(&local, "local", false, "do it in this process instead of enqueueing it")
 	cmd.Flags().BoolVar(&all, "all", false, "every job of the spec")
 	cmd.Flags().BoolVar(&how.Rewrite, "rewrite", false, "send every value, also those that should be in Redis already")
-	cmd.Flags().BoolVar(&how.AcceptShrink, "accept-shrink", false, "the result is right to have shrunk: remove the keys that shrink_guard has kept")
+	cmd.Flags().BoolVar(&how.AcceptShrink, "accept-shrink", false,
+		"the result is right to have shrunk: remove the keys that shrink_guard has kept")
 	return cmd
 }
 
@@ -86,7 +87,8 @@ func (a *app) with(wait, local bool, do func(*runner) error) error {
 // worker does runs and refreshes in this process. The command says itself how
 // they end, so the worker's own lines are heard only when asked for.
 func (r *runner) worker() *worker.Worker {
-	return worker.New(r.spec, r.servers.source, r.servers.cache, r.servers.ledger, worker.NewMetrics(prometheus.NewRegistry()), r.app.log(silent))
+	return worker.New(r.spec, r.servers.source, r.servers.cache, r.servers.ledger,
+		worker.NewMetrics(prometheus.NewRegistry()), r.app.log(silent))
 }
 
 // verifier compares the cache with the database in this process, and repairs through worker.
@@ -95,7 +97,8 @@ func (r *runner) verifier() *verify.Verifier {
 }
 
 // newVerifier returns a verifier that repairs through w.
-func newVerifier(spec *jobs.Spec, s *servers, w *worker.Worker, metrics prometheus.Registerer, log *slog.Logger) *verify.Verifier {
+func newVerifier(spec *jobs.Spec, s *servers, w *worker.Worker, metrics prometheus.Registerer,
+	log *slog.Logger) *verify.Verifier {
 	mend := func(ctx context.Context, id string, inv jobs.Invalidation) error {
 		_, err := w.Refresh(ctx, id, inv)
 		return err
@@ -117,7 +120,8 @@ func (r *runner) runs(ctx context.Context, list []*jobs.Job, remove bool) error 
 		return r.each(list, func(job *jobs.Job) error {
 			return r.follow(job.Name, func(watch func(store.Progress) error) (store.Record, error) {
 				waiting := func() { r.say("%s: another run is going on; this one starts when it ends", job.Name) }
-				return w.RunLocal(ctx, r.run(job, jobs.CauseLocal, remove), waiting, func(p store.Progress) { _ = watch(p) })
+				return w.RunLocal(ctx, r.run(job, jobs.CauseLocal, remove), waiting,
+					func(p store.Progress) { _ = watch(p) })
 			})
 		})
 	}
@@ -154,12 +158,14 @@ func (r *runner) run(job *jobs.Job, cause jobs.Cause, remove bool) jobs.Run {
 
 // waiter follows tasks of a job; watch, if not nil, is told of a run's progress.
 func (r *runner) waiter(job string, watch func(store.Progress) error) *waiter {
-	return &waiter{inspector: asynq.NewInspectorFromRedisClient(r.servers.queueC), ledger: r.servers.ledger, watch: watch,
-		note: func(why string) { r.say("%s: %s", job, why) }}
+	return &waiter{inspector: asynq.NewInspectorFromRedisClient(r.servers.queueC), ledger: r.servers.ledger,
+		watch: watch,
+		note:  func(why string) { r.say("%s: %s", job, why) }}
 }
 
 // await waits for a run task.
-func (r *runner) await(ctx context.Context, job string, info *asynq.TaskInfo, watch func(store.Progress) error) (store.Record, error) {
+func (r *runner) await(ctx context.Context, job string, info *asynq.TaskInfo,
+	watch func(store.Progress) error) (store.Record, error) {
 	b, err := r.waiter(job, watch).wait(ctx, job, info)
 	if err != nil {
 		return store.Record{}, err

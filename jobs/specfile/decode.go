@@ -14,7 +14,8 @@ func (d *decoder) spec(n *yaml.Node) *jobs.Spec {
 		File:     d.file,
 		Postgres: jobs.Postgres{MaxConnections: 8, StatementTimeout: time.Minute},
 		Admin:    jobs.Admin{Listen: "127.0.0.1:8080"},
-		Changes:  jobs.Changes{Source: jobs.SourceNone, Slot: jobs.SlotTemporary, Name: "stoker", RunAbove: 10_000, Concurrency: 4},
+		Changes: jobs.Changes{Source: jobs.SourceNone, Slot: jobs.SlotTemporary, Name: "stoker", RunAbove: 10_000,
+			Concurrency: 4},
 	}
 	base := builtIn()
 	given := d.fields(n, "the spec", map[string]setter{
@@ -77,6 +78,7 @@ func (d *decoder) admin(n *yaml.Node, a *jobs.Admin) {
 		"queues": required(d, &a.QueuesWrite, parseQueues),
 	})
 	if len(d.problems) == before && a.Token.IsZero() && !isLocal(a.Listen) {
-		d.problem(given["listen"], "set admin.token, or listen on 127.0.0.1", "admin can be reached from other machines and has no token")
+		d.problem(given["listen"], "set admin.token, or listen on 127.0.0.1",
+			"admin can be reached from other machines and has no token")
 	}
 }

@@ -52,7 +52,8 @@ func parseRunAbove(s string) (int, error) {
 	n, err := strconv.Atoi(s)
 	switch {
 	case err != nil:
-		return 0, wrong("is not a number", "write how many keys of a job may be refreshed before it is run instead, as in 10000")
+		return 0, wrong("is not a number", "write how many keys of a job may be refreshed before it is run "+
+			"instead, as in 10000")
 	case n < 1 || n > 1_000_000:
 		return 0, wrong("is outside 1 to 1000000", "these keys are held in memory")
 	}

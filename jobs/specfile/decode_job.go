@@ -64,7 +64,8 @@ func (d *decoder) refuseDuplicates(drafts []draft) {
 			continue
 		}
 		if line := keys[j.Key.String()]; line > 0 {
-			d.problem(j.at("key"), fmt.Sprintf("the other is in line %d", line), "two jobs have the same key and would overwrite each other")
+			d.problem(j.at("key"), fmt.Sprintf("the other is in line %d", line),
+				"two jobs have the same key and would overwrite each other")
 		} else {
 			keys[j.Key.String()] = j.at("key").Line
 		}
@@ -110,7 +111,8 @@ func (d *decoder) checkValue(j *jobs.Job, given map[string]*yaml.Node) {
 		return
 	}
 	if j.Format == jobs.FormatText && j.Value != jobs.ValueScalar {
-		d.problem(given["format"], "write value: scalar, or another format", "format text is for value: scalar, not %s", j.Value)
+		d.problem(given["format"], "write value: scalar, or another format", "format text is for value: scalar, not %s",
+			j.Value)
 	}
 	if j.Type != jobs.TypeHash {
 		return
@@ -119,10 +121,12 @@ func (d *decoder) checkValue(j *jobs.Job, given map[string]*yaml.Node) {
 		d.problem(given["type"], "write value: row, or type: string", "type hash is for value: row, not %s", j.Value)
 	}
 	if format := given["format"]; format != nil {
-		d.problem(format, "remove it, or write type: string", "type hash has no format: its fields hold the columns' text")
+		d.problem(format, "remove it, or write type: string",
+			"type hash has no format: its fields hold the columns' text")
 	}
 	if compress := given["compress"]; compress != nil && j.Compress != jobs.CompressNone {
-		d.problem(compress, "remove it, or write type: string", "type hash cannot be compressed: readers ask Redis for single fields")
+		d.problem(compress, "remove it, or write type: string",
+			"type hash cannot be compressed: readers ask Redis for single fields")
 	}
 	j.Format, j.Compress = jobs.FormatJSON, jobs.CompressNone // also where the defaults have others
 }

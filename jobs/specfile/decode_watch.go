@@ -34,9 +34,11 @@ func (d *decoder) watch(n *yaml.Node, key *jobs.KeyTemplate) jobs.Watch {
 	case given["key"] != nil && (column != nil || keys != nil):
 		d.problem(n, "keep key, or column with keys", "watch entry has both key and a query for keys")
 	case column != nil && keys == nil:
-		d.problem(column, "add keys: SELECT <key columns> FROM ... WHERE ... = ANY($1)", "watch entry has column without keys")
+		d.problem(column, "add keys: SELECT <key columns> FROM ... WHERE ... = ANY($1)",
+			"watch entry has column without keys")
 	case keys != nil && column == nil:
-		d.problem(keys, "add column: the column of the table whose values fill $1", "watch entry has keys without column")
+		d.problem(keys, "add column: the column of the table whose values fill $1",
+			"watch entry has keys without column")
 	}
 	return w
 }
@@ -66,7 +68,8 @@ func (d *decoder) watchKey(n *yaml.Node, key *jobs.KeyTemplate) map[string]strin
 	}
 	for _, column := range key.Columns() {
 		if _, ok := columns[column]; !ok {
-			d.problem(n, "add "+column+": <column of the table>, or use column and keys", "key of a watch entry does not say where the job's key column %q comes from", column)
+			d.problem(n, "add "+column+": <column of the table>, or use column and keys",
+				"key of a watch entry does not say where the job's key column %q comes from", column)
 		}
 	}
 	if len(key.Columns()) == 0 && len(pairs) == 0 {

@@ -23,7 +23,8 @@ type decoder struct {
 }
 
 func (d *decoder) problem(n *yaml.Node, hint, format string, args ...any) {
-	d.problems = append(d.problems, jobs.Problem{File: d.file, Line: n.Line, Col: n.Column, Message: fmt.Sprintf(format, args...), Hint: hint})
+	d.problems = append(d.problems, jobs.Problem{File: d.file, Line: n.Line, Col: n.Column,
+		Message: fmt.Sprintf(format, args...), Hint: hint})
 }
 
 // setter reads the value of a field.
@@ -89,7 +90,8 @@ func (d *decoder) pairs(n *yaml.Node, what string) ([]pair, bool) {
 		case key.Kind != yaml.ScalarNode:
 			d.problem(key, "", "a field name must be plain text, not %s", kindOf(key))
 		case line > 0:
-			d.problem(key, fmt.Sprintf("the other is in line %d", line), "field %q is given twice in %s", key.Value, what)
+			d.problem(key, fmt.Sprintf("the other is in line %d", line), "field %q is given twice in %s", key.Value,
+				what)
 		default:
 			lines[key.Value] = key.Line
 			pairs = append(pairs, pair{key.Value, key, value})

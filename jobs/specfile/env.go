@@ -24,7 +24,8 @@ func expand(raw string, lookup func(string) (string, bool)) (value string, used 
 		used = true
 		reference, tail, closed := strings.Cut(after, "}")
 		if !closed {
-			return "", used, append(mistakes, wrong("has a ${ that is not closed", "write ${NAME}, or $${ for a literal ${"))
+			return "", used, append(mistakes, wrong("has a ${ that is not closed",
+				"write ${NAME}, or $${ for a literal ${"))
 		}
 		text, err := resolveVariable(reference, lookup)
 		if err != nil {
@@ -39,14 +40,16 @@ func expand(raw string, lookup func(string) (string, bool)) (value string, used 
 func resolveVariable(reference string, lookup func(string) (string, bool)) (string, error) {
 	name, fallback, hasFallback := strings.Cut(reference, ":-")
 	if !isVariable(name) {
-		return "", wrong("has a ${...} that names no environment variable", "write ${NAME} or ${NAME:-default}, or $${ for a literal ${")
+		return "", wrong("has a ${...} that names no environment variable",
+			"write ${NAME} or ${NAME:-default}, or $${ for a literal ${")
 	}
 	value, set := lookup(name)
 	if hasFallback && value == "" {
 		return fallback, nil
 	}
 	if !set {
-		return "", wrong("needs the environment variable "+name+", which is not set", "set it, or give a default: ${"+name+":-...}")
+		return "", wrong("needs the environment variable "+name+", which is not set",
+			"set it, or give a default: ${"+name+":-...}")
 	}
 	return value, nil
 }

@@ -32,7 +32,8 @@ func TestExpand(t *testing.T) {
 			t.Errorf("expand(%q) = %q %v %v, want %q %v", tt.raw, got, used, mistakes, tt.want, tt.used)
 		}
 	}
-	for raw, want := range map[string]int{"${NONE}": 1, "${NONE}${NEITHER}": 2, "${A": 1, "${}": 1, "${1}": 1, "${a-b}": 1, "${:-x}": 1} {
+	for raw, want := range map[string]int{"${NONE}": 1, "${NONE}${NEITHER}": 2, "${A": 1, "${}": 1, "${1}": 1,
+		"${a-b}": 1, "${:-x}": 1} {
 		if _, _, mistakes := expand(raw, lookup); len(mistakes) != want {
 			t.Errorf("expand(%q): %v, want %d mistakes", raw, mistakes, want)
 		}
@@ -41,7 +42,8 @@ func TestExpand(t *testing.T) {
 
 // What a variable holds cannot add to the YAML around it.
 func TestEnvironmentCannotInjectYAML(t *testing.T) {
-	spec, err := loadText(t, "postgres: {url: host=x}\nredis: {url: redis://c}\njobs: [{name: a, query: \"${INJECTION}\", key: a}]\n")
+	spec, err := loadText(t, "postgres: {url: host=x}\nredis: {url: redis://c}\njobs: [{name: a, query: "+
+		"\"${INJECTION}\", key: a}]\n")
 	if err != nil {
 		t.Fatal(err)
 	}

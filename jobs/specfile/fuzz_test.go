@@ -59,20 +59,24 @@ func FuzzLoad(f *testing.F) {
 
 // checkSpec holds what the rest of the program relies on.
 func checkSpec(t *testing.T, s *jobs.Spec) {
-	if len(s.Jobs) == 0 || s.Postgres.URL.IsZero() || s.Redis.URL.IsZero() || s.Redis.QueueURL.IsZero() || s.Postgres.MaxConnections < 1 {
+	if len(s.Jobs) == 0 || s.Postgres.URL.IsZero() || s.Redis.URL.IsZero() || s.Redis.QueueURL.IsZero() ||
+		s.Postgres.MaxConnections < 1 {
 		t.Fatalf("half a spec: %+v", s)
 	}
 	if s.Admin.Token.IsZero() && !isLocal(s.Admin.Listen) {
 		t.Fatalf("%s without a token", s.Admin.Listen)
 	}
 	for _, j := range s.Jobs {
-		if !jobs.IsName(j.Name) || j.Query == "" || j.Key == nil || j.TTL <= 0 || j.Timeout <= 0 || j.Jitter < 0 || j.Jitter > 1 || j.MaxValueBytes < 1 {
+		if !jobs.IsName(j.Name) || j.Query == "" || j.Key == nil || j.TTL <= 0 || j.Timeout <= 0 || j.Jitter < 0 ||
+			j.Jitter > 1 || j.MaxValueBytes < 1 {
 			t.Fatalf("half a job: %+v", j)
 		}
-		if j.StaleGrace < 0 || j.Rewrite == "" || j.ShrinkGuard < 0 || j.ShrinkGuard > 1 || j.Type == "" || j.Format == "" || j.Compress == "" || j.CompressAbove < 1 {
+		if j.StaleGrace < 0 || j.Rewrite == "" || j.ShrinkGuard < 0 || j.ShrinkGuard > 1 || j.Type == "" ||
+			j.Format == "" || j.Compress == "" || j.CompressAbove < 1 {
 			t.Fatalf("half a way to write: %+v", j)
 		}
-		if j.Type == jobs.TypeHash && (j.Value != jobs.ValueRow || j.Format != jobs.FormatJSON || j.Compress != jobs.CompressNone) || j.Format == jobs.FormatText && j.Value != jobs.ValueScalar {
+		if j.Type == jobs.TypeHash && (j.Value != jobs.ValueRow || j.Format != jobs.FormatJSON ||
+			j.Compress != jobs.CompressNone) || j.Format == jobs.FormatText && j.Value != jobs.ValueScalar {
 			t.Fatalf("a value that cannot be written: %+v", j)
 		}
 	}

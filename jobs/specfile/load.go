@@ -45,13 +45,15 @@ func readSpec(file string) ([]byte, error) {
 	info, err := os.Stat(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("no spec file %s: write one (deploy/stoker.example.yaml explains every field) or name yours with --config: %w", file, fs.ErrNotExist)
+		return nil, fmt.Errorf("no spec file %s: write one (deploy/stoker.example.yaml explains every field) or "+
+			"name yours with --config: %w", file, fs.ErrNotExist)
 	case err != nil:
 		return nil, fmt.Errorf("read the spec: %w", err)
 	case info.IsDir():
 		return nil, fmt.Errorf("the spec %s is a folder: name the file in it", file)
 	case info.Size() > maxSpec:
-		return nil, fmt.Errorf("the spec %s has %d bytes, more than a spec can have (%d): name the right file with --config", file, info.Size(), maxSpec)
+		return nil, fmt.Errorf("the spec %s has %d bytes, more than a spec can have (%d): name the right file with "+
+			"--config", file, info.Size(), maxSpec)
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -67,7 +69,8 @@ const maxQuery = 1 << 20
 // taken as it is: ${VAR} means nothing in it, so that psql can run it too.
 func (d *decoder) readQuery(name string) (string, error) {
 	if !filepath.IsLocal(name) {
-		return "", wrong("is outside of the spec's folder", "put the file beside the spec or below, and name it from there")
+		return "", wrong("is outside of the spec's folder",
+			"put the file beside the spec or below, and name it from there")
 	}
 	info, err := d.root.Stat(name)
 	switch {
@@ -95,5 +98,6 @@ func unreadable(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		err = e.Err // without the path, which the problem already names
 	}
-	return &jobs.Mistake{Message: "cannot be read", Detail: err.Error(), Hint: "it must be in the spec's folder or below, also behind symbolic links"}
+	return &jobs.Mistake{Message: "cannot be read", Detail: err.Error(),
+		Hint: "it must be in the spec's folder or below, also behind symbolic links"}
 }

@@ -104,7 +104,9 @@ func describe(s *jobs.Spec) string {
 	line("postgres %q %d %v", s.Postgres.URL.Reveal(), s.Postgres.MaxConnections, s.Postgres.StatementTimeout)
 	line("redis %q queue %q", s.Redis.URL.Reveal(), s.Redis.QueueURL.Reveal())
 	line("admin %s token %q write %v", s.Admin.Listen, s.Admin.Token.Reveal(), s.Admin.QueuesWrite)
-	line("changes %s %q slot %s name %s unbounded %v run above %d concurrency %d", s.Changes.Source, s.Changes.URL.Reveal(), s.Changes.Slot, s.Changes.Name, s.Changes.UnboundedWAL, s.Changes.RunAbove, s.Changes.Concurrency)
+	line("changes %s %q slot %s name %s unbounded %v run above %d concurrency %d", s.Changes.Source,
+		s.Changes.URL.Reveal(), s.Changes.Slot, s.Changes.Name, s.Changes.UnboundedWAL, s.Changes.RunAbove,
+		s.Changes.Concurrency)
 	line("audit %v", s.Audit.Rate)
 	for _, j := range s.Jobs {
 		line("job %s: %q", j.Name, j.Query)
@@ -188,7 +190,8 @@ func TestExampleStatesTheDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	stated, built := *example.Jobs[2], *minimal.Jobs[0]
-	stated.TTL, stated.Name, stated.Query, stated.Key, stated.Value = built.TTL, built.Name, built.Query, built.Key, built.Value
+	stated.TTL, stated.Name, stated.Query, stated.Key, stated.Value = built.TTL, built.Name, built.Query, built.Key,
+		built.Value
 	stated.Format = example.Jobs[1].Format // the last job is the one with text
 	opaque := cmp.Comparer(func(a, b *jobs.KeyTemplate) bool { return a == b })
 	if diff := cmp.Diff(built, stated, opaque); diff != "" {
@@ -244,7 +247,8 @@ func TestQueryFileBehindLinksInTheFolder(t *testing.T) {
 	link("..2024", "..data")
 	link("..data/q.sql", "q.sql")
 	write("..2024/q.sql", "SELECT 1;")
-	write("stoker.yaml", "postgres: {url: host=db}\nredis: {url: redis://c}\njobs: [{name: a, query_file: q.sql, key: a}]")
+	write("stoker.yaml", "postgres: {url: host=db}\nredis: {url: redis://c}\njobs: [{name: a, query_file: q.sql, "+
+		"key: a}]")
 	spec, err := Load(filepath.Join(dir, "stoker.yaml"), environment)
 	if err != nil || spec.Jobs[0].Query != "SELECT 1" {
 		t.Errorf("Load = %v, %v", spec, err)

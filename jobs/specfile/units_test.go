@@ -29,7 +29,8 @@ func TestUnits(t *testing.T) {
 			t.Errorf("jitter %s = %v, %v; want %v", in, got, err, want)
 		}
 	}
-	for in, want := range map[string]time.Duration{"0": 0, "0s": 0, "1ms": time.Millisecond, "30s": 30 * time.Second, "1d": 24 * time.Hour} {
+	for in, want := range map[string]time.Duration{"0": 0, "0s": 0, "1ms": time.Millisecond, "30s": 30 * time.Second,
+		"1d": 24 * time.Hour} {
 		if got, err := parseGrace(in); err != nil || got != want {
 			t.Errorf("grace %s = %v, %v; want %v", in, got, err, want)
 		}
@@ -43,7 +44,8 @@ func TestUnits(t *testing.T) {
 
 func TestShort(t *testing.T) {
 	for in, want := range map[time.Duration]string{
-		0: "0s", 5 * time.Minute: "5m", 2 * time.Hour: "2h", 90 * time.Second: "1m30s", 10 * time.Second: "10s", 20*time.Hour + 5*time.Minute: "20h5m",
+		0: "0s", 5 * time.Minute: "5m", 2 * time.Hour: "2h", 90 * time.Second: "1m30s", 10 * time.Second: "10s",
+		20*time.Hour + 5*time.Minute: "20h5m",
 	} {
 		if got := short(in); got != want {
 			t.Errorf("short(%d) = %s, want %s", in, got, want)
@@ -54,7 +56,8 @@ func TestShort(t *testing.T) {
 func TestLoopback(t *testing.T) {
 	for listen, want := range map[string]bool{
 		"127.0.0.1:80": true, "127.9.9.9:80": true, "[::1]:80": true, "localhost:80": true,
-		":80": false, "0.0.0.0:80": false, "[::]:80": false, "10.0.0.1:80": false, "example.com:80": false, "localhost.evil:80": false,
+		":80": false, "0.0.0.0:80": false, "[::]:80": false, "10.0.0.1:80": false, "example.com:80": false,
+		"localhost.evil:80": false,
 	} {
 		if got := isLocal(listen); got != want {
 			t.Errorf("isLocal(%s) = %v", listen, got)
@@ -63,12 +66,14 @@ func TestLoopback(t *testing.T) {
 }
 
 func TestConnectionStrings(t *testing.T) {
-	for _, good := range []string{"postgres://db/shop", "postgresql://u:p@h1:1,h2:2/x", "postgres:///x?host=/run", "host=db", "dbname = x host = y"} {
+	for _, good := range []string{"postgres://db/shop", "postgresql://u:p@h1:1,h2:2/x", "postgres:///x?host=/run",
+		"host=db", "dbname = x host = y"} {
 		if s, err := parsePostgresURL(good); err != nil || s.Reveal() != good {
 			t.Errorf("Postgres URL %s: %v", good, err)
 		}
 	}
-	for _, good := range []string{"redis://c", "rediss://u:p@c:6380/1?addr=d:1", "redis://[::1]:6379", "unix:///run/r.sock?db=1"} {
+	for _, good := range []string{"redis://c", "rediss://u:p@c:6380/1?addr=d:1", "redis://[::1]:6379",
+		"unix:///run/r.sock?db=1"} {
 		if s, err := parseRedisURL(good); err != nil || s.Reveal() != good {
 			t.Errorf("Redis URL %s: %v", good, err)
 		}

@@ -31,7 +31,8 @@ func parseQuery(s string) (string, error) {
 func parseKeysQuery(s string) (string, error) {
 	query, err := parseQuery(s)
 	if err == nil && !strings.Contains(query, "$1") {
-		return "", wrong("does not use $1", "$1 is the array of the changed rows' values, as in WHERE supplier_id = ANY($1)")
+		return "", wrong("does not use $1", "$1 is the array of the changed rows' values, as in WHERE supplier_id "+
+			"= ANY($1)")
 	}
 	return query, err
 }
@@ -115,7 +116,8 @@ func parsePostgresURL(s string) (jobs.Secret, error) {
 	const hint = "write postgres://user:password@host:5432/database, or host=... dbname=..."
 	if strings.HasPrefix(s, "postgres://") || strings.HasPrefix(s, "postgresql://") {
 		if _, err := url.Parse(s); err != nil {
-			return jobs.Secret{}, wrong("is a malformed Postgres URL", "special characters in a password must be percent-encoded")
+			return jobs.Secret{}, wrong("is a malformed Postgres URL",
+				"special characters in a password must be percent-encoded")
 		}
 		return jobs.NewSecret(s), nil
 	}
@@ -135,7 +137,8 @@ func parseRedisURL(s string) (jobs.Secret, error) {
 	}
 	u, err := url.Parse(s)
 	if err != nil {
-		return jobs.Secret{}, wrong("is a malformed Redis URL", "special characters in a password must be percent-encoded")
+		return jobs.Secret{}, wrong("is a malformed Redis URL",
+			"special characters in a password must be percent-encoded")
 	}
 	if scheme == "unix" && u.Path == "" || scheme != "unix" && u.Hostname() == "" {
 		return jobs.Secret{}, wrong("is a Redis URL without a host", hint)

@@ -44,7 +44,8 @@ func volatileToken(before, token, after string) string {
 		}
 	case slices.Contains(volatileWords, token) && before != "." && before != "as": // where it is a column's name
 		return token
-	case after == "(" && (slices.Contains(volatileCalls, token) || token == "dblink" || strings.HasPrefix(token, "dblink_")):
+	case after == "(" && (slices.Contains(volatileCalls, token) || token == "dblink" ||
+		strings.HasPrefix(token, "dblink_")):
 		return token + "()"
 	case token == "tablesample", strings.HasPrefix(token, "pg_stat_"), strings.HasPrefix(token, "pg_statio_"):
 		return token

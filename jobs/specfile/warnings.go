@@ -14,25 +14,30 @@ import (
 func (d *decoder) warnings(drafts []draft, source jobs.Source) jobs.Problems {
 	var out jobs.Problems
 	warn := func(n *yaml.Node, hint, format string, args ...any) {
-		out = append(out, jobs.Problem{File: d.file, Line: n.Line, Col: n.Column, Message: fmt.Sprintf(format, args...), Hint: hint})
+		out = append(out, jobs.Problem{File: d.file, Line: n.Line, Col: n.Column, Message: fmt.Sprintf(format, args...),
+			Hint: hint})
 	}
 	shapes := map[string]string{} // :: shape of a key template -> the first job that has it
 	for _, j := range drafts {
 		if first, taken := shapes[j.Key.Shape()]; taken {
-			warn(j.at("key"), "give each job a prefix of its own", "jobs %q and %q have keys of one shape: they may overwrite each other's", first, j.Name)
+			warn(j.at("key"), "give each job a prefix of its own",
+				"jobs %q and %q have keys of one shape: they may overwrite each other's", first, j.Name)
 		} else {
 			shapes[j.Key.Shape()] = j.Name
 		}
 		if shortest, needed := lifetimes(j.Job); shortest < needed {
-			warn(j.at("ttl"), "raise ttl or shorten timeout; with schedule and jitter as they are, "+atLeast(needed, j.Jitter),
-				"job %q: a key lives as short as %s, but two schedule periods plus the timeout are %s: one missed tick leaves keys cold", j.Name, short(shortest), short(needed))
+			warn(j.at("ttl"), "raise ttl or shorten timeout; with schedule and jitter as they are, "+atLeast(needed,
+				j.Jitter),
+				"job %q: a key lives as short as %s, but two schedule periods plus the timeout are %s: one missed "+
+					"tick leaves keys cold", j.Name, short(shortest), short(needed))
 		}
 		if read := volatileRead(j.Query); read != "" && !j.Volatile && j.Rewrite != jobs.RewriteAlways {
 			warn(j.atQuery(), "add volatile: true, or compute it in the reader",
 				"job %q: the query reads %s, but is skipped while no transaction commits", j.Name, read)
 		}
 		if len(j.Watch) > 0 && source == jobs.SourceNone {
-			warn(j.at("watch"), "set changes.source to wal or outbox, or remove watch", "job %q watches tables, but changes.source is none: nothing is read", j.Name)
+			warn(j.at("watch"), "set changes.source to wal or outbox, or remove watch",
+				"job %q watches tables, but changes.source is none: nothing is read", j.Name)
 		}
 	}
 	return out.InOrder()

@@ -21,10 +21,12 @@ func parseYAML(file string, data []byte) (*yaml.Node, jobs.Problems) {
 		return nil, jobs.Problems{syntaxProblem(file, data, err)}
 	}
 	if len(documents) > 1 {
-		return nil, jobs.Problems{{File: file, Line: documents[1].Line, Col: documents[1].Column, Message: "a second YAML document begins here", Hint: "a spec is one document: remove the ---"}}
+		return nil, jobs.Problems{{File: file, Line: documents[1].Line, Col: documents[1].Column,
+			Message: "a second YAML document begins here", Hint: "a spec is one document: remove the ---"}}
 	}
 	if len(documents) == 0 || documents[0].Content[0].ShortTag() == "!!null" {
-		return nil, jobs.Problems{{File: file, Line: 1, Col: 1, Message: "the spec is empty", Hint: "it needs postgres, redis and jobs"}}
+		return nil, jobs.Problems{{File: file, Line: 1, Col: 1, Message: "the spec is empty",
+			Hint: "it needs postgres, redis and jobs"}}
 	}
 	return documents[0].Content[0], nil
 }

@@ -57,7 +57,8 @@ const (
 )
 
 func newDispatcher(c Config) *dispatcher {
-	return &dispatcher{queue: c.Queue, tasks: c.Tasks, metrics: c.Metrics, log: c.Log, wake: make(chan struct{}, 1), jobs: make(map[string]*jobRuns)}
+	return &dispatcher{queue: c.Queue, tasks: c.Tasks, metrics: c.Metrics, log: c.Log, wake: make(chan struct{}, 1),
+		jobs: make(map[string]*jobRuns)}
 }
 
 // add asks for a run of a job.
@@ -150,7 +151,8 @@ func (d *dispatcher) check(r *jobRuns, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if status == taskLost || status == taskFailed {
-		d.log.Warn("a run that changes asked for is enqueued again: "+string(status), jobs.LogJob, r.job.Name, jobs.LogTask, run.id)
+		d.log.Warn("a run that changes asked for is enqueued again: "+string(status), jobs.LogJob, r.job.Name,
+			jobs.LogTask, run.id)
 		d.metrics.lost.Inc()
 	}
 	r.apply(status)
@@ -194,7 +196,8 @@ func (d *dispatcher) enqueue(ctx context.Context, r *jobRuns) (refused bool) {
 		r.apply(taskLost)
 		d.mu.Unlock()
 		if ctx.Err() == nil {
-			d.log.Warn("a run that changes ask for could not be enqueued; trying again", jobs.LogJob, r.job.Name, jobs.LogErr, err)
+			d.log.Warn("a run that changes ask for could not be enqueued; trying again", jobs.LogJob, r.job.Name,
+				jobs.LogErr, err)
 		}
 		return true
 	}
@@ -236,7 +239,8 @@ func (d *dispatcher) status(run *rerun) taskStatus {
 		return taskDone
 	}
 	var result store.RunResult
-	if err := json.Unmarshal(info.Result, &result); err != nil || result.Skipped != "" || result.Record.State != store.StateOK {
+	if err := json.Unmarshal(info.Result, &result); err != nil || result.Skipped != "" ||
+		result.Record.State != store.StateOK {
 		return taskFailed
 	}
 	return taskDone

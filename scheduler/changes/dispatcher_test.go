@@ -99,7 +99,8 @@ func TestRunThatFailsIsTriedAgain(t *testing.T) {
 				r.want("enqueued", r.handed()[1:], "[run product]")
 				r.want("what keeps the feed waiting", r.dispatcher.oldest() == noRound, true)
 				r.mu.Lock()
-				r.tasks["t2"] = &asynq.TaskInfo{State: asynq.TaskStateCompleted, Result: []byte(`{"record": {"state": "ok"}}`)}
+				r.tasks["t2"] = &asynq.TaskInfo{State: asynq.TaskStateCompleted,
+					Result: []byte(`{"record": {"state": "ok"}}`)}
 				r.mu.Unlock()
 				r.sleep(time.Minute)
 				r.want("afterwards", len(r.handed()), 2)

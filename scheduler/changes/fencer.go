@@ -159,7 +159,8 @@ func (f *jobFencer) fenceKeys(ctx context.Context, part *feed.Part, effect *feed
 		case err == nil:
 			return nil
 		case is && !misfit.Cut:
-			f.log.Warn("a changed row names a key that the job cannot have; it is left out", jobs.LogJob, f.job.Name, jobs.LogErr, err)
+			f.log.Warn("a changed row names a key that the job cannot have; it is left out", jobs.LogJob, f.job.Name,
+				jobs.LogErr, err)
 			before := len(part.Keys)
 			maps.DeleteFunc(part.Keys, func(_ string, k jobs.Key) bool { return k[misfit.Column] == misfit.Value })
 			if len(part.Keys) == before {

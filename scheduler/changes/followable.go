@@ -48,7 +48,8 @@ type Followable struct {
 // NewFollowable registers its metric.
 func NewFollowable(cfg FollowableConfig) *Followable {
 	f := &Followable{cfg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stoker_changes_left_out",
-		Help: "1 for a job whose changes are not followed, because its tables are not as the feed needs them."}, []string{"job"})}
+		Help: "1 for a job whose changes are not followed, because its tables are not as the feed needs them."},
+		[]string{"job"})}
 	cfg.Metrics.MustRegister(f.leftOut)
 	return f
 }
@@ -69,7 +70,8 @@ func (f *Followable) OpenFeed(ctx context.Context) (Feed, feed.Start, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(left)) {
 		f.leftOut.WithLabelValues(name).Set(1)
-		f.Log.Error("changes of this job are not followed until this is mended; those of the others are", jobs.LogJob, name, jobs.LogErr, left[name])
+		f.Log.Error("changes of this job are not followed until this is mended; those of the others are", jobs.LogJob,
+			name, jobs.LogErr, left[name])
 	}
 	return f.partFeed(ctx, opened, left), start, nil
 }

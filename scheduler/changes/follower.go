@@ -101,7 +101,8 @@ type Follower struct {
 func New(c Config) *Follower {
 	c.Metrics.begin(c.Jobs)
 	d := newDispatcher(c)
-	return &Follower{cfg: c, dispatcher: d, refresher: newRefresher(c, d), started: make(chan struct{}), metrics: c.Metrics, log: c.Log}
+	return &Follower{cfg: c, dispatcher: d, refresher: newRefresher(c, d), started: make(chan struct{}),
+		metrics: c.Metrics, log: c.Log}
 }
 
 // Started is closed once it is clear how changes are followed: this replica follows them, or
@@ -230,7 +231,8 @@ func (f *Follower) awaitSettled(ctx context.Context, start feed.Start) (bool, er
 			return err == nil, err
 		}
 		if time.Now().After(until) || !store.Sleep(ctx, settleLook) {
-			f.log.Warn("transactions are open that began before changes were followed; when they end, the watched jobs are run once more")
+			f.log.Warn("transactions are open that began before changes were followed; when they end, the watched " +
+				"jobs are run once more")
 			return false, ctx.Err()
 		}
 	}

@@ -183,7 +183,8 @@ func TestLeaseLost(t *testing.T) {
 // Broken by: a key that the query has in another form and that nobody loads; and by a
 // lookup that never comes to an end and is tried for ever.
 func TestWhatCannotBeFencedIsRun(t *testing.T) {
-	for name, err := range map[string]error{"cut": &store.KeyValueError{Job: "product", Column: "id", Value: "1.5", Cut: true}, "late": context.DeadlineExceeded} {
+	for name, err := range map[string]error{"cut": &store.KeyValueError{Job: "product", Column: "id", Value: "1.5",
+		Cut: true}, "late": context.DeadlineExceeded} {
 		t.Run(name, func(t *testing.T) {
 			play(t, func(r *rig) {
 				r.refuse = func(string, []jobs.Key) error { return err }
@@ -203,8 +204,10 @@ func TestUnsettledTransactions(t *testing.T) {
 		lasts time.Duration
 		gaps  map[time.Duration]int // :: after that long -> epochs
 	}{
-		"a short one": {time.Second, map[time.Duration]int{500 * time.Millisecond: 0, 2 * time.Second: 1, time.Minute: 1}},
-		"a long one":  {20 * time.Second, map[time.Duration]int{time.Second: 0, 5 * time.Second: 1, 19 * time.Second: 1, 30 * time.Second: 2, time.Minute: 2}},
+		"a short one": {time.Second, map[time.Duration]int{500 * time.Millisecond: 0, 2 * time.Second: 1,
+			time.Minute: 1}},
+		"a long one": {20 * time.Second, map[time.Duration]int{time.Second: 0, 5 * time.Second: 1, 19 * time.Second: 1,
+			30 * time.Second: 2, time.Minute: 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

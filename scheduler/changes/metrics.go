@@ -43,22 +43,31 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	m := &Metrics{
 		following: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "stoker_changes_following", Help: "1 while this process follows the change feed; the sum over all replicas is 1.",
+			Name: "stoker_changes_following", Help: "1 while this process follows the change feed; the sum over " +
+				"all replicas is 1.",
 		}),
-		fenceLag:     lag("stoker_changes_fence_lag_seconds", "Time from a commit, by Postgres' clock, until its keys were fenced."),
-		refreshLag:   lag("stoker_changes_refresh_lag_seconds", "Time from a commit, by Postgres' clock, until its keys were loaded again."),
+		fenceLag: lag("stoker_changes_fence_lag_seconds",
+			"Time from a commit, by Postgres' clock, until its keys were fenced."),
+		refreshLag: lag("stoker_changes_refresh_lag_seconds",
+			"Time from a commit, by Postgres' clock, until its keys were loaded again."),
 		transactions: counter("stoker_changes_transactions_total", "Transactions that changed watched tables."),
 		rows:         counter("stoker_changes_rows_total", "Changed rows of watched tables."),
-		waits:        counter("stoker_changes_barrier_waits_total", "Looks at which a commit was in the log but in no snapshot yet."),
-		gaps:         counter("stoker_changes_gaps_total", "Times that changes may have been missed and the watched jobs were run."),
-		lost:         counter("stoker_changes_tasks_lost_total", "Runs that Redis lost or that failed, and that were enqueued again."),
-		keys:         byJob("stoker_changes_keys_total", "Keys fenced because rows have changed."),
-		refreshes:    byJob("stoker_changes_refreshes_total", "Refreshes begun because rows have changed."),
+		waits: counter("stoker_changes_barrier_waits_total",
+			"Looks at which a commit was in the log but in no snapshot yet."),
+		gaps: counter("stoker_changes_gaps_total",
+			"Times that changes may have been missed and the watched jobs were run."),
+		lost: counter("stoker_changes_tasks_lost_total",
+			"Runs that Redis lost or that failed, and that were enqueued again."),
+		keys:      byJob("stoker_changes_keys_total", "Keys fenced because rows have changed."),
+		refreshes: byJob("stoker_changes_refreshes_total", "Refreshes begun because rows have changed."),
 		refreshed: byJob("stoker_changes_keys_refreshed_total",
 			"Keys in these refreshes: fewer than were fenced where changes were folded, more where refreshes failed."),
-		runs:        byJob("stoker_changes_runs_total", "Runs enqueued because a table has changed as a whole or by too many keys."),
-		pendingKeys: gauge("stoker_changes_pending_keys", "Keys that are fenced and not loaded yet, looked at once a second."),
-		pendingAge:  gauge("stoker_changes_oldest_pending_seconds", "How long the oldest of these keys has been fenced."),
+		runs: byJob("stoker_changes_runs_total",
+			"Runs enqueued because a table has changed as a whole or by too many keys."),
+		pendingKeys: gauge("stoker_changes_pending_keys",
+			"Keys that are fenced and not loaded yet, looked at once a second."),
+		pendingAge: gauge("stoker_changes_oldest_pending_seconds",
+			"How long the oldest of these keys has been fenced."),
 	}
 	r.MustRegister(m.following)
 	return m

@@ -129,12 +129,13 @@ func TestPendingKeysLoseNothing(t *testing.T) {
 // The test above must be able to fail.
 func TestBrokenPendingKeysAreCaught(t *testing.T) {
 	for name, v := range map[string]variant{
-		"a change is folded into a load under way": {failed: sound.failed, add: func(p *pendingKeys, text string, round uint64, now time.Time) {
-			if k := p.byText[text]; k != nil && k.inHand {
-				return
-			}
-			soundAdd(p, text, round, now)
-		}},
+		"a change is folded into a load under way": {failed: sound.failed,
+			add: func(p *pendingKeys, text string, round uint64, now time.Time) {
+				if k := p.byText[text]; k != nil && k.inHand {
+					return
+				}
+				soundAdd(p, text, round, now)
+			}},
 		"a failed load is forgotten": {add: soundAdd, failed: func(p *pendingKeys, b *batch, _ error, now time.Time) {
 			p.succeeded(b, now)
 		}},

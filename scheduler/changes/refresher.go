@@ -33,7 +33,8 @@ type refresher struct {
 func newRefresher(c Config, d *dispatcher) *refresher {
 	r := &refresher{
 		load: c.Refresher, reporter: c.Reporter, dispatcher: d, concurrency: max(1, c.Concurrency), limit: c.RunAbove,
-		metrics: c.Metrics, log: c.Log, pending: make(map[string]*pendingKeys), news: make(map[string]store.RefreshReport),
+		metrics: c.Metrics, log: c.Log, pending: make(map[string]*pendingKeys),
+		news: make(map[string]store.RefreshReport),
 	}
 	r.wake = make(chan struct{}, r.concurrency)
 	watched := 0
@@ -203,7 +204,8 @@ func (r *refresher) reportLoop(ctx context.Context) {
 func (r *refresher) report(ctx context.Context) {
 	for job, news := range r.takeNews() {
 		if err := r.reporter.ReportRefreshes(ctx, job, news); err != nil && ctx.Err() == nil {
-			r.log.Debug("refreshes were not counted", jobs.LogJob, job, jobs.LogErr, err) // whatever else uses this Redis warns
+			// whatever else uses this Redis warns
+			r.log.Debug("refreshes were not counted", jobs.LogJob, job, jobs.LogErr, err)
 		}
 	}
 }

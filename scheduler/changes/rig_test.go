@@ -67,12 +67,15 @@ func mustJob(name, key string) *jobs.Job {
 	if err != nil {
 		panic(err)
 	}
-	return &jobs.Job{Name: name, Key: k, Watch: []jobs.Watch{{Table: name, Key: map[string]string{"id": "id"}}, {Table: "all"}}}
+	return &jobs.Job{Name: name, Key: k, Watch: []jobs.Watch{{Table: name, Key: map[string]string{"id": "id"}},
+		{Table: "all"}}}
 }
 
 func newRig(t *testing.T) *rig {
-	r := &rig{T: t, feed: make(chan []*feed.Commits), broken: make(chan error), start: feed.Start{Place: "here", Fresh: true, Origin: "history"},
-		now: store.Snapshot{Text: "100:100:", Origin: "history"}, fences: make(map[string][]string), reports: make(map[string]store.RefreshReport), tasks: make(map[string]*asynq.TaskInfo)}
+	r := &rig{T: t, feed: make(chan []*feed.Commits), broken: make(chan error),
+		start: feed.Start{Place: "here", Fresh: true, Origin: "history"},
+		now:   store.Snapshot{Text: "100:100:", Origin: "history"}, fences: make(map[string][]string),
+		reports: make(map[string]store.RefreshReport), tasks: make(map[string]*asynq.TaskInfo)}
 	r.Follower = r.replica()
 	return r
 }
@@ -86,8 +89,10 @@ func (r *rig) replica() *Follower {
 		return r, r.start, r.openErr
 	}
 	return New(Config{
-		Jobs: []*jobs.Job{product, other}, RunAbove: 1000, Concurrency: concurrency, Open: open, Database: r, Fencer: r, Refresher: r, Reporter: r,
-		Epochs: r, Leases: r, Queue: r, Tasks: r, Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+		Jobs: []*jobs.Job{product, other}, RunAbove: 1000, Concurrency: concurrency, Open: open, Database: r, Fencer: r,
+		Refresher: r, Reporter: r,
+		Epochs: r, Leases: r, Queue: r, Tasks: r, Metrics: NewMetrics(prometheus.NewRegistry()),
+		Log: slog.New(slog.DiscardHandler),
 	})
 }
 
@@ -286,7 +291,8 @@ func (r *rig) EnqueueContext(_ context.Context, t *asynq.Task, _ ...asynq.Option
 	if r.closed {
 		return nil, errors.New("no queue")
 	}
-	info := &asynq.TaskInfo{ID: fmt.Sprint("t", len(r.order)+1), Queue: "q", Type: t.Type(), Payload: t.Payload(), State: asynq.TaskStatePending}
+	info := &asynq.TaskInfo{ID: fmt.Sprint("t", len(r.order)+1), Queue: "q", Type: t.Type(), Payload: t.Payload(),
+		State: asynq.TaskStatePending}
 	r.tasks[info.ID] = info
 	r.order = append(r.order, info.ID)
 	return info, nil

@@ -40,7 +40,8 @@ func newSlotMetrics(r prometheus.Registerer) slotMetrics {
 		safe: prometheus.NewGauge(prometheus.GaugeOpts{Name: "stoker_slot_safe_wal_bytes",
 			Help: "WAL that may be written before the slot is in danger of being lost; -1 without a limit."}),
 		status: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stoker_slot_wal_status",
-			Help: "1 for the slot's wal_status: reserved, extended, unreserved, lost, or missing."}, []string{"status"}),
+			Help: "1 for the slot's wal_status: reserved, extended, unreserved, lost, or missing."},
+			[]string{"status"}),
 	}
 	r.MustRegister(m.lag, m.safe, m.status)
 	return m

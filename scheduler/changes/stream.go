@@ -107,7 +107,8 @@ func (s *stream) checkSettled(ctx context.Context) error {
 	return s.gap(ctx)
 }
 
-var errOtherHistory = errors.New("postgres.url leads to another history than the change feed (a failover, a restart, or another server)")
+var errOtherHistory = errors.New("postgres.url leads to another history than the change feed (a failover, a " +
+	"restart, or another server)")
 
 // visible is the barrier. A commit comes through the log before any snapshot shows it, by
 // milliseconds, or for as long as it waits for a synchronous standby. A fence or a refresh of

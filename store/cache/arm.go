@@ -27,7 +27,8 @@ type Armed struct {
 func (c *Cache) Arm(ctx context.Context) (*Armed, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.armed != nil && time.Now().Before(c.until) { // our clock says when to ask again; Redis' clock says what is late
+	// our clock says when to ask again; Redis' clock says what is late
+	if c.armed != nil && time.Now().Before(c.until) {
 		return c.armed, nil
 	}
 	asked := time.Now()

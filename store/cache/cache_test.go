@@ -40,7 +40,8 @@ func TestPut(t *testing.T) {
 	for i := range many {
 		many[i] = entry(fmt.Sprintf("many:%d", i), strings.Repeat("v", i), time.Hour)
 	}
-	mixed := []store.Entry{entry("m1", strings.Repeat("a", 16<<10), time.Hour), entry("m2", "b", time.Hour), {Key: []byte("m3"), Value: large[:100_000], TTL: time.Hour}, entry("m4", "", time.Hour)}
+	mixed := []store.Entry{entry("m1", strings.Repeat("a", 16<<10), time.Hour), entry("m2", "b", time.Hour),
+		{Key: []byte("m3"), Value: large[:100_000], TTL: time.Hour}, entry("m4", "", time.Hour)}
 	for _, tt := range []struct {
 		name    string
 		entries []store.Entry
@@ -48,9 +49,11 @@ func TestPut(t *testing.T) {
 		{"nothing", nil},
 		{"one", []store.Entry{entry("product:1", `{"id":1}`, time.Minute)}},
 		{"bytes", []store.Entry{{Key: every, Value: every, TTL: time.Minute}}},
-		{"protocol in a value", []store.Entry{entry("p", "\r\n+OK\r\n$-1\r\n*1\r\n", time.Minute), entry("q", "", time.Minute)}},
+		{"protocol in a value", []store.Entry{entry("p", "\r\n+OK\r\n$-1\r\n*1\r\n", time.Minute),
+			entry("q", "", time.Minute)}},
 		{"spaces in a key", []store.Entry{entry("a b\n\"c\"", "v", time.Minute)}},
-		{"milliseconds", []store.Entry{entry("ms", "v", 12345*time.Millisecond+999*time.Microsecond), entry("year", "v", 365*24*time.Hour)}},
+		{"milliseconds", []store.Entry{entry("ms", "v", 12345*time.Millisecond+999*time.Microsecond),
+			entry("year", "v", 365*24*time.Hour)}},
 		{"large", []store.Entry{{Key: []byte("large"), Value: large, TTL: time.Minute}}},
 		{"large and small", mixed},
 		{"many", many},
@@ -217,7 +220,8 @@ func TestAFullRedis(t *testing.T) {
 			if left := c.PTTL(t.Context(), "full:001").Val(); left > time.Second {
 				t.Errorf("the fence left a stale value for %v", left)
 			}
-			if _, err := values.Put(t.Context(), cl, batch(entry("full:000", "older", time.Hour))); err != nil && !strings.Contains(err.Error(), "OOM") {
+			if _, err := values.Put(t.Context(), cl, batch(entry("full:000", "older", time.Hour))); err != nil &&
+				!strings.Contains(err.Error(), "OOM") {
 				t.Error(err)
 			}
 			if n := c.Exists(t.Context(), "full:000").Val(); n != 0 {
@@ -243,7 +247,8 @@ func TestPutHintsOnlyWhenFull(t *testing.T) {
 		if rerr := c.Do(t.Context(), "acl", "setuser", "default", "+@all").Err(); rerr != nil {
 			t.Fatal(rerr)
 		}
-		if err == nil || !strings.Contains(err.Error(), "OOM k") || !strings.Contains(err.Error(), "NOPERM") || strings.Contains(err.Error(), "maxmemory") {
+		if err == nil || !strings.Contains(err.Error(), "OOM k") || !strings.Contains(err.Error(), "NOPERM") ||
+			strings.Contains(err.Error(), "maxmemory") {
 			t.Errorf("%s: error %v; want one that names the key and does not speak of memory", way, err)
 		}
 	}
@@ -377,7 +382,8 @@ func TestCluster(t *testing.T) {
 	if err := single.Do(t.Context(), "cluster", "addslotsrange", 0, 16383).Err(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(single.ClusterInfo(t.Context()).Val(), "cluster_state:ok"); {
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(single.ClusterInfo(t.Context()).Val(),
+		"cluster_state:ok"); {
 		if time.Now().After(deadline) {
 			t.Fatal("the cluster does not become ready")
 		}
@@ -430,7 +436,8 @@ func wantUntracked(t *testing.T, values *cache.Cache) {
 		e := entry(fmt.Sprintf("new:%d", i), "v", time.Minute)
 		fresh, all = append(fresh, e.Key), append(all, e)
 	}
-	put(t, values, claimRefresh(t, values, 8), append(all, entry("k:99", "v", time.Minute))...) // the last is not untracked
+	// the last is not untracked
+	put(t, values, claimRefresh(t, values, 8), append(all, entry("k:99", "v", time.Minute))...)
 	run := claimRun(t, values, 9)
 	for _, key := range fresh[10:] {
 		gone.Remove(key)

@@ -41,7 +41,8 @@ func (c *Cache) ClaimRun(ctx context.Context, a *Armed, job *jobs.Job, s store.S
 	if c.books.cluster {
 		return cl, nil // there is a book a slot: each is told by the first put that reaches it
 	}
-	cmds, err := c.run(ctx, claimScript, call{[]string{c.books.key(0)}, append(cl.head(a.nonces[0]), writerField(job.Name), id)})
+	cmds, err := c.run(ctx, claimScript, call{[]string{c.books.key(0)},
+		append(cl.head(a.nonces[0]), writerField(job.Name), id)})
 	if err != nil {
 		return nil, fmt.Errorf("claim job %s: %w", job.Name, withAdvice(err))
 	}

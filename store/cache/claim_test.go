@@ -53,7 +53,8 @@ func TestClaimEndsOlderRuns(t *testing.T) {
 	old := r.claim(9)
 	put(t, r.values, old, entry("a", "old", time.Hour))
 	r.claim(10)
-	if _, err := r.values.Put(t.Context(), old, batch(entry("b", "old", time.Hour))); !errors.Is(err, cache.ErrSuperseded) {
+	if _, err := r.values.Put(t.Context(), old, batch(entry("b", "old", time.Hour))); !errors.Is(err,
+		cache.ErrSuperseded) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -108,7 +108,8 @@ func (c *Cache) Gap(ctx context.Context) error {
 // openEpoch opens the epoch after that of a, or says where the snapshots of this
 // one come from if it has seen none, unless another process has.
 func (c *Cache) openEpoch(ctx context.Context, a *Armed, origin string, gap bool) (opened bool, err error) {
-	cmds, err := c.run(ctx, epochScript, call{[]string{epochKey}, []any{a.epoch, a.origin, origin, a.server, gap, c.seen.Load()}})
+	cmds, err := c.run(ctx, epochScript, call{[]string{epochKey},
+		[]any{a.epoch, a.origin, origin, a.server, gap, c.seen.Load()}})
 	if err != nil {
 		return false, err
 	}

@@ -41,7 +41,8 @@ func (r *rig) wantRun(c *cache.Cache) *cache.Claim {
 			continue
 		}
 		if err != nil {
-			r.Fatalf("a run with stamp %v, in a book with %v: %v", s, r.client.HGetAll(r.Context(), c.Book()).Val(), err)
+			r.Fatalf("a run with stamp %v, in a book with %v: %v", s, r.client.HGetAll(r.Context(), c.Book()).Val(),
+				err)
 		}
 		r.Cleanup(cl.Close)
 		return cl

@@ -105,7 +105,8 @@ func TestEpochOrdersHistories(t *testing.T) {
 	b, s := mustStamp(r, r.other, 10, "B")
 	put(t, r.other, mustClaim(r, r.other, b, s), entry("a", "new", time.Hour))
 	for _, cl := range []*cache.Claim{old, refresh} {
-		if _, err := r.values.Put(t.Context(), cl, batch(entry("a", "lost", time.Hour))); !errors.Is(err, cache.ErrSuperseded) {
+		if _, err := r.values.Put(t.Context(), cl, batch(entry("a", "lost", time.Hour))); !errors.Is(err,
+			cache.ErrSuperseded) {
 			t.Errorf("error %v", err)
 		}
 	}
@@ -123,7 +124,8 @@ func TestEpochIsOver(t *testing.T) {
 	if _, _, err := stamped(r, r.other, 10, "B"); !errors.Is(err, cache.ErrNewEpoch) {
 		t.Errorf("error %v", err)
 	}
-	if s, err := r.values.Stamp(t.Context(), a, store.Snapshot{Clock: 1001, Origin: "A"}); !errors.Is(err, cache.ErrNewEpoch) {
+	if s, err := r.values.Stamp(t.Context(), a, store.Snapshot{Clock: 1001, Origin: "A"}); !errors.Is(err,
+		cache.ErrNewEpoch) {
 		t.Errorf("%v, %v", s, err)
 	}
 }

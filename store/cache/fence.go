@@ -16,7 +16,8 @@ const Drop time.Duration = -1
 // is written to the keys from here on, and what is there stays readable for the
 // grace at most; with none it is removed. It returns which of the keys were
 // removed. The stamp is of a snapshot taken after a.
-func (c *Cache) Fence(ctx context.Context, a *Armed, stamp store.Stamp, keys [][]byte, grace time.Duration) (removed [][]byte, err error) {
+func (c *Cache) Fence(ctx context.Context, a *Armed, stamp store.Stamp, keys [][]byte,
+	grace time.Duration) (removed [][]byte, err error) {
 	ms := grace.Milliseconds()
 	if grace == Drop {
 		ms = -1
@@ -27,7 +28,8 @@ func (c *Cache) Fence(ctx context.Context, a *Armed, stamp store.Stamp, keys [][
 			b.Remove(k)
 		}
 		head := func(book int) []any { return []any{a.nonces[book], stamp.String(), ms} }
-		groups, replies, err := c.runGrouped(ctx, fenceScript, "", &b, everything(&b), head, func(args []any, _ store.Entry) []any { return args })
+		groups, replies, err := c.runGrouped(ctx, fenceScript, "", &b, everything(&b), head,
+			func(args []any, _ store.Entry) []any { return args })
 		if Again(err) {
 			return removed, err
 		}
@@ -51,7 +53,8 @@ const pruneStep = 250
 func (c *Cache) Prune(ctx context.Context) (removed int64, err error) {
 	for n := range c.books.count() {
 		for cursor := "0"; ; {
-			cmds, err := c.run(ctx, pruneScript, call{[]string{c.books.key(n)}, []any{cursor, c.life.Milliseconds(), pruneStep}})
+			cmds, err := c.run(ctx, pruneScript, call{[]string{c.books.key(n)},
+				[]any{cursor, c.life.Milliseconds(), pruneStep}})
 			if err != nil {
 				return removed, fmt.Errorf("prune book %s: %w", c.books.key(n), err)
 			}

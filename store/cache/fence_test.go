@@ -43,7 +43,8 @@ func TestFence(t *testing.T) {
 				r.refresh(tt.field, "a")
 			}
 			r.client.Set(t.Context(), "a", "v", tt.ttl)
-			removed, err := r.values.Fence(t.Context(), arm(t, r.values), at(10), [][]byte{[]byte("a"), []byte("not there")}, tt.grace)
+			removed, err := r.values.Fence(t.Context(), arm(t, r.values), at(10),
+				[][]byte{[]byte("a"), []byte("not there")}, tt.grace)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -52,7 +53,8 @@ func TestFence(t *testing.T) {
 			}
 			r.wantLeft("a", tt.left)
 			for key, owner := range map[string]uint64{"a": tt.owner, "not there": 10} {
-				if got := r.client.HGet(t.Context(), r.values.Book(), key).Val(); len(got) != 39 || got[:26] != at(owner).String() {
+				if got := r.client.HGet(t.Context(), r.values.Book(), key).Val(); len(got) != 39 ||
+					got[:26] != at(owner).String() {
 					t.Errorf("field of %s: %q", key, got)
 				}
 			}
@@ -121,7 +123,8 @@ func TestFenceInAnotherBook(t *testing.T) {
 	r.lose()
 	arm(t, r.other)
 	r.client.Set(t.Context(), "a", "v", time.Hour)
-	if gone, err := r.values.Fence(t.Context(), a, at(10), [][]byte{[]byte("a")}, 0); len(gone) != 0 || !errors.Is(err, cache.ErrLost) {
+	if gone, err := r.values.Fence(t.Context(), a, at(10), [][]byte{[]byte("a")}, 0); len(gone) != 0 ||
+		!errors.Is(err, cache.ErrLost) {
 		t.Errorf("%q, %v", gone, err)
 	}
 	r.wantLeft("a", time.Hour)

@@ -36,7 +36,8 @@ func (c *Cache) split(b *store.Batch, at []int) []group {
 
 // call is a script's call for some entries of a book. A script that brings or removes
 // keys is given the untracked keys of the job, too; job is "" for one that does not.
-func (c *Cache) call(book int, job string, b *store.Batch, at []int, args []any, each func([]any, store.Entry) []any) call {
+func (c *Cache) call(book int, job string, b *store.Batch, at []int, args []any,
+	each func([]any, store.Entry) []any) call {
 	keys := make([]string, 0, len(at)+2)
 	keys = append(keys, c.books.key(book))
 	for _, i := range at {

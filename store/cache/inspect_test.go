@@ -83,7 +83,11 @@ func TestScan(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	if err := c.Scan(ctx, template.Pattern(), func(keys []string) error { got = append(got, keys...); return nil }); err != nil {
+	if err := c.Scan(ctx, template.Pattern(), func(keys []string) error {
+		got = append(got,
+			keys...)
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
 	slices.Sort(got)
@@ -117,7 +121,8 @@ func TestSeeFails(t *testing.T) {
 	if err := server.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Observe(t.Context(), jobs.TypeString, []string{"k"}, func(int, cache.Seen) { t.Error("seen") }); err == nil {
+	if err := c.Observe(t.Context(), jobs.TypeString, []string{"k"},
+		func(int, cache.Seen) { t.Error("seen") }); err == nil {
 		t.Error("no error")
 	}
 	if err := c.Scan(t.Context(), "*", func([]string) error { return nil }); err == nil {

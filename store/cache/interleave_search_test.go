@@ -42,7 +42,8 @@ type search struct {
 func (s setup) explore(t testing.TB, b *bench, see func(*world, []move)) found {
 	t.Helper()
 	begin := s.begin()
-	x := &search{setup: s, b: b, see: see, nodes: []node{{world: begin, from: -1}}, seen: map[world]struct{}{begin: {}}, unknown: map[deed]bool{}}
+	x := &search{setup: s, b: b, see: see, nodes: []node{{world: begin, from: -1}}, seen: map[world]struct{}{begin: {}},
+		unknown: map[deed]bool{}}
 	for first := 0; first < len(x.nodes) && x.found.broken == 0; {
 		last := len(x.nodes)
 		var later []int

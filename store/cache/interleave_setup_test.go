@@ -24,10 +24,12 @@ type setup struct {
 	wire     bool // runs put by WATCH, MULTI, EXEC
 	remember bool // runs leave alone what is as the last one left it. The second commit brings the first content back
 
-	noBarrier bool   // wrong on purpose: a fence may come before its change is visible
-	noWatch   bool   // wrong on purpose: EXEC does all, whatever has happened
-	credulous bool   // wrong on purpose: every manifest is trusted
-	overlooks string // wrong on purpose: what a run does not look at before it puts by wire. The nonce is none of it: #r says as much
+	noBarrier bool // wrong on purpose: a fence may come before its change is visible
+	noWatch   bool // wrong on purpose: EXEC does all, whatever has happened
+	credulous bool // wrong on purpose: every manifest is trusted
+	// wrong on purpose: what a run does not look at before it puts by wire. The nonce is none of it: #r says
+	// as much
+	overlooks string
 }
 
 // ticks is how many halves of a life may pass where it matters how many.
@@ -108,5 +110,6 @@ func (w *world) trusts(m *writer) bool {
 	if m.pruned != none {
 		cl.pruned = at(now, m.pruned)
 	}
-	return cl.Trust(Manifest{ID: strconv.Itoa(int(w.last.id)), Stamp: stamped(w.last.stamp), Nonce: name(w.last.book), Armed: now - int64(w.last.age)*tickLong})
+	return cl.Trust(Manifest{ID: strconv.Itoa(int(w.last.id)), Stamp: stamped(w.last.stamp), Nonce: name(w.last.book),
+		Armed: now - int64(w.last.age)*tickLong})
 }

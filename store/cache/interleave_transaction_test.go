@@ -102,7 +102,8 @@ func TestInterleavingsByTransaction(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d windows on real connections, %d transactions refused, in %v", tried, aborted, time.Since(begun).Round(time.Millisecond))
+	t.Logf("%d windows on real connections, %d transactions refused, in %v", tried, aborted,
+		time.Since(begun).Round(time.Millisecond))
 	o.blind(slices.Collect(maps.Keys(windows)))
 }
 

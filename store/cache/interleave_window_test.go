@@ -79,7 +79,8 @@ func (o *opened) claim(now int64, w window, quiet bool) *Claim {
 	if w.run.mine {
 		a.nonces[0] = ourNonce
 	}
-	cl := &Claim{Stamp: store.Stamp{Epoch: 1, Clock: uint64(w.run.stamp)}, armed: a, mode: "run", typ: "string", job: modelJob, field: runField, meta: -1, conns: o.conns}
+	cl := &Claim{Stamp: store.Stamp{Epoch: 1, Clock: uint64(w.run.stamp)}, armed: a, mode: "run", typ: "string",
+		job: modelJob, field: runField, meta: -1, conns: o.conns}
 	if quiet {
 		cl.meta = w.shelf.meta()
 	}

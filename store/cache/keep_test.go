@@ -43,7 +43,8 @@ var situations = []situation{
 	{name: "fenced by a newer change", do: func(r *rig) { r.fence(11, "a", time.Minute) }, sent: true, old: true},
 	{name: "refreshed", do: func(r *rig) { r.refresh(10, "a") }, sent: true},
 	{name: "another was fenced", do: func(r *rig) { r.fence(11, "c", 0) }},
-	{name: "another was fenced since, and that is forgotten", do: func(r *rig) { r.forget(r.last.Armed) }, sent: true, both: true},
+	{name: "another was fenced since, and that is forgotten", do: func(r *rig) { r.forget(r.last.Armed) }, sent: true,
+		both: true},
 	{name: "another was fenced before, and that is forgotten", do: func(r *rig) { r.forget(r.last.Armed - 1) }},
 	{name: "lost", do: (*rig).lose, err: cache.ErrLost},
 	{name: "superseded", do: func(r *rig) { r.run(product, 11) }, err: cache.ErrSuperseded},
@@ -53,7 +54,8 @@ var situations = []situation{
 // TestKeep: only what no field speaks against stays, and is not even written to.
 func TestKeep(t *testing.T) {
 	r := newRig(t)
-	for way, claim := range map[string]func(*rig, uint64) *cache.Claim{"transaction": (*rig).claim, "script": (*rig).claimByScript} {
+	for way, claim := range map[string]func(*rig, uint64) *cache.Claim{"transaction": (*rig).claim,
+		"script": (*rig).claimByScript} {
 		for _, extend := range []bool{false, true} {
 			for _, s := range situations {
 				name := way + "/" + s.name

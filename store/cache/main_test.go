@@ -103,4 +103,5 @@ func claimRefresh(t testing.TB, c *cache.Cache, clock uint64) *cache.Claim {
 }
 
 // ways are the two ways that a batch can take.
-var ways = map[string]func(testing.TB, *cache.Cache, uint64) *cache.Claim{"transaction": claimRun, "script": claimRefresh}
+var ways = map[string]func(testing.TB, *cache.Cache, uint64) *cache.Claim{"transaction": claimRun,
+	"script": claimRefresh}

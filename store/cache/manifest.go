@@ -46,7 +46,8 @@ type Manifest struct {
 
 // NewManifest begins the manifest of a run that was claimed.
 func (cl *Claim) NewManifest() Manifest {
-	return Manifest{ID: cl.id, Stamp: cl.Stamp, Nonce: cl.armed.nonces[0], Armed: cl.armed.At.UnixMilli(), Full: cl.began}
+	return Manifest{ID: cl.id, Stamp: cl.Stamp, Nonce: cl.armed.nonces[0], Armed: cl.armed.At.UnixMilli(),
+		Full: cl.began}
 }
 
 // Trust reports whether Redis is as the run of m has left it, but for keys that
@@ -143,7 +144,8 @@ func (c *Cache) DropChunks(ctx context.Context, job string, m Manifest) error {
 	return c.eachChunk(ctx, job, m, "drop", func(p redis.Pipeliner, key string) { p.Unlink(ctx, key) })
 }
 
-func (c *Cache) eachChunk(ctx context.Context, job string, m Manifest, verb string, do func(redis.Pipeliner, string)) error {
+func (c *Cache) eachChunk(ctx context.Context, job string, m Manifest, verb string,
+	do func(redis.Pipeliner, string)) error {
 	if m.Chunks == 0 {
 		return nil
 	}

@@ -44,7 +44,9 @@ func open(secret jobs.Secret, p patience) (redis.UniversalClient, error) {
 		return nil, errors.New("the redis URL does not parse (write redis://host:6379/0)") // err would print it
 	}
 	if credentialsMisplaced(u) {
-		return nil, errors.New("the redis URL has an @ where none belongs; in a password write / as %2F, ? as %3F, # as %23 and @ as %40") // the URL would print a part of it
+		// the URL would print a part of it
+		return nil, errors.New("the redis URL has an @ where none belongs; in a password write / as %2F, ? as %3F, " +
+			"# as %23 and @ as %40")
 	}
 	q := u.Query()
 	switch {

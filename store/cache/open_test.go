@@ -27,11 +27,13 @@ func TestOpen(t *testing.T) {
 	}{
 		{"redis://", opened{Kind: "single", Addrs: []string{"localhost:6379"}}},
 		{"redis://cache/3", opened{Kind: "single", Addrs: []string{"cache:6379"}, DB: 3}},
-		{"redis://u:p%2Fq@cache:7000/1", opened{Kind: "single", Addrs: []string{"cache:7000"}, User: "u", Password: "p/q", DB: 1}},
+		{"redis://u:p%2Fq@cache:7000/1", opened{Kind: "single", Addrs: []string{"cache:7000"}, User: "u",
+			Password: "p/q", DB: 1}},
 		{"redis://:p@cache", opened{Kind: "single", Addrs: []string{"cache:6379"}, Password: "p"}},
 		{"redis://u:a@b@cache", opened{Kind: "single", Addrs: []string{"cache:6379"}, User: "u", Password: "a@b"}},
 		{"redis://[::1]:7000?db=2", opened{Kind: "single", Addrs: []string{"[::1]:7000"}, DB: 2}},
-		{"rediss://u:p@cache:7000", opened{Kind: "single", Addrs: []string{"cache:7000"}, User: "u", Password: "p", TLS: true}},
+		{"rediss://u:p@cache:7000", opened{Kind: "single", Addrs: []string{"cache:7000"}, User: "u", Password: "p",
+			TLS: true}},
 		{"unix:///run/redis@1.sock?db=4", opened{Kind: "single", Addrs: []string{"/run/redis@1.sock"}, DB: 4}},
 		{"redis://cache?client_name=me@here", opened{Kind: "single", Addrs: []string{"cache:6379"}}},
 		{ // the user before the @ is the Sentinels'
@@ -40,7 +42,8 @@ func TestOpen(t *testing.T) {
 		},
 		{
 			"rediss://u:p@n1:7000?addr=n2:7001&addr=n3:7002",
-			opened{Kind: "cluster", Addrs: []string{"n1:7000", "n2:7001", "n3:7002"}, User: "u", Password: "p", TLS: true},
+			opened{Kind: "cluster", Addrs: []string{"n1:7000", "n2:7001", "n3:7002"}, User: "u", Password: "p",
+				TLS: true},
 		},
 	} {
 		c, err := cache.Open(jobs.NewSecret(tt.url))
@@ -64,7 +67,8 @@ func asOpened(c redis.UniversalClient) opened {
 		return opened{Kind: "cluster", Addrs: o.Addrs, User: o.Username, Password: o.Password, TLS: o.TLSConfig != nil}
 	case *redis.Client:
 		o := c.Options()
-		got := opened{Kind: "single", Addrs: []string{o.Addr}, User: o.Username, Password: o.Password, DB: o.DB, TLS: o.TLSConfig != nil}
+		got := opened{Kind: "single", Addrs: []string{o.Addr}, User: o.Username, Password: o.Password, DB: o.DB,
+			TLS: o.TLSConfig != nil}
 		if o.Addr == "FailoverClient" { // a Sentinel names the server only when it is asked
 			got.Kind, got.Addrs = "sentinel", nil
 		}
@@ -108,7 +112,8 @@ func TestOpenErrors(t *testing.T) {
 			t.Errorf("%s: no error", tt.url)
 			continue
 		}
-		if !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), p) || !strings.Contains(strings.ToLower(err.Error()), "redis") {
+		if !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), p) ||
+			!strings.Contains(strings.ToLower(err.Error()), "redis") {
 			t.Errorf("%s: %q; want an error of redis with %q and without the password", tt.url, err, tt.want)
 		}
 	}
@@ -174,8 +179,9 @@ func TestInfoAtLeast(t *testing.T) {
 
 func TestInfoEvicts(t *testing.T) {
 	for policy, want := range map[string]bool{
-		"": false, "noeviction": false, "volatile-lru": false, "volatile-lfu": false, "volatile-ttl": false, "volatile-random": false,
-		"allkeys-lru": true, "allkeys-lfu": true, "allkeys-random": true,
+		"": false, "noeviction": false, "volatile-lru": false, "volatile-lfu": false, "volatile-ttl": false,
+		"volatile-random": false,
+		"allkeys-lru":     true, "allkeys-lfu": true, "allkeys-random": true,
 	} {
 		if got := (cache.Info{Policy: policy}).Evicts(); got != want {
 			t.Errorf("%s evicts: %v, want %v", policy, got, want)

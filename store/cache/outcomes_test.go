@@ -30,7 +30,8 @@ var events = []event{
 	{name: "a newer fence", do: func(r *rig) { r.fence(11, "a", 0) }, old: true},
 	{name: "a newer fence with grace", do: func(r *rig) { r.fence(11, "a", time.Minute) }, old: true},
 	{name: "a fence of a later epoch", do: func(r *rig) {
-		if _, err := r.other.Fence(r.Context(), arm(r, r.other), store.Stamp{Epoch: 2}, [][]byte{[]byte("a")}, 0); err != nil {
+		if _, err := r.other.Fence(r.Context(), arm(r, r.other), store.Stamp{Epoch: 2}, [][]byte{[]byte("a")},
+			0); err != nil {
 			r.Error(err)
 		}
 	}, old: true},

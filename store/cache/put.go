@@ -102,12 +102,13 @@ func (c *Cache) putAll(ctx context.Context, cl *Claim, b *store.Batch, at []int)
 
 // put sends entries by put.lua.
 func (c *Cache) put(ctx context.Context, cl *Claim, b *store.Batch, at []int) (out Outcome, err error) {
-	groups, replies, err := c.runGrouped(ctx, putScript, cl.job, b, at, cl.heads(cl.mode, cl.typ), func(args []any, e store.Entry) []any {
-		if e.Op == store.Remove {
-			return append(args, 0, "")
-		}
-		return append(args, milliseconds(e), e.Value)
-	})
+	groups, replies, err := c.runGrouped(ctx, putScript, cl.job, b, at, cl.heads(cl.mode, cl.typ),
+		func(args []any, e store.Entry) []any {
+			if e.Op == store.Remove {
+				return append(args, 0, "")
+			}
+			return append(args, milliseconds(e), e.Value)
+		})
 	if err != nil {
 		return out, wrap(err, "write", b, at)
 	}
@@ -119,12 +120,13 @@ func (c *Cache) put(ctx context.Context, cl *Claim, b *store.Batch, at []int) (o
 
 // touch sees to entries that should be there, and returns those that are not.
 func (c *Cache) touch(ctx context.Context, cl *Claim, b *store.Batch, at []int) (missing []int, err error) {
-	groups, replies, err := c.runGrouped(ctx, touchScript, "", b, at, cl.heads(cl.since), func(args []any, e store.Entry) []any {
-		if !e.Extend {
-			return append(args, 0)
-		}
-		return append(args, milliseconds(e))
-	})
+	groups, replies, err := c.runGrouped(ctx, touchScript, "", b, at, cl.heads(cl.since),
+		func(args []any, e store.Entry) []any {
+			if !e.Extend {
+				return append(args, 0)
+			}
+			return append(args, milliseconds(e))
+		})
 	if err != nil {
 		return nil, wrap(err, "see to", b, at)
 	}
@@ -147,7 +149,8 @@ func wrap(err error, verb string, b *store.Batch, at []int) error {
 // runGrouped runs a script for entries of a batch, one call a book, and returns its answers,
 // which are numbers if there was no verdict. head is how the arguments begin for a
 // book; each adds those of an entry. job is as for call.
-func (c *Cache) runGrouped(ctx context.Context, s script, job string, b *store.Batch, at []int, head func(book int) []any, each func([]any, store.Entry) []any) ([]group, [][]int64, error) {
+func (c *Cache) runGrouped(ctx context.Context, s script, job string, b *store.Batch, at []int,
+	head func(book int) []any, each func([]any, store.Entry) []any) ([]group, [][]int64, error) {
 	groups := c.split(b, at)
 	if len(groups) == 0 {
 		return nil, nil, nil

@@ -71,7 +71,8 @@ func pause(d time.Duration) {
 
 // begin arms, and stamps a snapshot taken after that. What happens in between, and
 // before it is put to use, takes think time.
-func (r *race) begin(c *cache.Cache, think time.Duration) (a *cache.Armed, s store.Stamp, rows [raceKeys]uint64, err error) {
+func (r *race) begin(c *cache.Cache, think time.Duration) (a *cache.Armed, s store.Stamp, rows [raceKeys]uint64,
+	err error) {
 	if a, err = c.Arm(r.Context()); err != nil {
 		return a, s, rows, err
 	}

@@ -59,7 +59,8 @@ func TestRace(t *testing.T) {
 		t.Error("never seen:", m)
 	}
 	t.Logf("%d commits, %d reads, in %v: %v, %d transactions of which %d were refused",
-		r.data.clock, r.reads.Load(), time.Since(begun).Round(time.Millisecond), r.seen, r.tap.Execs.Load(), r.tap.Aborts.Load())
+		r.data.clock, r.reads.Load(), time.Since(begun).Round(time.Millisecond), r.seen, r.tap.Execs.Load(),
+		r.tap.Aborts.Load())
 }
 
 type race struct {

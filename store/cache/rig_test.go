@@ -43,7 +43,8 @@ func (r *rig) again(t *testing.T) *rig {
 	r.tap.BeforeExec = nil
 	r.tap.Execs.Store(0)
 	r.tap.Aborts.Store(0)
-	return &rig{t, r.tap, r.client, cache.New(r.client, time.Minute), cache.New(r.client, time.Minute), nil, cache.Manifest{}}
+	return &rig{t, r.tap, r.client, cache.New(r.client, time.Minute), cache.New(r.client, time.Minute), nil,
+		cache.Manifest{}}
 }
 
 // at is a stamp of the first epoch.

@@ -52,7 +52,8 @@ func answered(err error) bool {
 }
 
 // on does the work on a connection that it is given.
-func (s *txBatch) on(ctx context.Context, dial func(context.Context, *Claim) (*bookConn, error)) (rest []int, err error) {
+func (s *txBatch) on(ctx context.Context, dial func(context.Context, *Claim) (*bookConn, error)) (rest []int,
+	err error) {
 	if s.w, err = dial(ctx, s.cl); err != nil {
 		return nil, err
 	}

@@ -60,7 +60,8 @@ func TestTransactionBesideFields(t *testing.T) {
 	if n := r.tap.Execs.Load(); n != 3 {
 		t.Errorf("%d transactions, want 3", n)
 	}
-	if out := put(t, r.values, cl, entry("x", "v", time.Hour), entry("y", "v", time.Hour)); out.Old != 1 || out.Written != 1 {
+	if out := put(t, r.values, cl, entry("x", "v", time.Hour), entry("y", "v", time.Hour)); out.Old != 1 ||
+		out.Written != 1 {
 		t.Errorf("outcome %+v", out)
 	}
 	if n := r.tap.Execs.Load(); n != 3 {
@@ -81,7 +82,8 @@ func TestBookStateIsCarried(t *testing.T) {
 			cl := r.claim(10)
 			put(t, r.values, cl, entry("first", "v", time.Hour))
 			e.do(r)
-			out, err := r.values.Put(t.Context(), cl, batch(entry("a", "mine", time.Hour), entry("b", "mine", time.Hour)))
+			out, err := r.values.Put(t.Context(), cl,
+				batch(entry("a", "mine", time.Hour), entry("b", "mine", time.Hour)))
 			switch {
 			case e.calm:
 				if err != nil || out.Written != 2 || r.tap.Aborts.Load() != 0 {
@@ -103,7 +105,8 @@ func TestTransactionGoesOn(t *testing.T) {
 	cl := r.claim(10)
 	r.tap.BeforeExec = func() { r.fence(11, "a", 0); r.tap.BeforeExec = nil }
 	for i, want := range []cache.Outcome{{Written: 1, Old: 1, Bytes: 2}, {Written: 1, Old: 1, Bytes: 2}} {
-		if d := cmp.Diff(want, put(t, r.values, cl, entry("a", "1", time.Hour), entry("b", fmt.Sprint(i), time.Hour))); d != "" {
+		if d := cmp.Diff(want, put(t, r.values, cl, entry("a", "1", time.Hour),
+			entry("b", fmt.Sprint(i), time.Hour))); d != "" {
 			t.Error(d)
 		}
 	}

@@ -19,13 +19,18 @@ func TestTrust(t *testing.T) {
 		trusts bool
 	}{
 		{"nothing", func(*rig, cache.Manifest) {}, true},
-		{"a fence and a refresh, which leave fields", func(r *rig, _ cache.Manifest) { r.fence(9, "a", 0); r.refresh(9, "a") }, true},
+		{"a fence and a refresh, which leave fields",
+			func(r *rig, _ cache.Manifest) { r.fence(9, "a", 0); r.refresh(9, "a") }, true},
 		{"another job's run", func(r *rig, _ cache.Manifest) { r.run(otherJob, 9) }, true},
 		{"another run", func(r *rig, _ cache.Manifest) { r.run(product, 9) }, false},
-		{"a newer field was pruned", func(r *rig, m cache.Manifest) { r.fence(9, "a", 0); r.forget(m.Armed + 1) }, false},
-		{"a field of that very moment was pruned", func(r *rig, m cache.Manifest) { r.fence(9, "a", 0); r.forget(m.Armed) }, false},
-		{"an older field was pruned", func(r *rig, m cache.Manifest) { r.fence(9, "a", 0); r.forget(m.Armed - 1) }, true},
-		{"the book was lost", func(r *rig, _ cache.Manifest) { r.lose(); r.values.Disarm(r.armed); arm(r, r.values) }, false},
+		{"a newer field was pruned", func(r *rig, m cache.Manifest) { r.fence(9, "a", 0); r.forget(m.Armed + 1) },
+			false},
+		{"a field of that very moment was pruned",
+			func(r *rig, m cache.Manifest) { r.fence(9, "a", 0); r.forget(m.Armed) }, false},
+		{"an older field was pruned", func(r *rig, m cache.Manifest) { r.fence(9, "a", 0); r.forget(m.Armed - 1) },
+			true},
+		{"the book was lost", func(r *rig, _ cache.Manifest) { r.lose(); r.values.Disarm(r.armed); arm(r, r.values) },
+			false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := all.again(t)
@@ -60,7 +65,8 @@ func TestNewManifest(t *testing.T) {
 	r := newRig(t)
 	cl := r.claim(8)
 	m := cl.NewManifest()
-	if m.Stamp != (store.Stamp{Epoch: 1, Clock: 8}) || m.Armed != r.armed.At.UnixMilli() || m.Nonce == "" || m.ID == "" || m.Full < m.Armed {
+	if m.Stamp != (store.Stamp{Epoch: 1, Clock: 8}) || m.Armed != r.armed.At.UnixMilli() || m.Nonce == "" ||
+		m.ID == "" || m.Full < m.Armed {
 		t.Errorf("%+v", m)
 	}
 }

@@ -102,7 +102,8 @@ func (c *Cache) ForgetUntracked(ctx context.Context, cl *Claim, keys [][]byte) e
 	var calls []call
 	for book, list := range of {
 		for part := range slices.Chunk(list, scriptKeys) {
-			calls = append(calls, call{[]string{c.books.key(book), c.books.untracked(book, cl.job)}, append([]any{writerField(cl.job), cl.id}, part...)})
+			calls = append(calls, call{[]string{c.books.key(book), c.books.untracked(book, cl.job)},
+				append([]any{writerField(cl.job), cl.id}, part...)})
 		}
 	}
 	for some := range slices.Chunk(calls, setsAtOnce) {

@@ -86,7 +86,8 @@ func (s *story) complete(cl *Claim, has bool) {
 	case has && is:
 		s.check(s.c.ForgetUntracked(s.Context(), cl, [][]byte{[]byte("k")}))
 	case is:
-		s.put(func(cl *Claim, b *store.Batch) (Outcome, error) { return s.c.PutUntracked(s.Context(), cl, b) }, cl, true)
+		s.put(func(cl *Claim, b *store.Batch) (Outcome, error) { return s.c.PutUntracked(s.Context(), cl, b) }, cl,
+			true)
 	}
 }
 
@@ -204,11 +205,16 @@ func TestUntrackedVariants(t *testing.T) {
 		old, new string
 		breaks   string
 	}{
-		{"a refresh adds none", &putScript, "if refresh and ttl ~= '0' and redis.call('EXISTS', KEYS[i]) == 0 then", "if false then", "brought by a refresh, and its row goes unseen"},
-		{"a refresh adds what is there, too", &putScript, "and redis.call('EXISTS', KEYS[i]) == 0 then", "then", "written by a run, and refreshed"},
-		{"a run leaves what is newer, and forgets it", &putScript, "redis.call('SADD', untracked, KEYS[i]) end --", "local _ = 0 end --", "comes again"},
-		{"a run removes what is newer", &putScript, "if fence and fence > newest then", "if false then", "the run leaves it"},
-		{"who removes takes none off", &putScript, "if ttl == '0' then redis.call('SREM'", "if false then redis.call('SREM'", "brought by a refresh, and its row goes unseen"},
+		{"a refresh adds none", &putScript, "if refresh and ttl ~= '0' and redis.call('EXISTS', KEYS[i]) == 0 then",
+			"if false then", "brought by a refresh, and its row goes unseen"},
+		{"a refresh adds what is there, too", &putScript, "and redis.call('EXISTS', KEYS[i]) == 0 then", "then",
+			"written by a run, and refreshed"},
+		{"a run leaves what is newer, and forgets it", &putScript, "redis.call('SADD', untracked, KEYS[i]) end --",
+			"local _ = 0 end --", "comes again"},
+		{"a run removes what is newer", &putScript, "if fence and fence > newest then", "if false then",
+			"the run leaves it"},
+		{"who removes takes none off", &putScript, "if ttl == '0' then redis.call('SREM'",
+			"if false then redis.call('SREM'", "brought by a refresh, and its row goes unseen"},
 		{"any run may settle", &settleScript, "if writer and writer ~= ARGV[2] then return 0 end", "", "overtaken"},
 	} {
 		t.Run(v.name, func(t *testing.T) {

@@ -125,9 +125,12 @@ func BenchmarkValue(b *testing.B) {
 	conn := connect(b)
 	buf := make([]byte, 0, 4096)
 	for _, bench := range []struct{ typ, literal string }{
-		{"int8", "8123456789"}, {"numeric", "1249.50"}, {"float8", "0.30000000000000004"}, {"float8", "1249.5"}, {"float4", "3.14159"},
-		{"text", `a line of "plain" text, as long as a product's name or two`}, {"timestamptz", "2026-02-03 04:05:06.789+00"}, {"date", "2026-02-03"},
-		{"uuid", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"}, {"interval", "1 mon -2 days 03:04:05.6"}, {"int4[]", "{1,2,3,4,5,6,7,8}"}, {"int4[]", "{{1,2},{3,4},{5,6},{7,8}}"},
+		{"int8", "8123456789"}, {"numeric", "1249.50"}, {"float8", "0.30000000000000004"}, {"float8", "1249.5"},
+		{"float4", "3.14159"},
+		{"text", `a line of "plain" text, as long as a product's name or two`},
+		{"timestamptz", "2026-02-03 04:05:06.789+00"}, {"date", "2026-02-03"},
+		{"uuid", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"}, {"interval", "1 mon -2 days 03:04:05.6"},
+		{"int4[]", "{1,2,3,4,5,6,7,8}"}, {"int4[]", "{{1,2},{3,4},{5,6},{7,8}}"},
 		{"jsonb", `{"width": 120, "depth": 80.5, "colours": ["oak", "walnut"]}`},
 	} {
 		query(b, conn, "SELECT "+quoteLiteral(bench.literal)+"::"+bench.typ, func(cols []store.Column, row store.Row) {

@@ -164,7 +164,8 @@ func catalog(n int) []byte {
 	b := []byte{'['}
 	for len(b) < n {
 		b = fmt.Appendf(b, `{"id":%d,"sku":"SKU-%05d","name":"%s %s %s","price":%d.%02d,"stock":%d,"updated_at":"2026-02-%02dT%02d:%02d:06.789+00:00"},`,
-			r.Int64N(1e10), r.IntN(1e5), words[r.IntN(8)], words[r.IntN(8)], words[r.IntN(8)], r.IntN(2000), r.IntN(100), r.IntN(100), 1+r.IntN(28), r.IntN(24), r.IntN(60))
+			r.Int64N(1e10), r.IntN(1e5), words[r.IntN(8)], words[r.IntN(8)], words[r.IntN(8)], r.IntN(2000),
+			r.IntN(100), r.IntN(100), 1+r.IntN(28), r.IntN(24), r.IntN(60))
 	}
 	b[len(b)-1] = ']'
 	return b

@@ -64,9 +64,11 @@ func TestObjectsWithoutColumns(t *testing.T) {
 
 func TestArraysOfObjects(t *testing.T) {
 	for format, want := range map[encode.Format][]string{
-		encode.JSON:    {"[]", `[{"a":1}]`, `[{"a":1},{"a":1},{"a":1}]`},
-		encode.Msgpack: {"\xdd\x00\x00\x00\x00", "\xdd\x00\x00\x00\x01\x81\xa1a\x01", "\xdd\x00\x00\x00\x03\x81\xa1a\x01\x81\xa1a\x01\x81\xa1a\x01"},
-		encode.CBOR:    {"\x9a\x00\x00\x00\x00", "\x9a\x00\x00\x00\x01\xa1aa\x01", "\x9a\x00\x00\x00\x03\xa1aa\x01\xa1aa\x01\xa1aa\x01"},
+		encode.JSON: {"[]", `[{"a":1}]`, `[{"a":1},{"a":1},{"a":1}]`},
+		encode.Msgpack: {"\xdd\x00\x00\x00\x00", "\xdd\x00\x00\x00\x01\x81\xa1a\x01",
+			"\xdd\x00\x00\x00\x03\x81\xa1a\x01\x81\xa1a\x01\x81\xa1a\x01"},
+		encode.CBOR: {"\x9a\x00\x00\x00\x00", "\x9a\x00\x00\x00\x01\xa1aa\x01",
+			"\x9a\x00\x00\x00\x03\xa1aa\x01\xa1aa\x01\xa1aa\x01"},
 	} {
 		for i, n := range []int{0, 1, 3} {
 			if got := arrayOfOnes(t, format, n); string(got) != want[i] {
@@ -104,7 +106,8 @@ func arrayOfOnes(t *testing.T, format encode.Format, n int) []byte {
 func TestCells(t *testing.T) {
 	col := store.Column{Name: "a", OID: 25}
 	for format, want := range map[encode.Format][2]string{
-		encode.JSON: {"null", `"\"x"`}, encode.Msgpack: {"\xc0", "\xa2\"x"}, encode.CBOR: {"\xf6", "\x62\"x"}, encode.Text: {"", `"x`},
+		encode.JSON: {"null", `"\"x"`}, encode.Msgpack: {"\xc0", "\xa2\"x"}, encode.CBOR: {"\xf6", "\x62\"x"},
+		encode.Text: {"", `"x`},
 	} {
 		cell, err := format.Cell(col)
 		if err != nil {

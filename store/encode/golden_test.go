@@ -123,6 +123,7 @@ func python(t *testing.T) string {
 		}
 		said = append(said, fmt.Sprintf("%s: %v %s", name, err, out))
 	}
-	t.Fatalf("no Python with the libraries that read our formats: install the packages python3-msgpack, python3-cbor2 and python3-zstandard\n%s", strings.Join(said, "\n"))
+	t.Fatalf("no Python with the libraries that read our formats: install the packages python3-msgpack, "+
+		"python3-cbor2 and python3-zstandard\n%s", strings.Join(said, "\n"))
 	return ""
 }

@@ -23,7 +23,8 @@ func TestHash(t *testing.T) {
 		{twice.row, []any{"a", "1", "b", "x", "é", "true"}},
 		{store.Row{nil, nil, nil, nil}, []any{}},
 		{store.Row{nil, []byte(`"q"`), []byte{}, nil}, []any{"b", `"q"`, "a", ""}},
-		{store.Row{nil, bytes.Repeat([]byte("é"), 200), nil, {0}}, []any{"b", string(bytes.Repeat([]byte("é"), 200)), "é", "false"}},
+		{store.Row{nil, bytes.Repeat([]byte("é"), 200), nil, {0}},
+			[]any{"b", string(bytes.Repeat([]byte("é"), 200)), "é", "false"}},
 	} {
 		if diff := cmp.Diff(any(tt.want), unpack(t, encode.Msgpack, appendRow(t, h, tt.row))); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", tt.row, diff)
@@ -45,7 +46,8 @@ func TestHashTexts(t *testing.T) {
 				t.Fatal(err)
 			}
 			name := fmt.Sprint(w.oid, " ", i)
-			cols, row, want = append(cols, store.Column{Name: name, OID: w.oid}), append(row, raw), append(want, name, string(text))
+			cols, row, want = append(cols, store.Column{Name: name, OID: w.oid}), append(row, raw),
+				append(want, name, string(text))
 		}
 	}
 	h, err := encode.NewHash(cols)

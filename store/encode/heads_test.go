@@ -31,7 +31,8 @@ func TestShortestForms(t *testing.T) {
 		wantForms(t, 17, content, content)
 		wantForms(t, 114, append(append([]byte(`"`), content...), '"'), string(content))
 		wantForms(t, 1005, arrayBytes(21, repeat(n, []byte{0, 7})...), repeat(n, 7))
-		wantForms(t, 114, append(append([]byte("["), bytes.TrimSuffix(bytes.Repeat([]byte("7,"), n), []byte(","))...), ']'), repeat(n, 7))
+		wantForms(t, 114, append(append([]byte("["), bytes.TrimSuffix(bytes.Repeat([]byte("7,"), n), []byte(","))...),
+			']'), repeat(n, 7))
 	}
 }
 

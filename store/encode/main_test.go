@@ -46,7 +46,8 @@ func run(t testing.TB, conn *pgconn.PgConn, sql string) {
 
 // query runs one statement with binary results and hands each row to f. Binary
 // parameters may come with it.
-func query(t testing.TB, conn *pgconn.PgConn, sql string, f func(cols []store.Column, row store.Row), params ...[]byte) int {
+func query(t testing.TB, conn *pgconn.PgConn, sql string, f func(cols []store.Column, row store.Row),
+	params ...[]byte) int {
 	t.Helper()
 	formats := make([]int16, len(params))
 	for i := range formats {

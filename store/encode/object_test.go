@@ -35,7 +35,8 @@ func TestRowsLikeRowToJSON(t *testing.T) {
 	var inner, outer []string
 	for _, r := range random {
 		name := quoteName(r.typ + ` "é\` + "\t")
-		inner = append(inner, fmt.Sprintf(`(CASE WHEN random() < .1 THEN NULL ELSE %s END)::%s AS %s`, r.expr, r.typ, name))
+		inner = append(inner, fmt.Sprintf(`(CASE WHEN random() < .1 THEN NULL ELSE %s END)::%s AS %s`, r.expr, r.typ,
+			name))
 		outer = append(outer, "r."+name)
 	}
 	for _, f := range fallback {

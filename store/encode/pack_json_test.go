@@ -119,7 +119,8 @@ func TestDeepJSON(t *testing.T) {
 // FuzzPackedJSON holds what is read from any text to what the standard library
 // reads.
 func FuzzPackedJSON(f *testing.F) {
-	for _, seed := range []string{`{"a":[1,-2.5e3,"\u00e9\n",null,true,{}],"b":{"c":""}}`, `"\ud83d\ude00\ud800"`, "[0,-0,1e999,18446744073709551615]", "[[[[", `{"a":1,}`} {
+	for _, seed := range []string{`{"a":[1,-2.5e3,"\u00e9\n",null,true,{}],"b":{"c":""}}`, `"\ud83d\ude00\ud800"`,
+		"[0,-0,1e999,18446744073709551615]", "[[[[", `{"a":1,}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -130,7 +131,8 @@ func FuzzPackedJSON(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := cell(nil, text); (err == nil) != json.Valid(text) && !bytes.Contains(text, bytes.Repeat([]byte("["), 500)) {
+		if _, err := cell(nil, text); (err == nil) != json.Valid(text) &&
+			!bytes.Contains(text, bytes.Repeat([]byte("["), 500)) {
 			t.Fatalf("%q: %v, but valid is %v", text, err, json.Valid(text))
 		} else if err == nil {
 			comparePacked(t, 114, text, text)

@@ -17,7 +17,8 @@ import (
 func TestMalformedBytesInAnyFormat(t *testing.T) {
 	for _, w := range wire {
 		for _, oid := range []uint32{w.oid, w.array} {
-			for _, raw := range [][]byte{{}, {1}, {1, 2, 3}, bytes.Repeat([]byte{0x7f}, 13), bytes.Repeat([]byte{0xff}, 40)} {
+			for _, raw := range [][]byte{{}, {1}, {1, 2, 3}, bytes.Repeat([]byte{0x7f}, 13),
+				bytes.Repeat([]byte{0xff}, 40)} {
 				wantSameError(t, oid, raw)
 			}
 		}

@@ -33,7 +33,8 @@ var random = []struct{ typ, expr string }{
 	{"int4", `(` + rndBits + ` >> (32 + (random() * 31)::int))::int4`},
 	{"int8", rndBits + ` >> (random() * 63)::int`},
 	{"oid", `floor(random() * 4294967296)::bigint::oid`},
-	{"float4", `(CASE WHEN random() < .5 THEN ` + rndDigits + `|| 'e' || (random() * 50 - 36)::int ELSE left(` + rndDigits + `, 9) || 'e' || (random() * 16 - 8)::int END)::float4 * ` + rndSign},
+	{"float4", `(CASE WHEN random() < .5 THEN ` + rndDigits + `|| 'e' || (random() * 50 - 36)::int ELSE left(` +
+		rndDigits + `, 9) || 'e' || (random() * 16 - 8)::int END)::float4 * ` + rndSign},
 	{"float8", `(` + rndDigits + ` || 'e' || (random() * 570 - 300)::int)::float8 * ` + rndSign},
 	{"numeric", `CASE WHEN random() < .02 THEN ('{NaN,Infinity,-Infinity,0,0.000}'::numeric[])[1 + floor(random() * 5)::int]
 		ELSE round(` + rndSign + ` * (` + rndDigits + ` || ` + rndDigits + ` || 'e' || (random() * 120 - 80)::int)::numeric, (random() * 60 - 10)::int) END`},
@@ -49,8 +50,10 @@ var random = []struct{ typ, expr string }{
 	{"time", rndTime},
 	{"timetz", `(` + rndTime + `::text || (CASE WHEN random() < .5 THEN '+' ELSE '-' END) || (random() * 15)::int ||
 		CASE WHEN random() < .5 THEN '' ELSE ':' || (random() * 59)::int || CASE WHEN random() < .7 THEN '' ELSE ':' || (random() * 59)::int END END)::timetz`},
-	{"timestamp", `CASE WHEN random() < .02 THEN 'infinity' WHEN random() < .02 THEN '-infinity' ELSE ` + rndMoment + ` END`},
-	{"timestamptz", `CASE WHEN random() < .02 THEN 'infinity' WHEN random() < .02 THEN '-infinity' ELSE ` + rndMoment + ` END::timestamptz`},
+	{"timestamp", `CASE WHEN random() < .02 THEN 'infinity' WHEN random() < .02 THEN '-infinity' ELSE ` + rndMoment +
+		` END`},
+	{"timestamptz", `CASE WHEN random() < .02 THEN 'infinity' WHEN random() < .02 THEN '-infinity' ELSE ` + rndMoment +
+		` END::timestamptz`},
 	{"interval", `make_interval(months => CASE WHEN random() < .4 THEN 0 ELSE (` + rndBits + ` >> (32 + (random() * 31)::int))::int END,
 		days => CASE WHEN random() < .4 THEN 0 ELSE (` + rndBits + ` >> (32 + (random() * 31)::int))::int END,
 		secs => CASE WHEN random() < .4 THEN 0 ELSE trunc((` + rndBits + ` >> (11 + (random() * 52)::int))::numeric / 1000000, (random() * 6)::int) END)`},

@@ -68,7 +68,8 @@ func (c *Checkup) Warn(job, format string, args ...any) {
 // Check checks all that the spec's change feed needs: the watched tables, the queries
 // for keys, and, with the check of the feed's own package, the server's set-up. It
 // changes nothing. The error is that the servers could not be asked.
-func Check(ctx context.Context, source *postgres.Source, spec *jobs.Spec, own func(context.Context, *Checkup, []Table) error) ([]Problem, error) {
+func Check(ctx context.Context, source *postgres.Source, spec *jobs.Spec,
+	own func(context.Context, *Checkup, []Table) error) ([]Problem, error) {
 	c := &Checkup{Source: source, Spec: spec}
 	if spec.Changes.Source == jobs.SourceNone {
 		return nil, nil
@@ -120,7 +121,8 @@ func (c *Checkup) Watchers(tables []Table, oid uint32) (names []string) {
 			continue
 		}
 		for _, job := range c.Spec.Jobs {
-			if slices.ContainsFunc(job.Watch, func(w jobs.Watch) bool { return w.Table == t.Given }) && !slices.Contains(names, job.Name) {
+			if slices.ContainsFunc(job.Watch, func(w jobs.Watch) bool { return w.Table == t.Given }) &&
+				!slices.Contains(names, job.Name) {
 				names = append(names, job.Name)
 			}
 		}
@@ -131,27 +133,32 @@ func (c *Checkup) Watchers(tables []Table, oid uint32) (names []string) {
 // table reports whether a watched table is one, and has the columns.
 func (c *Checkup) table(job *jobs.Job, w jobs.Watch, t Table) bool {
 	if t.OID == 0 {
-		c.Fail(job.Name, "the watched table %s does not exist, or is not in the search_path of Stoker's role: correct its name, or write schema.table", t.Given)
+		c.Fail(job.Name, "the watched table %s does not exist, or is not in the search_path of Stoker's role: "+
+			"correct its name, or write schema.table", t.Given)
 		return false
 	}
 	if t.Kind != "r" && t.Kind != "p" {
-		c.Fail(job.Name, "%s, which is watched, is %s: its changes are told nowhere; watch the tables that it reads", t.Name, KindName(t.Kind))
+		c.Fail(job.Name, "%s, which is watched, is %s: its changes are told nowhere; watch the tables that it reads",
+			t.Name, KindName(t.Kind))
 		return false
 	}
 	for _, p := range t.Parts {
 		switch {
 		case p.Persistence == "t":
-			c.Fail(job.Name, "%s is a temporary table: no other session sees its changes; watch a permanent one", p.Name)
+			c.Fail(job.Name, "%s is a temporary table: no other session sees its changes; watch a permanent one",
+				p.Name)
 			return false
 		case p.Persistence == "u" && c.Spec.Changes.Source == jobs.SourceWAL:
-			c.Fail(job.Name, "%s is an unlogged table, whose changes are not in the write-ahead log: ALTER TABLE %s SET LOGGED, or use changes.source: outbox", p.Name, p.Name)
+			c.Fail(job.Name, "%s is an unlogged table, whose changes are not in the write-ahead log: ALTER TABLE "+
+				"%s SET LOGGED, or use changes.source: outbox", p.Name, p.Name)
 			return false
 		}
 	}
 	good := true
 	for _, column := range WatchedColumns(w) {
 		if !slices.Contains(t.Columns, column) {
-			c.Fail(job.Name, "table %s has no column %s, which its watch entry names; it has: %s", t.Name, column, strings.Join(t.Columns, ", "))
+			c.Fail(job.Name, "table %s has no column %s, which its watch entry names; it has: %s", t.Name, column,
+				strings.Join(t.Columns, ", "))
 			good = false
 		}
 	}
@@ -179,22 +186,26 @@ func (c *Checkup) queries(ctx context.Context) error {
 func (c *Checkup) query(ctx context.Context, conn *pgconn.PgConn, job *jobs.Job, w jobs.Watch) error {
 	sd, err := conn.Prepare(ctx, "", keysSQL(w.Keys, c.Spec.Changes.RunAbove), nil)
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
-		c.Fail(job.Name, "the keys query of watched table %s: %s (SQLSTATE %s)%s", w.Table, pe.Message, pe.Code, located(w.Keys, pe))
+		c.Fail(job.Name, "the keys query of watched table %s: %s (SQLSTATE %s)%s", w.Table, pe.Message, pe.Code,
+			located(w.Keys, pe))
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("prepare the keys query of job %s: %w", job.Name, err)
 	}
 	if len(sd.ParamOIDs) != 1 {
-		c.Fail(job.Name, "the keys query of watched table %s has %d parameters, not one: write ... = ANY($1), which is the array of the changed values of %s", w.Table, len(sd.ParamOIDs), w.Column)
+		c.Fail(job.Name, "the keys query of watched table %s has %d parameters, not one: write ... = ANY($1), "+
+			"which is the array of the changed values of %s", w.Table, len(sd.ParamOIDs), w.Column)
 		return nil
 	}
-	array := conn.ExecParams(ctx, "SELECT typcategory = 'A', format_type(oid, NULL) FROM pg_type WHERE oid = $1::oid", [][]byte{fmt.Append(nil, sd.ParamOIDs[0])}, nil, nil, nil).Read()
+	array := conn.ExecParams(ctx, "SELECT typcategory = 'A', format_type(oid, NULL) FROM pg_type WHERE oid = $1::oid",
+		[][]byte{fmt.Append(nil, sd.ParamOIDs[0])}, nil, nil, nil).Read()
 	if array.Err != nil {
 		return fmt.Errorf("look up the parameter of the keys query of job %s: %w", job.Name, array.Err)
 	}
 	if row := array.Rows[0]; string(row[0]) != "t" {
-		c.Fail(job.Name, "the parameter of the keys query of watched table %s is %s, not an array: write = ANY($1)", w.Table, row[1])
+		c.Fail(job.Name, "the parameter of the keys query of watched table %s is %s, not an array: write = ANY($1)",
+			w.Table, row[1])
 	}
 	var missing []string
 	for _, column := range job.Key.Columns() {
@@ -203,7 +214,8 @@ func (c *Checkup) query(ctx context.Context, conn *pgconn.PgConn, job *jobs.Job,
 		}
 	}
 	if len(missing) > 0 {
-		c.Fail(job.Name, "the keys query of watched table %s does not return the key's column %s: give one that name with AS", w.Table, strings.Join(missing, ", "))
+		c.Fail(job.Name, "the keys query of watched table %s does not return the key's column %s: give one that "+
+			"name with AS", w.Table, strings.Join(missing, ", "))
 	}
 	return nil
 }

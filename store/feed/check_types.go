@@ -46,7 +46,8 @@ func (c *Checkup) keyTypes(ctx context.Context, conn *pgconn.PgConn, job *jobs.J
 }
 
 // compareTypes compares the columns that a watch takes a key from with the key's.
-func (c *Checkup) compareTypes(ctx context.Context, conn *pgconn.PgConn, job *jobs.Job, w jobs.Watch, t Table, keys []pgconn.FieldDescription) error {
+func (c *Checkup) compareTypes(ctx context.Context, conn *pgconn.PgConn, job *jobs.Job, w jobs.Watch, t Table,
+	keys []pgconn.FieldDescription) error {
 	sql, from := keySource(job, w, t)
 	sd, err := conn.Prepare(ctx, "", sql, nil)
 	if _, refused := errors.AsType[*pgconn.PgError](err); refused {
@@ -64,7 +65,8 @@ func (c *Checkup) compareTypes(ctx context.Context, conn *pgconn.PgConn, job *jo
 		if err != nil {
 			return err
 		}
-		c.Warn(job.Name, "%s is %s, but column %s of the job's query is %s: where these print otherwise, changes name other keys than those in the cache; cast one of them in its query, so that both have one type",
+		c.Warn(job.Name, "%s is %s, but column %s of the job's query is %s: where these print otherwise, changes "+
+			"name other keys than those in the cache; cast one of them in its query, so that both have one type",
 			from(column), names[0], column, names[1])
 	}
 	return nil
@@ -108,13 +110,16 @@ func samePrint(from, key pgconn.FieldDescription) bool {
 	if from.DataTypeOID == key.DataTypeOID && (from.TypeModifier == key.TypeModifier || key.TypeModifier == -1) {
 		return true
 	}
-	return both(wholeNumbers) || both(texts) || slices.Contains(asText, from.DataTypeOID) && slices.Contains(texts, key.DataTypeOID)
+	return both(wholeNumbers) || both(texts) || slices.Contains(asText, from.DataTypeOID) &&
+		slices.Contains(texts, key.DataTypeOID)
 }
 
 // typeNames are the SQL names of columns' types.
-func typeNames(ctx context.Context, conn *pgconn.PgConn, fields ...pgconn.FieldDescription) (names []string, err error) {
+func typeNames(ctx context.Context, conn *pgconn.PgConn, fields ...pgconn.FieldDescription) (names []string,
+	err error) {
 	for _, f := range fields {
-		res := conn.ExecParams(ctx, "SELECT format_type($1, $2)", [][]byte{fmt.Append(nil, f.DataTypeOID), fmt.Append(nil, f.TypeModifier)}, nil, nil, nil).Read()
+		res := conn.ExecParams(ctx, "SELECT format_type($1, $2)",
+			[][]byte{fmt.Append(nil, f.DataTypeOID), fmt.Append(nil, f.TypeModifier)}, nil, nil, nil).Read()
 		if res.Err != nil {
 			return nil, fmt.Errorf("name a column's type: %w", res.Err)
 		}

@@ -17,7 +17,9 @@ func TestCheckKeyTypes(t *testing.T) {
 		amount numeric(10,2), name text, short varchar(9), code code, uid uuid, day date, at timestamptz)`, "ALTER TABLE t REPLICA IDENTITY FULL")
 	s := feedtest.Open(t, url)
 	warning := func(from, typ, want string) string {
-		return fmt.Sprintf("warn a: column %s is %s, but column k of the job's query is %s: where these print otherwise, changes name other keys than those in the cache; cast one of them in its query, so that both have one type", from, typ, want)
+		return fmt.Sprintf("warn a: column %s is %s, but column k of the job's query is %s: where these print "+
+			"otherwise, changes name other keys than those in the cache; cast one of them in its query, so that "+
+			"both have one type", from, typ, want)
 	}
 	for _, c := range []struct{ column, query, typ, want string }{
 		{"id", "id", "", ""},
@@ -46,15 +48,18 @@ func TestCheckKeyTypes(t *testing.T) {
 		if c.typ != "" {
 			want = []string{warning(c.column+" of watched table public.t", c.typ, c.want)}
 		}
-		spec := feedtest.Spec(t, jobs.SourceWAL, map[string][]jobs.Watch{"a:{k}": {{Table: "t", Key: map[string]string{"k": c.column}}}})
+		spec := feedtest.Spec(t, jobs.SourceWAL, map[string][]jobs.Watch{"a:{k}": {{Table: "t",
+			Key: map[string]string{"k": c.column}}}})
 		spec.Changes.URL = jobs.NewSecret(url)
 		spec.Jobs[0].Query = "SELECT " + c.query + " AS k FROM t"
 		feedtest.WantProblems(t, c.column+" for "+c.query, checked(t, s, spec), want...)
 	}
-	spec := feedtest.Spec(t, jobs.SourceWAL, map[string][]jobs.Watch{"a:{k}": {{Table: "t", Column: "id", Keys: "SELECT flag AS k FROM t WHERE id = ANY($1)"}}})
+	spec := feedtest.Spec(t, jobs.SourceWAL, map[string][]jobs.Watch{"a:{k}": {{Table: "t", Column: "id",
+		Keys: "SELECT flag AS k FROM t WHERE id = ANY($1)"}}})
 	spec.Changes.URL = jobs.NewSecret(url)
 	spec.Jobs[0].Query = "SELECT flag AS k FROM t"
 	feedtest.WantProblems(t, "a keys query", checked(t, s, spec))
 	spec.Jobs[0].Query = "SELECT flag::text AS k FROM t"
-	feedtest.WantProblems(t, "a keys query", checked(t, s, spec), warning("k of the keys query of watched table public.t", "boolean", "text"))
+	feedtest.WantProblems(t, "a keys query", checked(t, s, spec),
+		warning("k of the keys query of watched table public.t", "boolean", "text"))
 }

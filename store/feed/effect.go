@@ -13,8 +13,10 @@ import (
 // Commits is committed row changes of watched tables, of one transaction or of
 // several in the order of their commits, as a change feed yields them.
 type Commits struct {
-	Effect    *Effect
-	XIDs      []uint32  // of transactions that snapshots may not show yet, modulo 2^32; none where the feed read them in a snapshot
+	Effect *Effect
+	// of transactions that snapshots may not show yet, modulo 2^32; none where the feed read them in a
+	// snapshot
+	XIDs      []uint32
 	Rows      int64     // changed
 	Committed time.Time // the oldest, by Postgres' clock; zero where the feed does not know
 	Position  uint64    // of the feed after the last of them

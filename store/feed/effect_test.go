@@ -52,7 +52,8 @@ func TestEffectFolds(t *testing.T) {
 		e.Row(job, 0, image(map[string]string{"id": "11", "shop_id": "1"})) // not the same key
 	}
 	want := []jobs.Key{{"id": "1", "shop": "11"}, {"id": "11", "shop": "1"}}
-	got := slices.SortedFunc(maps.Values(only(t, e).Keys), func(a, b jobs.Key) int { return len(a["id"]) - len(b["id"]) })
+	got := slices.SortedFunc(maps.Values(only(t, e).Keys),
+		func(a, b jobs.Key) int { return len(a["id"]) - len(b["id"]) })
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -65,10 +66,18 @@ func TestEffectBecomesWhole(t *testing.T) {
 		do    func(*Effect, *jobs.Job)
 		want  string
 	}{
-		"a table alone":        {jobs.Watch{Table: "category"}, func(e *Effect, j *jobs.Job) { e.Row(j, 0, image(nil)) }, "a change of table category"},
-		"an unknown key":       {byKey, func(e *Effect, j *jobs.Job) { e.Row(j, 0, image(map[string]string{"id": "1"})) }, "a change of table product that does not carry its column shop_id"},
-		"an unknown lookup":    {lookup, func(e *Effect, j *jobs.Job) { e.Row(j, 0, image(nil)) }, "a change of table supplier that does not carry its column supplier_id"},
-		"NULL in a key":        {byKey, func(e *Effect, j *jobs.Job) { e.Row(j, 0, image(map[string]string{"id": "1"}, "shop_id")) }, ""},
+		"a table alone": {jobs.Watch{Table: "category"},
+			func(e *Effect, j *jobs.Job) { e.Row(j, 0, image(nil)) }, "a change of table category"},
+		"an unknown key": {byKey, func(e *Effect,
+			j *jobs.Job) {
+			e.Row(j, 0, image(map[string]string{"id": "1"}))
+		}, "a change of table product that does not carry its column shop_id"},
+		"an unknown lookup": {lookup, func(e *Effect, j *jobs.Job) { e.Row(j, 0, image(nil)) },
+			"a change of table supplier that does not carry its column supplier_id"},
+		"NULL in a key": {byKey, func(e *Effect,
+			j *jobs.Job) {
+			e.Row(j, 0, image(map[string]string{"id": "1"}, "shop_id"))
+		}, ""},
 		"too many keys":        {byKey, many("shop_id"), "changes of more than 3 keys"},
 		"too many of a lookup": {lookup, many("supplier_id"), "changes of more than 3 keys"},
 	} {
@@ -109,7 +118,8 @@ func TestCommitsMerge(t *testing.T) {
 	}
 	sum := one(3, 7, "a", "b")
 	sum.Merge(one(3, 9, "b", "c"))
-	if p := only(t, sum.Effect); len(p.Keys) != 3 || sum.Rows != 4 || sum.Position != 9 || !slices.Equal(sum.XIDs, []uint32{7, 9}) {
+	if p := only(t, sum.Effect); len(p.Keys) != 3 || sum.Rows != 4 || sum.Position != 9 ||
+		!slices.Equal(sum.XIDs, []uint32{7, 9}) {
 		t.Errorf("merged: %+v of %+v", sum, p)
 	}
 	sum.Merge(one(3, 10, "d"))

@@ -35,7 +35,8 @@ func (d Database) lookUp(ctx context.Context, part *Part, effect *Effect) error 
 	var statements []postgres.Statement
 	for _, w := range slices.Sorted(maps.Keys(part.Lookups)) {
 		values := slices.Collect(maps.Keys(part.Lookups[w]))
-		statements = append(statements, postgres.Statement{SQL: keysSQL(part.Job.Watch[w].Keys, effect.Limit()), Params: [][]byte{postgres.ArrayLiteral(values)}})
+		statements = append(statements, postgres.Statement{SQL: keysSQL(part.Job.Watch[w].Keys, effect.Limit()),
+			Params: [][]byte{postgres.ArrayLiteral(values)}})
 	}
 	results, err := d.ReadTogether(ctx, part.Job, statements)
 	if err != nil {
@@ -64,7 +65,8 @@ func addKeys(res *pgconn.Result, job *jobs.Job, effect *Effect) error {
 	for _, column := range job.Key.Columns() {
 		i := slices.IndexFunc(res.FieldDescriptions, func(f pgconn.FieldDescription) bool { return f.Name == column })
 		if i < 0 {
-			return &store.ShapeError{Job: job.Name, Message: fmt.Sprintf("a keys query of its watch list does not return the key column %s", column)}
+			return &store.ShapeError{Job: job.Name,
+				Message: fmt.Sprintf("a keys query of its watch list does not return the key column %s", column)}
 		}
 		at[column] = i
 	}

@@ -29,8 +29,10 @@ type Table struct {
 type Relation struct {
 	OID         uint32
 	Name        string
-	Persistence string   // p permanent, u unlogged, t temporary
-	Identity    []string // columns of a row that updates and deletes carry; none: the application's updates would fail once they are published
+	Persistence string // p permanent, u unlogged, t temporary
+	// columns of a row that updates and deletes carry; none: the application's updates would fail once they
+	// are published
+	Identity []string
 }
 
 // Partitioned reports whether the table has no rows of its own.
@@ -109,7 +111,8 @@ func WatchedTables(ctx context.Context, s *postgres.Source, spec *jobs.Spec) ([]
 	}
 	for _, t := range tables {
 		if t.OID == 0 {
-			return nil, fmt.Errorf("the watched table %s does not exist, or is not in the search_path of Stoker's role: correct its name in the spec", t.Given)
+			return nil, fmt.Errorf("the watched table %s does not exist, or is not in the search_path of Stoker's "+
+				"role: correct its name in the spec", t.Given)
 		}
 	}
 	return tables, nil

@@ -90,7 +90,8 @@ func (l *Ledger) Tally(ctx context.Context, job string) (store.Tally, error) {
 func counted(t *store.Tally) map[string]*int64 {
 	return map[string]*int64{
 		"missed": &t.Missed, "skipped": &t.Skipped, "refreshes": &t.Refreshes, "refreshed": &t.Refreshed,
-		"audit_checked": &t.Audit.Checked, "audit_stale": &t.Audit.Stale, "audit_missing": &t.Audit.Missing, "audit_repaired": &t.Audit.Repaired,
+		"audit_checked": &t.Audit.Checked, "audit_stale": &t.Audit.Stale, "audit_missing": &t.Audit.Missing,
+		"audit_repaired": &t.Audit.Repaired,
 	}
 }
 
@@ -106,7 +107,8 @@ func timed(t *store.Tally) map[string]*time.Time {
 func (l *Ledger) Audited(ctx context.Context, job string, a store.Audit) error {
 	k, now := key("tally", job), time.Now().UTC().Format(time.RFC3339Nano)
 	_, err := l.c.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for field, n := range map[string]int64{"checked": a.Checked, "stale": a.Stale, "missing": a.Missing, "repaired": a.Repaired} {
+		for field, n := range map[string]int64{"checked": a.Checked, "stale": a.Stale, "missing": a.Missing,
+			"repaired": a.Repaired} {
 			if n != 0 {
 				p.HIncrBy(ctx, k, "audit_"+field, n)
 			}
@@ -137,7 +139,8 @@ func (l *Ledger) ReportRefreshes(ctx context.Context, job string, r store.Refres
 		return fmt.Errorf("encode the pending changes of %s: %w", job, err)
 	}
 	tally, now := key("tally", job), time.Now().UTC().Format(time.RFC3339Nano)
-	_, err = l.c.Pipelined(ctx, func(p redis.Pipeliner) error { // no transaction: in Cluster the keys lie on several nodes
+	// no transaction: in Cluster the keys lie on several nodes
+	_, err = l.c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		if r.Refreshes > 0 {
 			p.HIncrBy(ctx, tally, "refreshes", int64(r.Refreshes))
 			p.HIncrBy(ctx, tally, "refreshed", int64(r.Keys))

@@ -57,7 +57,8 @@ func read(t testing.TB, c manifest.Chunks) (out []pair) {
 var compare = cmp.AllowUnexported(pair{})
 
 func TestChunksHoldWhatWasAdded(t *testing.T) {
-	hard := []pair{{"", 1}, {"a", 2}, {"ab", 3}, {"", 4}, {strings.Repeat("x", 3000), 5}, {strings.Repeat("x", 2999) + "y", ^uint64(0)}, {"a\x00b", 0}, {"a\x00b", 0}}
+	hard := []pair{{"", 1}, {"a", 2}, {"ab", 3}, {"", 4}, {strings.Repeat("x", 3000), 5},
+		{strings.Repeat("x", 2999) + "y", ^uint64(0)}, {"a\x00b", 0}, {"a\x00b", 0}}
 	for _, in := range [][]pair{nil, hard, pairs(10_000)} {
 		for _, size := range []int{1, 3, manifest.ChunkKeys} {
 			if d := cmp.Diff(in, read(t, chunks(in, size)), compare); d != "" {
@@ -172,7 +173,8 @@ func TestDiff(t *testing.T) {
 				if d := cmp.Diff(slices.Sorted(maps.Keys(gone)), departed); d != "" {
 					t.Error("departed keys:", d)
 				}
-				if least := int(0.97 * float64(len(now)-len(changed))); found < least && share < 0.1 && (name == "in order" || name == "some moved") {
+				if least := int(0.97 * float64(len(now)-len(changed))); found < least && share < 0.1 &&
+					(name == "in order" || name == "some moved") {
 					t.Errorf("%d of %d unchanged keys were found, want %d", found, len(now)-len(changed), least)
 				}
 			})

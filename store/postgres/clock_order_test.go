@@ -59,7 +59,8 @@ func TestClockOrdersSnapshots(t *testing.T) {
 	}
 	unordered, unequal := count(func(s seen) uint64 { return s.clock })
 	if unordered+unequal > 0 {
-		t.Errorf("of %d snapshots, %d are not in the order of the clock, and %d show other rows than another of the same clock", len(all), unordered, unequal)
+		t.Errorf("of %d snapshots, %d are not in the order of the clock, and %d show other rows than another of "+
+			"the same clock", len(all), unordered, unequal)
 	}
 	for name, clock := range map[string]func(seen) uint64{
 		"xmax": func(s seen) uint64 { return s.xmax },
@@ -69,7 +70,8 @@ func TestClockOrdersSnapshots(t *testing.T) {
 		if unordered+unequal == 0 {
 			t.Errorf("the test is blind: %s alone would do", name)
 		}
-		t.Logf("%d snapshots; by %s alone, %d are out of order and %d are ties of unequal rows", len(all), name, unordered, unequal)
+		t.Logf("%d snapshots; by %s alone, %d are out of order and %d are ties of unequal rows", len(all), name,
+			unordered, unequal)
 	}
 }
 
@@ -83,7 +85,8 @@ func snapshots(t *testing.T, url string) (all []seen) {
 		w := &orderWriter{t: t, n: n, url: url}
 		others.Go(func() { w.write(ctx) })
 	}
-	source, err := postgres.Open(jobs.Postgres{URL: jobs.NewSecret(url), MaxConnections: orderLookers, StatementTimeout: 10 * time.Second})
+	source, err := postgres.Open(jobs.Postgres{URL: jobs.NewSecret(url), MaxConnections: orderLookers,
+		StatementTimeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

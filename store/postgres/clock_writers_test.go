@@ -35,7 +35,8 @@ var orderKinds = []func(w *orderWriter, count string) []string{
 		return []string{"BEGIN", strings.Repeat("SAVEPOINT s;"+count+";", 80), "COMMIT"}
 	},
 	func(w *orderWriter, count string) []string {
-		return []string{"BEGIN", "SAVEPOINT first", strings.Repeat("SAVEPOINT s;"+w.poison()+";", 80), "ROLLBACK TO first", count, "COMMIT"}
+		return []string{"BEGIN", "SAVEPOINT first", strings.Repeat("SAVEPOINT s;"+w.poison()+";", 80),
+			"ROLLBACK TO first", count, "COMMIT"}
 	},
 	func(w *orderWriter, count string) []string {
 		return []string{"BEGIN", count, "PREPARE TRANSACTION " + w.gid(), "COMMIT PREPARED " + w.gid()}
@@ -89,7 +90,8 @@ func holdUp(ctx context.Context, t *testing.T, url string) {
 	defer conn.Close(background)
 	for ctx.Err() == nil {
 		for _, names := range []string{"nobody", ""} {
-			for _, sql := range []string{"ALTER SYSTEM SET synchronous_standby_names = '" + names + "'", "SELECT pg_reload_conf()"} {
+			for _, sql := range []string{"ALTER SYSTEM SET synchronous_standby_names = '" + names + "'",
+				"SELECT pg_reload_conf()"} {
 				if _, err := conn.Exec(background, sql); err != nil {
 					t.Error(err)
 				}

@@ -31,7 +31,8 @@ func (s *Source) Server(ctx context.Context) (info ServerInfo, err error) {
 			return fmt.Errorf("ask postgres about itself: %w", res.Err)
 		}
 		row := res.Rows[0]
-		info = ServerInfo{Text: string(row[1]), Encoding: string(row[2]), Standby: string(row[3]) == "true", User: string(row[4])}
+		info = ServerInfo{Text: string(row[1]), Encoding: string(row[2]), Standby: string(row[3]) == "true",
+			User: string(row[4])}
 		info.Version, err = strconv.Atoi(string(row[0]))
 		return err
 	})
@@ -108,7 +109,8 @@ func (s *Source) Explain(ctx context.Context, job *jobs.Job) (cost Cost, err err
 	return cost, err
 }
 
-func explain(ctx context.Context, c *pgx.Conn, p *plan, sql string, offset int, params [][]byte) (total float64, rows int64, err error) {
+func explain(ctx context.Context, c *pgx.Conn, p *plan, sql string, offset int, params [][]byte) (total float64,
+	rows int64, err error) {
 	const prefix = "EXPLAIN (FORMAT JSON) "
 	res := c.PgConn().ExecParams(ctx, prefix+sql, params, nil, nil, nil).Read()
 	if res.Err != nil {

@@ -27,7 +27,8 @@ func queryError(job *jobs.Job, err error, offset int) error {
 	if !ok {
 		return fmt.Errorf("read job %s from postgres: %w", job.Name, err)
 	}
-	q := &store.QueryError{Job: job.Name, SQLState: pe.Code, Message: pe.Message, Detail: pe.Detail, Hint: pe.Hint, Err: err}
+	q := &store.QueryError{Job: job.Name, SQLState: pe.Code, Message: pe.Message, Detail: pe.Detail, Hint: pe.Hint,
+		Err: err}
 	q.Line, q.Col = Position(job.Query, int(pe.Position), offset)
 	if pe.Code == stateQueryCanceled && strings.Contains(pe.Message, "statement timeout") {
 		q.Hint = "raise postgres.statement_timeout, or make the query faster"
@@ -69,7 +70,8 @@ func stalePlan(err error) bool {
 		return false
 	}
 	// A condition on a key whose column has got another type fits no operator.
-	return pe.Code == stateUndefinedFunction || pe.Code == stateFeatureNotSupported && strings.Contains(pe.Message, "cached plan")
+	return pe.Code == stateUndefinedFunction || pe.Code == stateFeatureNotSupported &&
+		strings.Contains(pe.Message, "cached plan")
 }
 
 // errShapeChanged: between planning and reading, the query began to return other

@@ -21,10 +21,12 @@ func keyParams(job *jobs.Job, keys []jobs.Key) ([][]byte, error) {
 		for i, k := range keys {
 			v, ok := k[name]
 			if !ok {
-				return nil, shapeError(job, fmt.Sprintf("a key without a value for column %s: give every column of %q", name, job.Key))
+				return nil, shapeError(job, fmt.Sprintf("a key without a value for column %s: give every column of %q",
+					name, job.Key))
 			}
 			if strings.ContainsRune(v, 0) {
-				return nil, &store.KeyValueError{Job: job.Name, Column: name, Type: "any", Value: v, Message: "postgres has no text with a zero byte"}
+				return nil, &store.KeyValueError{Job: job.Name, Column: name, Type: "any", Value: v,
+					Message: "postgres has no text with a zero byte"}
 			}
 			texts[i] = v
 		}

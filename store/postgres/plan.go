@@ -139,14 +139,17 @@ func (p *plan) check() error {
 	}
 	for i, name := range p.job.Key.Columns() {
 		if p.keys[i] < 0 {
-			return shapeError(p.job, fmt.Sprintf("key %q names column %s, which the query does not return; it returns: %s", p.job.Key, name, strings.Join(names, ", ")))
+			return shapeError(p.job, fmt.Sprintf("key %q names column %s, which the query does not return; it "+
+				"returns: %s", p.job.Key, name, strings.Join(names, ", ")))
 		}
 		if slices.Index(names[p.keys[i]+1:], name) >= 0 {
-			return shapeError(p.job, fmt.Sprintf("the query returns two columns named %s, which the key names: give them different names with AS", name))
+			return shapeError(p.job, fmt.Sprintf("the query returns two columns named %s, which the key names: "+
+				"give them different names with AS", name))
 		}
 	}
 	if p.job.Value == jobs.ValueScalar && len(p.columns)-len(p.keys) != 1 {
-		return shapeError(p.job, fmt.Sprintf("value: scalar needs exactly one column beside the key columns; the query returns: %s", strings.Join(names, ", ")))
+		return shapeError(p.job, fmt.Sprintf("value: scalar needs exactly one column beside the key columns; the "+
+			"query returns: %s", strings.Join(names, ", ")))
 	}
 	if len(p.columns) == 0 {
 		return shapeError(p.job, "the query returns no columns")

@@ -241,7 +241,10 @@ func (p *plan) matches(fields []pgconn.FieldDescription) bool {
 	if !p.convert {
 		return slices.EqualFunc(fields, p.fields, sameField)
 	}
-	return slices.EqualFunc(fields, p.columns, func(f pgconn.FieldDescription, c store.Column) bool { return f.DataTypeOID == c.OID })
+	return slices.EqualFunc(fields, p.columns, func(f pgconn.FieldDescription,
+		c store.Column) bool {
+		return f.DataTypeOID == c.OID
+	})
 }
 
 // rows streams a result. pgconn hands out the cells where they lie in its read

@@ -28,7 +28,8 @@ INSERT INTO stock SELECT s, 'A' || i, i FROM unnest(ARRAY['x','y']) s, generate_
 
 func open(t *testing.T, url string) *postgres.Source {
 	t.Helper()
-	s, err := postgres.Open(jobs.Postgres{URL: jobs.NewSecret(url), MaxConnections: 2, StatementTimeout: 10 * time.Second})
+	s, err := postgres.Open(jobs.Postgres{URL: jobs.NewSecret(url), MaxConnections: 2,
+		StatementTimeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +83,8 @@ func run(t *testing.T, s *postgres.Source, j *jobs.Job) ([]string, error) {
 	return out, err
 }
 
-func refresh(t *testing.T, s *postgres.Source, j *jobs.Job, keys ...jobs.Key) (rows []string, given []store.Row, err error) {
+func refresh(t *testing.T, s *postgres.Source, j *jobs.Job, keys ...jobs.Key) (rows []string, given []store.Row,
+	err error) {
 	t.Helper()
 	err = s.Refresh(t.Context(), j, keys, func(r *store.Reading) (err error) {
 		given = r.Given
@@ -186,13 +188,20 @@ func TestRefreshNamesTheValueThatDoesNotFit(t *testing.T) {
 		keys       []jobs.Key
 		want       string
 	}{
-		"text for a number": {"SELECT id, name FROM product", "p:{id}", []jobs.Key{{"id": "1"}, {"id": "seven"}}, `job j: value "seven" does not fit key column id of type bigint: invalid input syntax for type bigint: "seven"`},
-		"out of range":      {"SELECT id, name FROM product", "p:{id}", []jobs.Key{{"id": "99999999999999999999"}}, `job j: value "99999999999999999999" does not fit key column id of type bigint: value "99999999999999999999" is out of range for type bigint`},
-		"enum":              {"SELECT feel, 1 AS one FROM product", "m:{feel}", []jobs.Key{{"feel": "happy"}}, `job j: value "happy" does not fit key column feel of type mood: invalid input value for enum mood: "happy"`},
-		"second column":     {"SELECT id, price FROM product", "p:{id}:{price}", []jobs.Key{{"id": "1", "price": "cheap"}}, `job j: value "cheap" does not fit key column price of type numeric(10,2): invalid input syntax for type numeric: "cheap"`},
-		"overflow":          {"SELECT id, price FROM product", "p:{id}:{price}", []jobs.Key{{"id": "1", "price": "1e9"}}, `job j: value "1e9" does not fit key column price of type numeric(10,2): numeric field overflow`},
-		"sql":               {"SELECT id, name FROM product", "p:{id}", []jobs.Key{{"id": "1); DROP TABLE product; --"}}, `job j: value "1); DROP TABLE product; --" does not fit key column id of type bigint: invalid input syntax for type bigint: "1); DROP TABLE product; --"`},
-		"zero byte":         {"SELECT id, name FROM product", "p:{name}", []jobs.Key{{"name": "a\x00b"}}, `job j: value "a\x00b" does not fit key column name of type any: postgres has no text with a zero byte`},
+		"text for a number": {"SELECT id, name FROM product", "p:{id}", []jobs.Key{{"id": "1"}, {"id": "seven"}},
+			`job j: value "seven" does not fit key column id of type bigint: invalid input syntax for type bigint: "seven"`},
+		"out of range": {"SELECT id, name FROM product", "p:{id}", []jobs.Key{{"id": "99999999999999999999"}},
+			`job j: value "99999999999999999999" does not fit key column id of type bigint: value "99999999999999999999" is out of range for type bigint`},
+		"enum": {"SELECT feel, 1 AS one FROM product", "m:{feel}", []jobs.Key{{"feel": "happy"}},
+			`job j: value "happy" does not fit key column feel of type mood: invalid input value for enum mood: "happy"`},
+		"second column": {"SELECT id, price FROM product", "p:{id}:{price}", []jobs.Key{{"id": "1", "price": "cheap"}},
+			`job j: value "cheap" does not fit key column price of type numeric(10,2): invalid input syntax for type numeric: "cheap"`},
+		"overflow": {"SELECT id, price FROM product", "p:{id}:{price}", []jobs.Key{{"id": "1", "price": "1e9"}},
+			`job j: value "1e9" does not fit key column price of type numeric(10,2): numeric field overflow`},
+		"sql": {"SELECT id, name FROM product", "p:{id}", []jobs.Key{{"id": "1); DROP TABLE product; --"}},
+			`job j: value "1); DROP TABLE product; --" does not fit key column id of type bigint: invalid input syntax for type bigint: "1); DROP TABLE product; --"`},
+		"zero byte": {"SELECT id, name FROM product", "p:{name}", []jobs.Key{{"name": "a\x00b"}},
+			`job j: value "a\x00b" does not fit key column name of type any: postgres has no text with a zero byte`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			j := job(t, tc.query, tc.key)
@@ -214,14 +223,22 @@ func TestRefreshNamesTheValueThatDoesNotFit(t *testing.T) {
 func TestQueryErrorsAreLocated(t *testing.T) {
 	s, _ := newShop(t)
 	for name, tc := range map[string]struct{ query, want string }{
-		"unknown column":    {"SELECT id,\n  naam\nFROM product", `query of job j: column "naam" does not exist (SQLSTATE 42703) at line 2, column 3 of the query; hint: Perhaps you meant to reference the column "product.name".`},
-		"syntax":            {"SELEC id FROM product", `query of job j: syntax error at or near "SELEC" (SQLSTATE 42601) at line 1, column 1 of the query`},
-		"on a row":          {"SELECT id, 1 / (id - 500) AS x FROM product ORDER BY id", `query of job j: division by zero (SQLSTATE 22012)`},
-		"on a row, wrapped": {"SELECT id, feel, 1 / (id - 500) AS x FROM product ORDER BY id", `query of job j: division by zero (SQLSTATE 22012)`},
-		"a write":           {"INSERT INTO product VALUES (0) RETURNING id", `query of job j: cannot execute INSERT in a read-only transaction (SQLSTATE 25006)`},
-		"no such key":       {"SELECT name FROM product", `job j: key "product:{id}" names column id, which the query does not return; it returns: name`},
-		"twice":             {"SELECT id, id FROM product", `job j: the query returns two columns named id, which the key names: give them different names with AS`},
-		"parameters":        {"SELECT id FROM product WHERE id = $1", `job j: the query has parameters ($1 ...): a job's query takes none`},
+		"unknown column": {"SELECT id,\n  naam\nFROM product",
+			`query of job j: column "naam" does not exist (SQLSTATE 42703) at line 2, column 3 of the query; hint: Perhaps you meant to reference the column "product.name".`},
+		"syntax": {"SELEC id FROM product",
+			`query of job j: syntax error at or near "SELEC" (SQLSTATE 42601) at line 1, column 1 of the query`},
+		"on a row": {"SELECT id, 1 / (id - 500) AS x FROM product ORDER BY id",
+			`query of job j: division by zero (SQLSTATE 22012)`},
+		"on a row, wrapped": {"SELECT id, feel, 1 / (id - 500) AS x FROM product ORDER BY id",
+			`query of job j: division by zero (SQLSTATE 22012)`},
+		"a write": {"INSERT INTO product VALUES (0) RETURNING id",
+			`query of job j: cannot execute INSERT in a read-only transaction (SQLSTATE 25006)`},
+		"no such key": {"SELECT name FROM product",
+			`job j: key "product:{id}" names column id, which the query does not return; it returns: name`},
+		"twice": {"SELECT id, id FROM product",
+			`job j: the query returns two columns named id, which the key names: give them different names with AS`},
+		"parameters": {"SELECT id FROM product WHERE id = $1",
+			`job j: the query has parameters ($1 ...): a job's query takes none`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := run(t, s, job(t, tc.query, "product:{id}"))
@@ -285,7 +302,8 @@ func TestEndedContextCancelsTheQuery(t *testing.T) {
 	}
 	other := open(t, url)
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		rows, err := run(t, other, job(t, "SELECT count(*) AS n FROM pg_stat_activity WHERE query LIKE '%pg_sleep(0.01)%' AND pid <> pg_backend_pid() AND state = 'active'", "n"))
+		rows, err := run(t, other, job(t, "SELECT count(*) AS n FROM pg_stat_activity WHERE query LIKE "+
+			"'%pg_sleep(0.01)%' AND pid <> pg_backend_pid() AND state = 'active'", "n"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -303,12 +321,13 @@ func TestStoppingEarly(t *testing.T) {
 	s, _ := newShop(t)
 	enough := errors.New("enough")
 	start := time.Now()
-	err := s.Run(t.Context(), job(t, "SELECT generate_series(1, 100000000) AS id", "x:{id}"), func(r *store.Reading) error {
-		for range r.Rows {
-			return enough
-		}
-		return nil
-	})
+	err := s.Run(t.Context(), job(t, "SELECT generate_series(1, 100000000) AS id", "x:{id}"),
+		func(r *store.Reading) error {
+			for range r.Rows {
+				return enough
+			}
+			return nil
+		})
 	if !errors.Is(err, enough) || time.Since(start) > 8*time.Second {
 		t.Errorf("got %v after %s", err, time.Since(start))
 	}
@@ -316,13 +335,15 @@ func TestStoppingEarly(t *testing.T) {
 
 func TestStatementTimeoutSaysWhatToDo(t *testing.T) {
 	url := storetest.Postgres(t)
-	s, err := postgres.Open(jobs.Postgres{URL: jobs.NewSecret(url), MaxConnections: 1, StatementTimeout: 50 * time.Millisecond})
+	s, err := postgres.Open(jobs.Postgres{URL: jobs.NewSecret(url), MaxConnections: 1,
+		StatementTimeout: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
 	_, err = run(t, s, job(t, "SELECT pg_sleep(20)::text AS x", "x"))
-	want := "query of job j: canceling statement due to statement timeout (SQLSTATE 57014); hint: raise postgres.statement_timeout, or make the query faster"
+	want := "query of job j: canceling statement due to statement timeout (SQLSTATE 57014); hint: raise " +
+		"postgres.statement_timeout, or make the query faster"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
@@ -330,7 +351,8 @@ func TestStatementTimeoutSaysWhatToDo(t *testing.T) {
 
 func TestExplainTellsExpensiveRefreshes(t *testing.T) {
 	s, url := newShop(t)
-	storetest.Exec(t, url, "INSERT INTO product SELECT i, 'p' || i, 1, 'ok' FROM generate_series(1001, 50000) i", "ANALYZE product")
+	storetest.Exec(t, url, "INSERT INTO product SELECT i, 'p' || i, 1, 'ok' FROM generate_series(1001, 50000) i",
+		"ANALYZE product")
 	for name, tc := range map[string]struct {
 		query string
 		cheap bool
@@ -353,7 +375,8 @@ func TestExplainTellsExpensiveRefreshes(t *testing.T) {
 
 func TestSettingsOfTheRoleDoNotChangeAByte(t *testing.T) {
 	s, url := newShop(t)
-	storetest.Exec(t, url, "ALTER ROLE stoker IN DATABASE "+url[strings.LastIndex(url, "/")+1:strings.Index(url, "?")]+` SET timezone = 'Asia/Tokyo'`,
+	storetest.Exec(t, url, "ALTER ROLE stoker IN DATABASE "+url[strings.LastIndex(url, "/")+1:strings.Index(url, "?")]+
+		` SET timezone = 'Asia/Tokyo'`,
 		"CREATE TYPE times AS (at timestamptz)", `CREATE VIEW v AS SELECT 1 AS id, '2024-02-29 12:00:00+00'::timestamptz AS at, '\xff'::bytea AS b, '1 day 02:00:00'::interval AS i, ARRAY[ROW('2024-02-29 12:00:00+00'::timestamptz)::times] AS r`)
 	rows, err := run(t, s, job(t, "SELECT * FROM v", "v:{id}"))
 	want := `{"id":1,"at":"2024-02-29T12:00:00+00:00","b":"\\xff","i":"1 day 02:00:00","r":[{"at":"2024-02-29T12:00:00+00:00"}]}`
@@ -367,7 +390,8 @@ func TestSettingsOfTheRoleDoNotChangeAByte(t *testing.T) {
 func TestRefreshOfSeveralColumnsKeepsTheOrder(t *testing.T) {
 	s, url := newShop(t)
 	storetest.Exec(t, url, "CREATE DOMAIN code AS text", "CREATE TABLE line (site code, sku varchar(10), n int)",
-		"INSERT INTO line SELECT 's' || i % 7, 'k' || i % 11, i FROM generate_series(1, 20000) i", "CREATE INDEX ON line (site, sku)", "ANALYZE line")
+		"INSERT INTO line SELECT 's' || i % 7, 'k' || i % 11, i FROM generate_series(1, 20000) i",
+		"CREATE INDEX ON line (site, sku)", "ANALYZE line")
 	j := job(t, "SELECT * FROM line ORDER BY site, sku, n DESC", "line:{site}:{sku}")
 	j.Value = jobs.ValueRows
 	all, err := run(t, s, j)
@@ -403,12 +427,15 @@ func TestRefreshOfSeveralColumnsKeepsTheOrder(t *testing.T) {
 func TestLiteralsMeanTheSameEachTime(t *testing.T) {
 	_, url := newShop(t)
 	database := url[strings.LastIndex(url, "/")+1 : strings.Index(url, "?")]
-	for _, setting := range []string{"timezone = 'America/New_York'", "datestyle = 'SQL, DMY'", "intervalstyle = 'iso_8601'"} {
+	for _, setting := range []string{"timezone = 'America/New_York'", "datestyle = 'SQL, DMY'",
+		"intervalstyle = 'iso_8601'"} {
 		storetest.Exec(t, url, "ALTER ROLE stoker IN DATABASE "+database+" SET "+setting)
 	}
-	storetest.Exec(t, url, "CREATE TABLE ev (id int, at timestamptz)", "INSERT INTO ev VALUES (1, '2024-01-01 02:00+00')")
+	storetest.Exec(t, url, "CREATE TABLE ev (id int, at timestamptz)",
+		"INSERT INTO ev VALUES (1, '2024-01-01 02:00+00')")
 	s := open(t, url)
-	j := job(t, "SELECT id, at, '2024-03-04'::timestamptz AS lit FROM ev WHERE at >= '2024-01-01' AND 'now'::timestamptz >= now()", "ev:{id}")
+	j := job(t, "SELECT id, at, '2024-03-04'::timestamptz AS lit FROM ev WHERE at >= '2024-01-01' AND "+
+		"'now'::timestamptz >= now()", "ev:{id}")
 	want := `{"id":1,"at":"2024-01-01T02:00:00+00:00","lit":"2024-03-04T00:00:00+00:00"}`
 	for range 2 {
 		rows, _, err := refresh(t, s, j, jobs.Key{"id": "1"})
@@ -427,17 +454,20 @@ func TestValuesThatWouldBeCut(t *testing.T) {
 	storetest.Exec(t, url, "CREATE TABLE cut (c char(3), n numeric(5,2), b bit(3), t timestamp(0), v varchar(3))",
 		"INSERT INTO cut VALUES ('ab', 1.5, '101', '2024-01-01 00:00:00', 'abc')")
 	for _, tc := range []struct{ column, value, want string }{
-		{"c", "abcd", "character(3)"}, {"n", "1.504", "numeric(5,2)"}, {"b", "1011", "bit(3)"}, {"t", "2024-01-01 00:00:00.5", "timestamp(0) without time zone"},
+		{"c", "abcd", "character(3)"}, {"n", "1.504", "numeric(5,2)"}, {"b", "1011", "bit(3)"},
+		{"t", "2024-01-01 00:00:00.5", "timestamp(0) without time zone"},
 	} {
 		j := job(t, "SELECT * FROM cut", "cut:{"+tc.column+"}")
 		_, _, err := refresh(t, s, j, jobs.Key{tc.column: tc.value})
-		want := `job j: value "` + tc.value + `" does not fit key column ` + tc.column + ` of type ` + tc.want + `: the type would cut or round it`
+		want := `job j: value "` + tc.value + `" does not fit key column ` + tc.column + ` of type ` + tc.want +
+			`: the type would cut or round it`
 		if err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
 	}
 	for column, value := range map[string]string{"c": "ab", "n": "1.5", "b": "101", "t": "2024-01-01", "v": "abc"} {
-		if rows, _, err := refresh(t, s, job(t, "SELECT * FROM cut", "cut:{"+column+"}"), jobs.Key{column: value}); err != nil || len(rows) != 1 {
+		if rows, _, err := refresh(t, s, job(t, "SELECT * FROM cut", "cut:{"+column+"}"),
+			jobs.Key{column: value}); err != nil || len(rows) != 1 {
 			t.Errorf("%s = %s: %v, %v", column, value, rows, err)
 		}
 	}
@@ -456,7 +486,8 @@ func TestStatementTimeoutCoversALockedTable(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE"); err != nil {
 		t.Fatal(err)
 	}
-	s, err := postgres.Open(jobs.Postgres{URL: jobs.NewSecret(url), MaxConnections: 1, StatementTimeout: 200 * time.Millisecond})
+	s, err := postgres.Open(jobs.Postgres{URL: jobs.NewSecret(url), MaxConnections: 1,
+		StatementTimeout: 200 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -475,21 +506,25 @@ func TestStatementTimeoutCoversALockedTable(t *testing.T) {
 func TestRefreshNeverMixesUpColumns(t *testing.T) {
 	s, url := newShop(t)
 	for name, change := range map[string]struct{ ddl, want string }{
-		"renamed":  {"ALTER TABLE mix RENAME COLUMN cost TO expense", `{"id":1,"expense":5,"price":9}`},
-		"swapped":  {"DROP TABLE mix; CREATE TABLE mix AS SELECT 1 AS id, 9 AS price, 5 AS cost", `{"id":1,"price":9,"cost":5}`},
-		"replaced": {"ALTER TABLE mix DROP COLUMN cost; ALTER TABLE mix ADD COLUMN stock int DEFAULT 3", `{"id":1,"price":9,"stock":3}`},
-		"fewer":    {"ALTER TABLE mix DROP COLUMN cost", `{"id":1,"price":9}`},
+		"renamed": {"ALTER TABLE mix RENAME COLUMN cost TO expense", `{"id":1,"expense":5,"price":9}`},
+		"swapped": {"DROP TABLE mix; CREATE TABLE mix AS SELECT 1 AS id, 9 AS price, 5 AS cost",
+			`{"id":1,"price":9,"cost":5}`},
+		"replaced": {"ALTER TABLE mix DROP COLUMN cost; ALTER TABLE mix ADD COLUMN stock int DEFAULT 3",
+			`{"id":1,"price":9,"stock":3}`},
+		"fewer": {"ALTER TABLE mix DROP COLUMN cost", `{"id":1,"price":9}`},
 	} {
 		for _, kind := range []jobs.ValueKind{jobs.ValueRow, jobs.ValueRows} {
 			t.Run(name+" "+string(kind), func(t *testing.T) {
-				storetest.Exec(t, url, "DROP TABLE IF EXISTS mix", "CREATE TABLE mix AS SELECT 1 AS id, 5 AS cost, 9 AS price")
+				storetest.Exec(t, url, "DROP TABLE IF EXISTS mix",
+					"CREATE TABLE mix AS SELECT 1 AS id, 5 AS cost, 9 AS price")
 				j := job(t, "SELECT * FROM mix", "mix:{id}")
 				j.Value = kind
 				if rows, err := run(t, s, j); err != nil || rows[0] != `{"id":1,"cost":5,"price":9}` {
 					t.Fatal(rows, err)
 				}
 				storetest.Exec(t, url, strings.Split(change.ddl, "; ")...)
-				if rows, _, err := refresh(t, s, j, jobs.Key{"id": "1"}); err != nil || !slices.Equal(rows, []string{change.want}) {
+				if rows, _, err := refresh(t, s, j, jobs.Key{"id": "1"}); err != nil ||
+					!slices.Equal(rows, []string{change.want}) {
 					t.Errorf("refresh: %v, %v, want %s", rows, err, change.want)
 				}
 			})
@@ -503,7 +538,8 @@ func TestRefreshOfOddNames(t *testing.T) {
 	s, _ := newShop(t)
 	j := job(t, `SELECT id AS "the ""Id""; --", name AS "a b", price AS "a b", 1 FROM product`, `p:{the "Id"; --}`)
 	rows, _, err := refresh(t, s, j, jobs.Key{`the "Id"; --`: "3"})
-	if want := `{"the \"Id\"; --":3,"a b":"p3","a b":4.50,"?column?":1}`; err != nil || !slices.Equal(rows, []string{want}) {
+	if want := `{"the \"Id\"; --":3,"a b":"p3","a b":4.50,"?column?":1}`; err != nil ||
+		!slices.Equal(rows, []string{want}) {
 		t.Errorf("%v, %v, want %s", rows, err, want)
 	}
 }

@@ -14,7 +14,8 @@ import (
 
 // ErrStandby says that a snapshot was taken on a standby. It shows in-progress
 // transactions otherwise than a primary's, so that no order can be told from it.
-var ErrStandby = errors.New("postgres.url leads to a standby, whose snapshots cannot be ordered: point it at the primary, with target_session_attrs=read-write if it names several hosts")
+var ErrStandby = errors.New("postgres.url leads to a standby, whose snapshots cannot be ordered: point it at the " +
+	"primary, with target_session_attrs=read-write if it names several hosts")
 
 // OriginSQL says which history a snapshot belongs to: of a standby, whose
 // snapshots have no clock, it says so instead. A crash that the server recovers

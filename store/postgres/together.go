@@ -18,7 +18,8 @@ type Statement struct {
 
 // ReadTogether runs small statements of a job in one snapshot, with the settings of a
 // reading, and returns the result of each. It does not wait long for locked tables.
-func (s *Source) ReadTogether(ctx context.Context, job *jobs.Job, statements []Statement) (results []*pgconn.Result, err error) {
+func (s *Source) ReadTogether(ctx context.Context, job *jobs.Job, statements []Statement) (results []*pgconn.Result,
+	err error) {
 	err = s.Do(ctx, func(c *pgx.Conn) error {
 		results, err = s.readTogether(ctx, c.PgConn(), job, statements)
 		if rerr := rollback(ctx, c.PgConn(), job); err == nil {
@@ -29,7 +30,8 @@ func (s *Source) ReadTogether(ctx context.Context, job *jobs.Job, statements []S
 	return results, err
 }
 
-func (s *Source) readTogether(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, statements []Statement) ([]*pgconn.Result, error) {
+func (s *Source) readTogether(ctx context.Context, c *pgconn.PgConn, job *jobs.Job,
+	statements []Statement) ([]*pgconn.Result, error) {
 	b := s.begin(false, lockWaitRefresh)
 	for _, st := range statements {
 		b.ExecParams(st.SQL, st.Params, nil, nil, nil)
@@ -47,7 +49,8 @@ func (s *Source) readTogether(ctx context.Context, c *pgconn.PgConn, job *jobs.J
 // WithKeyFields describes the job's query in a transaction and calls fn in it with the
 // fields of the key's columns, in the order of the key template. It does not wait long
 // for locked tables.
-func (s *Source) WithKeyFields(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, fn func(keys []pgconn.FieldDescription) error) (err error) {
+func (s *Source) WithKeyFields(ctx context.Context, c *pgconn.PgConn, job *jobs.Job,
+	fn func(keys []pgconn.FieldDescription) error) (err error) {
 	p, err := s.enter(ctx, c, job, lockWaitRefresh)
 	if err != nil {
 		return err

@@ -210,7 +210,8 @@ func (l *FakeLedger) ReportRefreshes(_ context.Context, job string, r store.Refr
 	switch {
 	case r.Error != "":
 		j.tally.RefreshError, j.tally.RefreshFailed = r.Error, now.UTC().Round(0)
-		j.pending, j.lapses = store.Pending{Keys: r.Pending, Since: r.Oldest.UTC().Round(0), Error: r.Error}, now.Add(5*time.Second)
+		j.pending, j.lapses = store.Pending{Keys: r.Pending, Since: r.Oldest.UTC().Round(0), Error: r.Error},
+			now.Add(5*time.Second)
 	case r.Refreshes > 0:
 		j.tally.RefreshError, j.tally.RefreshFailed = "", time.Time{}
 		j.lapses = time.Time{}

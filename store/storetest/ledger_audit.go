@@ -15,9 +15,11 @@ func checkAudit(ctx context.Context, l Ledger, _ func(time.Duration)) error {
 	var errs error
 	for n, step := range []struct{ add, want store.Audit }{
 		{store.Audit{Checked: 50}, store.Audit{Checked: 50}},
-		{store.Audit{Checked: 25, Stale: 2, Missing: 1, Repaired: 3, Confirm: someTime}, store.Audit{Checked: 75, Stale: 2, Missing: 1, Repaired: 3, Confirm: someTime}},
+		{store.Audit{Checked: 25, Stale: 2, Missing: 1, Repaired: 3, Confirm: someTime},
+			store.Audit{Checked: 75, Stale: 2, Missing: 1, Repaired: 3, Confirm: someTime}},
 		{store.Audit{Checked: 1}, store.Audit{Checked: 76, Stale: 2, Missing: 1, Repaired: 3, Confirm: someTime}},
-		{store.Audit{Confirm: someTime.Add(time.Hour)}, store.Audit{Checked: 76, Stale: 2, Missing: 1, Repaired: 3, Confirm: someTime.Add(time.Hour)}},
+		{store.Audit{Confirm: someTime.Add(time.Hour)},
+			store.Audit{Checked: 76, Stale: 2, Missing: 1, Repaired: 3, Confirm: someTime.Add(time.Hour)}},
 	} {
 		errs = errors.Join(errs, l.Audited(ctx, "j", step.add))
 		tally, err := l.Tally(ctx, "j")

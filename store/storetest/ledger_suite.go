@@ -85,7 +85,8 @@ func checkEmpty(ctx context.Context, l Ledger, _ func(time.Duration)) error {
 	tally, err := l.Tally(ctx, "j")
 	errs = errors.Join(errs, differ("tally", tally, store.Tally{}, err))
 	holder, left, err := l.Holder(ctx, "j")
-	return errors.Join(errs, differ("holder", holder, "", err), differ("left of nobody's lease", left, time.Duration(0), err))
+	return errors.Join(errs, differ("holder", holder, "", err),
+		differ("left of nobody's lease", left, time.Duration(0), err))
 }
 
 // checkRecords: the last 200 are kept, newest first, whole, a job each its own.
@@ -121,7 +122,8 @@ func checkLastComplete(ctx context.Context, l Ledger, _ func(time.Duration)) err
 			return err
 		}
 		got, ok, err := l.LastComplete(ctx, "j")
-		errs = errors.Join(errs, differ(fmt.Sprintf("last complete run after record %d", n), got, records[0], err), differ("found", ok, true, nil))
+		errs = errors.Join(errs, differ(fmt.Sprintf("last complete run after record %d", n), got, records[0], err),
+			differ("found", ok, true, nil))
 	}
 	if err := l.Add(ctx, full("j", 4)); err != nil {
 		return err
@@ -189,7 +191,8 @@ func checkMissed(ctx context.Context, l Ledger, pass func(time.Duration)) error 
 		pass(time.Hour)
 		errs = errors.Join(errs, l.Missed(ctx, "j", someTime.Add(step.due), step.n))
 		tally, err := l.Tally(ctx, "j")
-		errs = errors.Join(errs, differ(fmt.Sprintf("tally after %+v", step), tally, store.Tally{Missed: step.want}, err))
+		errs = errors.Join(errs, differ(fmt.Sprintf("tally after %+v", step), tally, store.Tally{Missed: step.want},
+			err))
 	}
 	errs = errors.Join(errs, l.Missed(ctx, "other", someTime, 2))
 	tally, err := l.Tally(ctx, "other")
@@ -272,10 +275,12 @@ const leaseTTL = 4 * time.Second
 // checkLease: one holder at a time, and only it renews and gives back.
 func checkLease(ctx context.Context, l Ledger, pass func(time.Duration)) error {
 	errs := errors.Join(
-		leases(ctx, l, "j", "a", true), leases(ctx, l, "j", "b", false), leases(ctx, l, "j", "a", false), leases(ctx, l, "other", "b", true),
+		leases(ctx, l, "j", "a", true), leases(ctx, l, "j", "b", false), leases(ctx, l, "j", "a", false),
+		leases(ctx, l, "other", "b", true),
 		renews(ctx, l, "b", false), holds(ctx, l, "a", leaseTTL))
 	pass(time.Second)
-	errs = errors.Join(errs, holds(ctx, l, "a", leaseTTL-time.Second), renews(ctx, l, "a", true), holds(ctx, l, "a", leaseTTL))
+	errs = errors.Join(errs, holds(ctx, l, "a", leaseTTL-time.Second), renews(ctx, l, "a", true),
+		holds(ctx, l, "a", leaseTTL))
 	errs = errors.Join(errs, l.Release(ctx, "j", "b"), holds(ctx, l, "a", leaseTTL))
 	errs = errors.Join(errs, l.Release(ctx, "j", "a"), holds(ctx, l, "", 0))
 	errs = errors.Join(errs, leases(ctx, l, "j", "b", true), renews(ctx, l, "a", false), holds(ctx, l, "b", leaseTTL))
@@ -291,7 +296,8 @@ func checkLeaseLapses(ctx context.Context, l Ledger, pass func(time.Duration)) e
 	pass(leaseTTL - time.Second)
 	errs = errors.Join(errs, holds(ctx, l, "a", time.Second))
 	pass(2 * time.Second)
-	errs = errors.Join(errs, holds(ctx, l, "", 0), renews(ctx, l, "a", true), holds(ctx, l, "a", leaseTTL)) // nobody was first
+	// nobody was first
+	errs = errors.Join(errs, holds(ctx, l, "", 0), renews(ctx, l, "a", true), holds(ctx, l, "a", leaseTTL))
 	pass(leaseTTL + time.Second)
 	errs = errors.Join(errs, leases(ctx, l, "j", "b", true))
 	return errors.Join(errs, renews(ctx, l, "a", false), l.Release(ctx, "j", "a"), holds(ctx, l, "b", leaseTTL))

@@ -20,8 +20,11 @@ import (
 )
 
 var (
-	postgres = sync.OnceValues(func() (*testserver.Postgres, error) { return testserver.StartPostgres(context.Background()) })
-	redis    = sync.OnceValues(func() (*testserver.Redis, error) { return testserver.StartRedis(context.Background()) })
+	postgres = sync.OnceValues(func() (*testserver.Postgres,
+		error) {
+		return testserver.StartPostgres(context.Background())
+	})
+	redis = sync.OnceValues(func() (*testserver.Redis, error) { return testserver.StartRedis(context.Background()) })
 
 	used struct {
 		sync.Mutex

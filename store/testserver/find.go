@@ -18,7 +18,8 @@ type MissingError struct {
 }
 
 func (e *MissingError) Error() string {
-	return fmt.Sprintf("%s not found: install it (Debian, Ubuntu: apt-get install %s; macOS: brew install %s) or put it in PATH", e.Program, e.Debian, e.Brew)
+	return fmt.Sprintf("%s not found: install it (Debian, Ubuntu: apt-get install %s; macOS: brew install %s) or "+
+		"put it in PATH", e.Program, e.Debian, e.Brew)
 }
 
 // postgresProgram finds a program of the Postgres server. Debian keeps them out
@@ -26,7 +27,8 @@ func (e *MissingError) Error() string {
 // wrappers that look for a cluster of the machine's own.
 func postgresProgram(name string) (string, error) {
 	var found []string
-	for _, pattern := range []string{"/usr/lib/postgresql/*/bin/", "/usr/pgsql-*/bin/", "/opt/homebrew/opt/postgresql*/bin/", "/usr/local/opt/postgresql*/bin/"} {
+	for _, pattern := range []string{"/usr/lib/postgresql/*/bin/", "/usr/pgsql-*/bin/",
+		"/opt/homebrew/opt/postgresql*/bin/", "/usr/local/opt/postgresql*/bin/"} {
 		matches, err := filepath.Glob(pattern + name)
 		if err == nil {
 			found = append(found, matches...)
@@ -64,7 +66,8 @@ func redisProgram() (string, error) {
 			return path, nil
 		}
 	}
-	for _, path := range []string{"/usr/bin/redis-server", "/opt/homebrew/bin/redis-server", "/usr/local/bin/redis-server"} {
+	for _, path := range []string{"/usr/bin/redis-server", "/opt/homebrew/bin/redis-server",
+		"/usr/local/bin/redis-server"} {
 		if _, err := os.Stat(path); err == nil {
 			return path, nil
 		}

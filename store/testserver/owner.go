@@ -32,7 +32,8 @@ func findOwner() (*owner, error) {
 		}
 		return &owner{switched: true, uid: uint32(uid), gid: uint32(gid), name: name}, nil
 	}
-	return nil, fmt.Errorf("running as root and found neither a user postgres nor nobody to run private servers as: start as an ordinary user")
+	return nil, fmt.Errorf("running as root and found neither a user postgres nor nobody to run private servers " +
+		"as: start as an ordinary user")
 }
 
 func (o *owner) credential() *syscall.Credential {

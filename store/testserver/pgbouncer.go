@@ -54,7 +54,8 @@ func StartPgBouncer(ctx context.Context, to *Postgres, settings ...string) (*PgB
 
 // URL is the connection string of a database through the pooler.
 func (b *PgBouncer) URL(database string) string {
-	u := url.URL{Scheme: "postgres", User: url.UserPassword("stoker", b.password), Host: b.Addr(), Path: "/" + database, RawQuery: "sslmode=disable"}
+	u := url.URL{Scheme: "postgres", User: url.UserPassword("stoker", b.password), Host: b.Addr(), Path: "/" + database,
+		RawQuery: "sslmode=disable"}
 	return u.String()
 }
 
@@ -71,7 +72,8 @@ pool_mode = transaction
 default_pool_size = 2
 %s
 `, to.port, b.port, b.dir, strings.Join(settings, "\n"))
-	for name, text := range map[string]string{"pgbouncer.ini": ini, "users": `"stoker" ` + strconv.Quote(b.password) + "\n"} {
+	for name, text := range map[string]string{"pgbouncer.ini": ini,
+		"users": `"stoker" ` + strconv.Quote(b.password) + "\n"} {
 		path := filepath.Join(b.dir, name)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			return fmt.Errorf("configure private pgbouncer: %w", err)

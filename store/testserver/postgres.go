@@ -60,7 +60,8 @@ func StartPostgres(ctx context.Context, settings ...string) (*Postgres, error) {
 // URL is the connection string of a database on the server; every cluster has
 // one named postgres.
 func (p *Postgres) URL(database string) string {
-	u := url.URL{Scheme: "postgres", User: url.UserPassword("stoker", p.password), Host: p.Addr(), Path: "/" + database, RawQuery: "sslmode=disable"}
+	u := url.URL{Scheme: "postgres", User: url.UserPassword("stoker", p.password), Host: p.Addr(), Path: "/" + database,
+		RawQuery: "sslmode=disable"}
 	return u.String()
 }
 

@@ -20,7 +20,8 @@ func (p *Postgres) StartStandby(ctx context.Context) (*Postgres, error) {
 	}
 	s := &Postgres{password: p.password, Server: p.Server}
 	s.dir, s.proc = dir, nil
-	cmd := exec.CommandContext(ctx, program, "-D", dataDir(&s.Server), "-d", p.URL("postgres"), "-R", "-X", "stream", "-c", "fast", "--no-sync")
+	cmd := exec.CommandContext(ctx, program, "-D", dataDir(&s.Server), "-d", p.URL("postgres"), "-R", "-X", "stream",
+		"-c", "fast", "--no-sync")
 	cmd.Dir, cmd.Env = dir, p.owner.env()
 	cmd.SysProcAttr = sysProcAttr(p.owner, 0)
 	if out, err := cmd.CombinedOutput(); err != nil {

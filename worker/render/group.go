@@ -58,7 +58,8 @@ func (r *Renderer) openGroup(key []byte) error {
 	}
 	fingerprint := maphash.Bytes(g.seed, key)
 	if _, back := g.seen[fingerprint]; back {
-		return r.refuse("key %s comes back after other keys: the rows of one key must follow one another (ORDER BY the key columns first)", key)
+		return r.refuse("key %s comes back after other keys: the rows of one key must follow one another (ORDER BY "+
+			"the key columns first)", key)
 	}
 	g.seen[fingerprint] = struct{}{}
 	g.open, g.rows, g.size, g.keyAt = true, 0, 0, len(b.Buf)

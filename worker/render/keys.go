@@ -50,7 +50,8 @@ func (r *Renderer) Key(dst []byte, row store.Row) (out []byte, ok bool, err erro
 		return dst, false, r.refuse("the row's key is empty: give the key template a prefix")
 	}
 	if prefix := jobs.Reserved(key); prefix != "" {
-		return dst, false, r.refuse("key %s begins with %s, which is reserved: give the key template a prefix", key, prefix)
+		return dst, false, r.refuse("key %s begins with %s, which is reserved: give the key template a prefix", key,
+			prefix)
 	}
 	return out, true, nil
 }

@@ -44,7 +44,8 @@ type Pipeline struct {
 type Write func(ctx context.Context, b *store.Batch) (cache.Outcome, error)
 
 func NewPipeline(ctx context.Context, w Write) *Pipeline {
-	p := &Pipeline{free: make(chan *store.Batch, batches), full: make(chan *store.Batch, batches), room: semaphore.NewWeighted(inFlight)}
+	p := &Pipeline{free: make(chan *store.Batch, batches), full: make(chan *store.Batch, batches),
+		room: semaphore.NewWeighted(inFlight)}
 	for range batches {
 		p.free <- &store.Batch{}
 	}

@@ -66,7 +66,9 @@ func New(job *jobs.Job, reading *store.Reading, send Send) (*Renderer, error) {
 	for _, i := range reading.Keys {
 		text, ok := encode.KeyText(reading.Columns[i].OID)
 		if !ok {
-			return nil, &store.ShapeError{Job: job.Name, Message: fmt.Sprintf("column %s of type %s cannot be part of a key", reading.Columns[i].Name, reading.Columns[i].Type)}
+			return nil, &store.ShapeError{Job: job.Name,
+				Message: fmt.Sprintf("column %s of type %s cannot be part of a key", reading.Columns[i].Name,
+					reading.Columns[i].Type)}
 		}
 		r.texts = append(r.texts, text)
 	}
@@ -214,7 +216,8 @@ func (e *RowError) Unwrap() error { return e.Err }
 func (r *Renderer) reject(key []byte, size int) {
 	r.Oversized++
 	if r.Warning == "" {
-		r.Warning = fmt.Sprintf("key %s: a value of %d bytes is over max_value_bytes (%d): it was not written; select less, or raise max_value_bytes", key, size, r.job.MaxValueBytes)
+		r.Warning = fmt.Sprintf("key %s: a value of %d bytes is over max_value_bytes (%d): it was not written; "+
+			"select less, or raise max_value_bytes", key, size, r.job.MaxValueBytes)
 	}
 }
 

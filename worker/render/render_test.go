@@ -17,25 +17,28 @@ func newJob(name string, value jobs.ValueKind, key, query string) *jobs.Job {
 		panic(err)
 	}
 	return &jobs.Job{
-		Name: name, Query: query, Key: template, Value: value, TTL: 10 * time.Minute, Jitter: 0.1, MaxValueBytes: 16 << 20,
-		Type: jobs.TypeString, Format: jobs.FormatJSON, Compress: jobs.CompressNone, CompressAbove: 1 << 10,
+		Name: name, Query: query, Key: template, Value: value, TTL: 10 * time.Minute, Jitter: 0.1,
+		MaxValueBytes: 16 << 20,
+		Type:          jobs.TypeString, Format: jobs.FormatJSON, Compress: jobs.CompressNone, CompressAbove: 1 << 10,
 	}
 }
 
 // What a row costs from the wire's bytes to an entry of a batch. The aim is that
 // nothing is allocated.
 func BenchmarkRender(b *testing.B) {
-	columns := []store.Column{{Name: "id", OID: 20, Type: "bigint"}, {Name: "name", OID: 25, Type: "text"}, {Name: "at", OID: 1184, Type: "timestamptz"}, {Name: "ok", OID: 16, Type: "boolean"}}
+	columns := []store.Column{{Name: "id", OID: 20, Type: "bigint"}, {Name: "name", OID: 25, Type: "text"},
+		{Name: "at", OID: 1184, Type: "timestamptz"}, {Name: "ok", OID: 16, Type: "boolean"}}
 	row := store.Row{{0, 0, 0, 0, 0, 0, 0, 42}, []byte(`a "name" of some length`), {0, 2, 170, 160, 0, 0, 0, 0}, {1}}
 	for _, kind := range []jobs.ValueKind{jobs.ValueRow, jobs.ValueRows} {
 		b.Run(string(kind), func(b *testing.B) {
-			r, err := New(newJob("j", kind, "product:{id}", ""), &store.Reading{Columns: columns, Keys: []int{0}}, func(batch *store.Batch) (*store.Batch, error) {
-				if batch == nil {
-					return &store.Batch{}, nil
-				}
-				batch.Reset()
-				return batch, nil
-			})
+			r, err := New(newJob("j", kind, "product:{id}", ""), &store.Reading{Columns: columns, Keys: []int{0}},
+				func(batch *store.Batch) (*store.Batch, error) {
+					if batch == nil {
+						return &store.Batch{}, nil
+					}
+					batch.Reset()
+					return batch, nil
+				})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -87,7 +90,8 @@ func TestTTLOfExtremes(t *testing.T) {
 // sent takes.
 func rendered(t testing.TB, j *jobs.Job, sent func(*store.Batch)) *Renderer {
 	t.Helper()
-	reading := &store.Reading{Columns: []store.Column{{Name: "k", OID: 25, Type: "text"}, {Name: "v", OID: 25, Type: "text"}}}
+	reading := &store.Reading{Columns: []store.Column{{Name: "k", OID: 25, Type: "text"},
+		{Name: "v", OID: 25, Type: "text"}}}
 	for range j.Key.Columns() {
 		reading.Keys = append(reading.Keys, 0)
 	}
@@ -148,8 +152,10 @@ func TestReservedKeysAreRefused(t *testing.T) {
 	for _, tc := range []struct{ template, value, want string }{
 		{"{k}", "#n", "key #n begins with #, which is reserved: give the key template a prefix"},
 		{"{k}:x", "#", "key #:x begins with #, which is reserved: give the key template a prefix"},
-		{"{k}", "stoker:canary", "key stoker:canary begins with stoker:, which is reserved: give the key template a prefix"},
-		{"stok{k}", "er:epoch:a", "key stoker:epoch:a begins with stoker:, which is reserved: give the key template a prefix"},
+		{"{k}", "stoker:canary", "key stoker:canary begins with stoker:, which is reserved: give the key template " +
+			"a prefix"},
+		{"stok{k}", "er:epoch:a", "key stoker:epoch:a begins with stoker:, which is reserved: give the key " +
+			"template a prefix"},
 		{"{k}:queues", "asynq", "key asynq:queues begins with asynq:, which is reserved: give the key template a prefix"},
 		{"{k}", "", "the row's key is empty: give the key template a prefix"},
 		{"{k}", "stoker", ""},
@@ -165,7 +171,8 @@ func TestReservedKeysAreRefused(t *testing.T) {
 			}, func(int64) {})
 			got := strings.TrimSuffix(strings.TrimPrefix(r.Warning, "job j: "), "; it was skipped")
 			if err != nil || got != tc.want || (r.BadKeys == 1) != (tc.want != "") || keys != int(2-r.BadKeys) {
-				t.Errorf("%s of %q, %s: %d keys, %d bad, %q, %v, want %q", tc.template, tc.value, kind, keys, r.BadKeys, r.Warning, err, tc.want)
+				t.Errorf("%s of %q, %s: %d keys, %d bad, %q, %v, want %q", tc.template, tc.value, kind, keys, r.BadKeys,
+					r.Warning, err, tc.want)
 			}
 		}
 	}

@@ -19,7 +19,10 @@ func (r *Renderer) values(reading *store.Reading) (err error) {
 	case r.job.Type == jobs.TypeHash:
 		r.value, err = hash(reading.Columns)
 	case r.job.Value == jobs.ValueScalar:
-		at := slices.IndexFunc(reading.Columns, func(c store.Column) bool { return !slices.Contains(r.job.Key.Columns(), c.Name) })
+		at := slices.IndexFunc(reading.Columns, func(c store.Column) bool {
+			return !slices.Contains(r.job.Key.Columns(),
+				c.Name)
+		})
 		r.value, err = scalar(r.format, reading.Columns[at], at)
 	default:
 		r.value, err = object(r.format, reading.Columns)

@@ -84,7 +84,8 @@ type auditor struct {
 }
 
 func newAuditor(env *Verifier, rate float64) *auditor {
-	a := &auditor{env: env, rate: rate, batch: min(max(int(rate), leastAudited), mostAudited), share: auditShare, holder: rand.Text()}
+	a := &auditor{env: env, rate: rate, batch: min(max(int(rate), leastAudited), mostAudited), share: auditShare,
+		holder: rand.Text()}
 	for _, job := range env.spec.Jobs {
 		a.walks = append(a.walks, newCursor(env, job))
 	}

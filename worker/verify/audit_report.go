@@ -90,9 +90,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Help: "How long ago the audit began the last round that has looked at every key."}, []string{"job"})
 	r.MustRegister(oldest)
 	return &Metrics{
-		checked:  counter("checked_total", "Keys that were compared with the database.", "job"),
-		stale:    counter("stale_total", "Keys with another value than the database, or one that should be gone, by cause.", "job", "cause"),
-		missing:  counter("missing_total", "Keys that were not there though they have a row, by cause.", "job", "cause"),
+		checked: counter("checked_total", "Keys that were compared with the database.", "job"),
+		stale: counter("stale_total", "Keys with another value than the database, or one that should be gone, "+
+			"by cause.", "job", "cause"),
+		missing: counter("missing_total", "Keys that were not there though they have a row, by cause.", "job",
+			"cause"),
 		moving:   counter("moving_total", "Keys that never held still: no verdict.", "job"),
 		repaired: counter("repaired_total", "Keys that were loaded again because they were wrong.", "job"),
 		oldest:   oldest,

@@ -65,7 +65,8 @@ func TestAuditFindsAndRepairs(t *testing.T) {
 	a := r.auditor(1000)
 	r.turns(a, a.rounds(2))
 	// The row that has come and the key that nobody has left are in no manifest.
-	if diff := cmp.Diff(map[string]float64{"unreported": 2, "refresh": 1, "overwrite": 1}, r.causes("stoker_audit_stale_total")); diff != "" {
+	if diff := cmp.Diff(map[string]float64{"unreported": 2, "refresh": 1, "overwrite": 1},
+		r.causes("stoker_audit_stale_total")); diff != "" {
 		t.Errorf("stale (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(map[string]float64{"gone": 1}, r.causes("stoker_audit_missing_total")); diff != "" {
@@ -79,12 +80,15 @@ func TestAuditFindsAndRepairs(t *testing.T) {
 			t.Errorf("no line tells of %s", key)
 		}
 	}
-	wantFound(t, r.verify(Verification{Job: "row"}), Verified{Job: "row", Checked: 301, Right: 299, Missing: 1, Orphan: 1,
-		Findings: []Finding{{Missing, "row:1000", CauseUnreported, false}, {Orphan, "row:5000", CauseStray, false}}})
+	wantFound(t, r.verify(Verification{Job: "row"}),
+		Verified{Job: "row", Checked: 301, Right: 299, Missing: 1, Orphan: 1,
+			Findings: []Finding{{Missing, "row:1000", CauseUnreported, false},
+				{Orphan, "row:5000", CauseStray, false}}})
 	tally, err := r.ledger.Tally(t.Context(), "row")
 	n := tally.Audit
 	if err != nil || n.Checked < 550 || // two rounds of 301, but for those in doubt
-		n.Stale != 4 || n.Missing != 1 || n.Repaired != 5 || n.Since.IsZero() || n.LastFind.IsZero() || time.Since(n.Confirm) > time.Minute {
+		n.Stale != 4 || n.Missing != 1 || n.Repaired != 5 || n.Since.IsZero() || n.LastFind.IsZero() ||
+		time.Since(n.Confirm) > time.Minute {
 		t.Errorf("the ledger has %+v, %v", n, err)
 	}
 	if nines, atLeast, _ := n.Nines(); atLeast || math.Abs(nines-math.Log10(float64(n.Checked)/4)) > 1e-9 {
@@ -131,7 +135,8 @@ func TestAuditHoldsAJobToItsPromise(t *testing.T) {
 	r.redis.Unlink(ctx, "slow:5", "slow:200")
 	a := r.auditor(1e6)
 	r.turns(a, a.rounds(2))
-	if stale, missing := r.causes("stoker_audit_stale_total"), r.causes("stoker_audit_missing_total"); len(stale) != 0 || missing["gone"] != 1 {
+	if stale, missing := r.causes("stoker_audit_stale_total"),
+		r.causes("stoker_audit_missing_total"); len(stale) != 0 || missing["gone"] != 1 {
 		t.Errorf("stale %v, missing %v", stale, missing)
 	}
 	if tally, err := r.ledger.Tally(ctx, "slow"); err != nil || tally.Audit.Checked != 1 {

@@ -16,9 +16,10 @@ const (
 	CauseRefresh    Cause = "refresh"    // it was invalidated, and its refresh has not come: outstanding or lost
 	CauseUnreported Cause = "unreported" // a change that no feed and no invalidation has reported
 	CauseSchedule   Cause = "schedule"   // a change since the last run of a job that has no change feed
-	CauseOverwrite  Cause = "overwrite"  // the last run saw the value that is right, and Redis has another: somebody else wrote it
-	CauseGone       Cause = "gone"       // it was there, and has expired, was evicted or removed
-	CauseStray      Cause = "stray"      // no complete run has left it: a failed run, another spec or somebody else did
+	// the last run saw the value that is right, and Redis has another: somebody else wrote it
+	CauseOverwrite Cause = "overwrite"
+	CauseGone      Cause = "gone"  // it was there, and has expired, was evicted or removed
+	CauseStray     Cause = "stray" // no complete run has left it: a failed run, another spec or somebody else did
 )
 
 // Text says a cause to a person.

@@ -27,7 +27,8 @@ type storm struct {
 const stormRows = 3000
 
 func newStorm(t *testing.T) *storm {
-	r := newRig(t, plan{sql: []string{verifySQL, fmt.Sprintf("INSERT INTO item SELECT i, 's', 0, 'n' FROM generate_series(1, %d) i", stormRows)},
+	r := newRig(t, plan{sql: []string{verifySQL, fmt.Sprintf("INSERT INTO item SELECT i, 's', 0, 'n' FROM "+
+		"generate_series(1, %d) i", stormRows)},
 		jobs: []*jobs.Job{fedJob("row", jobs.ValueRow, "row:{id}", "SELECT id, v FROM item")}}).feed()
 	r.run("row")
 	s := &storm{r: r, stop: make(chan struct{})}
@@ -52,7 +53,8 @@ func (s *storm) change(conn *pgx.Conn) {
 	for range 5 {
 		ids = append(ids, 1+rand.IntN(stormRows))
 	}
-	sql := "INSERT INTO item SELECT DISTINCT i, 's', $2::int, 'n' FROM unnest($1::int[]) i ORDER BY 1 ON CONFLICT (id) DO UPDATE SET v = $2"
+	sql := "INSERT INTO item SELECT DISTINCT i, 's', $2::int, 'n' FROM unnest($1::int[]) i ORDER BY 1 ON CONFLICT " +
+		"(id) DO UPDATE SET v = $2"
 	args := []any{ids, s.commits.Add(1)}
 	if rand.IntN(10) == 0 {
 		sql, args = "DELETE FROM item WHERE id = ANY($1)", args[:1]
@@ -127,14 +129,16 @@ func TestNothingIsWrongWhileWritersWrite(t *testing.T) {
 	took := time.Since(begin)
 	s.end()
 	s.r.turns(a, func() bool { return a.walks[0].doubts.open() == 0 })
-	if stale, missing := s.r.causes("stoker_audit_stale_total"), s.r.causes("stoker_audit_missing_total"); len(stale)+len(missing) > 0 {
+	if stale, missing := s.r.causes("stoker_audit_stale_total"),
+		s.r.causes("stoker_audit_missing_total"); len(stale)+len(missing) > 0 {
 		t.Errorf("the audit finds what is not so: stale %v, missing %v\n%s", stale, missing, s.r.logs)
 	}
 	again := a.walks[0].doubts.rechecks
 	if again == 0 || rechecks == 0 {
 		t.Error("the test is blind: nothing had to be looked at again")
 	}
-	t.Logf("%s: %d commits, %d keys verified (%d looked at again, %d moving), %d audited (%d looked at again, %v moving)",
+	t.Logf("%s: %d commits, %d keys verified (%d looked at again, %d moving), %d audited (%d looked at again, %v "+
+		"moving)",
 		took, s.commits.Load(), verified, rechecks, moving, audited(), again, s.r.metric("stoker_audit_moving_total"))
 }
 
@@ -170,7 +174,8 @@ func TestHastyComparisonsAreCaught(t *testing.T) {
 			defer s.end()
 			for begin := time.Now(); time.Since(begin) < 45*time.Second; {
 				if out := s.r.verifyAs(Verification{Job: "row"}, stormPause/4, hasty); out.Wrong() > 0 {
-					t.Logf("after %s it finds %d wrong: %v", time.Since(begin).Round(time.Millisecond), out.Wrong(), out.Findings[0])
+					t.Logf("after %s it finds %d wrong: %v", time.Since(begin).Round(time.Millisecond), out.Wrong(),
+						out.Findings[0])
 					return
 				}
 			}

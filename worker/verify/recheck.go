@@ -76,10 +76,12 @@ const (
 	mostDoubts = 1 << 17
 )
 
-var errTooMany = errors.New("more than 131072 keys did not look right: the rest was not looked at; run the job (stoker warm) and verify again")
+var errTooMany = errors.New("more than 131072 keys did not look right: the rest was not looked at; run the job " +
+	"(stoker warm) and verify again")
 
 func newRecheckQueue(env *Verifier, job *jobs.Job) *recheckQueue {
-	d := &recheckQueue{env: env, job: job, faces: fingerprinter{job}, judge: judge, names: make(map[string]struct{}), pause: quickPause}
+	d := &recheckQueue{env: env, job: job, faces: fingerprinter{job}, judge: judge, names: make(map[string]struct{}),
+		pause: quickPause}
 	if d.hasFeed = env.hasFeed(job); d.hasFeed {
 		d.pause = feedPause
 		for _, watch := range job.Watch {
@@ -179,7 +181,8 @@ func (d *recheckQueue) running(ctx context.Context) (busy bool, last string, err
 }
 
 // lookAt looks at some keys and says what is to be said of each.
-func (d *recheckQueue) recheck(ctx context.Context, part []*candidate, busy bool, run string, out *verdicts, done map[*candidate]bool) error {
+func (d *recheckQueue) recheck(ctx context.Context, part []*candidate, busy bool, run string, out *verdicts,
+	done map[*candidate]bool) error {
 	before, err := d.readCache(ctx, part)
 	if err != nil {
 		return err
@@ -212,7 +215,8 @@ func (d *recheckQueue) recheck(ctx context.Context, part []*candidate, busy bool
 
 // decide counts a key that there is a verdict on, and has the others looked at
 // again.
-func (d *recheckQueue) decide(s *candidate, now observation, busy bool, run string, free bool, out *verdicts) (done bool) {
+func (d *recheckQueue) decide(s *candidate, now observation, busy bool, run string, free bool,
+	out *verdicts) (done bool) {
 	at := time.Now()
 	if s.looks == 0 && s.first.IsZero() {
 		s.first = at

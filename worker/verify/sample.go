@@ -20,7 +20,8 @@ func (v *comparison) sample(ctx context.Context, n int) error {
 		return err
 	}
 	if !ok || m.Key != v.job.Key.String() {
-		return fmt.Errorf("job %s: no complete run is remembered that a sample could be taken of: stoker warm %s, or verify without --sample", v.job.Name, v.job.Name)
+		return fmt.Errorf("job %s: no complete run is remembered that a sample could be taken of: stoker warm %s, "+
+			"or verify without --sample", v.job.Name, v.job.Name)
 	}
 	v.at.Expected = min(int64(n), m.Keys)
 	for chunk, places := range pick(m, n) {

@@ -64,7 +64,8 @@ func newRig(t *testing.T, p plan) *rig {
 	r.redis = client(t, storetest.Redis(t))
 	r.cache, r.ledger = cache.New(r.redis, time.Minute), ledger.New(r.redis)
 	var err error
-	r.source, err = postgres.Open(jobs.Postgres{URL: jobs.NewSecret(r.pg), MaxConnections: 4, StatementTimeout: time.Minute})
+	r.source, err = postgres.Open(jobs.Postgres{URL: jobs.NewSecret(r.pg), MaxConnections: 4,
+		StatementTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +83,8 @@ func (r *rig) verifier(registry *prometheus.Registry, log *slog.Logger) *Verifie
 		_, err := r.w.Refresh(ctx, id, inv)
 		return err
 	}
-	return New(Config{Spec: r.spec, Source: r.source, Cache: r.cache, Ledger: r.ledger, Mend: mend, Metrics: NewMetrics(registry), Log: log})
+	return New(Config{Spec: r.spec, Source: r.source, Cache: r.cache, Ledger: r.ledger, Mend: mend,
+		Metrics: NewMetrics(registry), Log: log})
 }
 
 // run does a run and fails the test if it fails.
@@ -112,7 +114,8 @@ func newJob(name string, value jobs.ValueKind, key, query string) *jobs.Job {
 	return &jobs.Job{
 		Name: name, Query: query, Key: template, Value: value,
 		TTL: 10 * time.Minute, Jitter: 0.1, Timeout: time.Minute, MaxValueBytes: 16 << 20,
-		StaleGrace: 30 * time.Second, ShrinkGuard: 0.5, Type: jobs.TypeString, Format: jobs.FormatJSON, Compress: jobs.CompressNone, CompressAbove: 1 << 10, Rewrite: jobs.RewriteChanged,
+		StaleGrace: 30 * time.Second, ShrinkGuard: 0.5, Type: jobs.TypeString, Format: jobs.FormatJSON,
+		Compress: jobs.CompressNone, CompressAbove: 1 << 10, Rewrite: jobs.RewriteChanged,
 	}
 }
 

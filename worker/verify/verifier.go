@@ -57,5 +57,6 @@ func New(c Config) *Verifier {
 	for _, job := range c.Spec.Jobs {
 		c.Metrics.begin(job)
 	}
-	return &Verifier{spec: c.Spec, source: c.Source, cache: c.Cache, ledger: c.Ledger, refresh: c.Mend, metrics: c.Metrics, log: c.Log}
+	return &Verifier{spec: c.Spec, source: c.Source, cache: c.Cache, ledger: c.Ledger, refresh: c.Mend,
+		metrics: c.Metrics, log: c.Log}
 }

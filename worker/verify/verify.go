@@ -21,20 +21,23 @@ type Verification struct {
 
 // Verified is what a comparison found.
 type Verified struct {
-	Job      string        `json:"job"`
-	Checked  int64         `json:"checked"`          // keys with a verdict: right, missing, stale, orphan, held
-	Right    int64         `json:"right"`            // the cache has what the query gives now
-	Missing  int64         `json:"missing"`          // the query has a row, the cache no key
-	Stale    int64         `json:"stale"`            // the cache has another value than the query gives now
-	Orphan   int64         `json:"orphan"`           // the cache has a key of the job, the query no row
-	Held     int64         `json:"held"`             // keys without a row that shrink_guard keeps
-	Moving   int64         `json:"moving"`           // keys that never held still: no verdict
-	Unclear  int64         `json:"unclear"`          // keys in the cache that the job's template cannot have made, or in more than one way
-	Repaired int64         `json:"repaired"`         // of missing, stale and orphan
-	Rechecks int64         `json:"rechecks"`         // how often a key was looked at again, because it was not as expected
-	Volatile bool          `json:"volatile"`         // values were not compared, only which keys there are
-	Sampled  bool          `json:"sampled"`          // orphans outside the sample were not looked for
-	Skipped  int64         `json:"skipped"`          // rows without an entry: no key, a reserved one, a value over max_value_bytes
+	Job     string `json:"job"`
+	Checked int64  `json:"checked"` // keys with a verdict: right, missing, stale, orphan, held
+	Right   int64  `json:"right"`   // the cache has what the query gives now
+	Missing int64  `json:"missing"` // the query has a row, the cache no key
+	Stale   int64  `json:"stale"`   // the cache has another value than the query gives now
+	Orphan  int64  `json:"orphan"`  // the cache has a key of the job, the query no row
+	Held    int64  `json:"held"`    // keys without a row that shrink_guard keeps
+	Moving  int64  `json:"moving"`  // keys that never held still: no verdict
+	// keys in the cache that the job's template cannot have made, or in more than one way
+	Unclear  int64 `json:"unclear"`
+	Repaired int64 `json:"repaired"` // of missing, stale and orphan
+	// how often a key was looked at again, because it was not as expected
+	Rechecks int64 `json:"rechecks"`
+	Volatile bool  `json:"volatile"` // values were not compared, only which keys there are
+	Sampled  bool  `json:"sampled"`  // orphans outside the sample were not looked for
+	// rows without an entry: no key, a reserved one, a value over max_value_bytes
+	Skipped  int64         `json:"skipped"`
 	Stopped  string        `json:"stopped,omitzero"` // why it did not come to its end
 	Findings []Finding     `json:"findings"`         // the first of what is wrong
 	Took     time.Duration `json:"took_ns"`
@@ -181,9 +184,11 @@ func (v *comparison) sumUp() {
 		return cmp.Or(cmp.Compare(slices.Index(order, a.kind), slices.Index(order, b.kind)), cmp.Compare(a.key, b.key))
 	})
 	for _, s := range v.wrong {
-		count := map[Kind]*int64{Missing: &v.out.Missing, Stale: &v.out.Stale, Orphan: &v.out.Orphan, held: &v.out.Held}[s.kind]
+		count := map[Kind]*int64{Missing: &v.out.Missing, Stale: &v.out.Stale, Orphan: &v.out.Orphan,
+			held: &v.out.Held}[s.kind]
 		if *count++; *count <= findings && s.kind != held {
-			v.out.Findings = append(v.out.Findings, Finding{Kind: s.kind, Key: s.key, Cause: s.cause, Repaired: s.mended})
+			v.out.Findings = append(v.out.Findings,
+				Finding{Kind: s.kind, Key: s.key, Cause: s.cause, Repaired: s.mended})
 		}
 		if s.mended {
 			v.out.Repaired++

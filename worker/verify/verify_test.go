@@ -39,12 +39,14 @@ func every() []*jobs.Job {
 func TestVerifyFindsEverythingRight(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: every()}).feed()
-	for job, keys := range map[string]int64{"row": 300, "two": 300, "rows": 7, "pack": 7, "cbor": 1, "scalar": 300, "hash": 300} {
+	for job, keys := range map[string]int64{"row": 300, "two": 300, "rows": 7, "pack": 7, "cbor": 1, "scalar": 300,
+		"hash": 300} {
 		r.run(job)
 		wantFound(t, r.verify(Verification{Job: job}), Verified{Job: job, Checked: keys, Right: keys})
 	}
 	for job, keys := range map[string]int64{"row": 20, "rows": 7, "hash": 300} {
-		wantFound(t, r.verify(Verification{Job: job, Sample: int(keys)}), Verified{Job: job, Checked: keys, Right: keys, Sampled: true})
+		wantFound(t, r.verify(Verification{Job: job, Sample: int(keys)}),
+			Verified{Job: job, Checked: keys, Right: keys, Sampled: true})
 	}
 }
 
@@ -94,7 +96,8 @@ func TestVerifyFindsAndRepairs(t *testing.T) {
 			r := newRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: every()}).feed()
 			r.run(name)
 			r.spoil(name+":", name == "hash")
-			want := Verified{Job: name, Checked: 302, Right: 295, Stale: 3, Missing: 2, Orphan: 2, Findings: spoiled(name+":", false)}
+			want := Verified{Job: name, Checked: 302, Right: 295, Stale: 3, Missing: 2, Orphan: 2,
+				Findings: spoiled(name+":", false)}
 			wantFound(t, r.verify(Verification{Job: name}), want)
 			want.Repaired, want.Findings = 7, spoiled(name+":", true)
 			wantFound(t, r.verify(Verification{Job: name, Repair: true}), want)
@@ -117,14 +120,16 @@ func TestVerifyLooksAgain(t *testing.T) {
 	ctx, n := t.Context(), 0
 	out := r.verifyAs(Verification{Job: "row"}, shortPause, func(last *observation, now observation) verdict {
 		if n++; n == 2 { // a refresh that was on its way
-			if _, err := r.w.Refresh(ctx, "late", jobs.Invalidation{Job: "row", Keys: []jobs.Key{{"id": "10"}}}); err != nil {
+			if _, err := r.w.Refresh(ctx, "late", jobs.Invalidation{Job: "row",
+				Keys: []jobs.Key{{"id": "10"}}}); err != nil {
 				t.Error(err)
 			}
 		}
 		r.redis.Set(ctx, "row:20", fmt.Sprint("moving ", n), time.Hour)
 		return judge(last, now)
 	})
-	wantFound(t, out, Verified{Job: "row", Checked: 299, Right: 298, Stale: 1, Moving: 1, Findings: []Finding{{Stale, "row:30", CauseUnreported, false}}})
+	wantFound(t, out, Verified{Job: "row", Checked: 299, Right: 298, Stale: 1, Moving: 1,
+		Findings: []Finding{{Stale, "row:30", CauseUnreported, false}}})
 }
 
 // Broken by: what a run that is going on has yet to write, taken for wrong.
@@ -168,10 +173,14 @@ func TestVerifyOfTwoJobsOfOneShape(t *testing.T) {
 	}
 	orphan := []Finding{{Orphan, "k:150", CauseStray, false}}
 	// 007, abc, a:b:c, 99999999999, s0:8, s0:7, \xff:8 are no integers.
-	wantFound(t, r.verify(Verification{Job: "low"}), Verified{Job: "low", Checked: 101, Right: 100, Orphan: 1, Unclear: 7, Findings: orphan})
-	wantFound(t, r.verify(Verification{Job: "high"}), Verified{Job: "high", Checked: 101, Right: 100, Orphan: 1, Unclear: 7, Findings: orphan})
+	wantFound(t, r.verify(Verification{Job: "low"}),
+		Verified{Job: "low", Checked: 101, Right: 100, Orphan: 1, Unclear: 7, Findings: orphan})
+	wantFound(t, r.verify(Verification{Job: "high"}),
+		Verified{Job: "high", Checked: 101, Right: 100, Orphan: 1, Unclear: 7, Findings: orphan})
 	// a:b:c can be read in two ways, \xff is no text.
-	wantFound(t, r.verify(Verification{Job: "pair"}), Verified{Job: "pair", Checked: 2, Right: 1, Orphan: 1, Unclear: 2, Findings: []Finding{{Orphan, "k:s0:8", CauseStray, false}}})
+	wantFound(t, r.verify(Verification{Job: "pair"}),
+		Verified{Job: "pair", Checked: 2, Right: 1, Orphan: 1, Unclear: 2,
+			Findings: []Finding{{Orphan, "k:s0:8", CauseStray, false}}})
 }
 
 // Broken by: values of a volatile job that are compared, or its keys that are not.
@@ -183,8 +192,9 @@ func TestVerifyOfAVolatileJob(t *testing.T) {
 	r.run("now")
 	r.redis.Unlink(t.Context(), "now:5")
 	r.redis.Set(t.Context(), "now:500", "x", time.Hour)
-	wantFound(t, r.verify(Verification{Job: "now"}), Verified{Job: "now", Volatile: true, Checked: 301, Right: 299, Missing: 1, Orphan: 1,
-		Findings: []Finding{{Missing, "now:5", CauseGone, false}, {Orphan, "now:500", CauseStray, false}}})
+	wantFound(t, r.verify(Verification{Job: "now"}),
+		Verified{Job: "now", Volatile: true, Checked: 301, Right: 299, Missing: 1, Orphan: 1,
+			Findings: []Finding{{Missing, "now:5", CauseGone, false}, {Orphan, "now:500", CauseStray, false}}})
 }
 
 // Broken by: what a run does not write on purpose, or keeps on purpose, taken for
@@ -195,7 +205,8 @@ func TestVerifyKnowsWhatARunLeavesOut(t *testing.T) {
 	job.MaxValueBytes = 100
 	held := newJob("held", jobs.ValueScalar, "held:{id}", "SELECT id, v FROM item")
 	r := newRig(t, plan{sql: []string{verifySQL,
-		"INSERT INTO item VALUES (1, '', 1, 'k1'), (2, '', 2, repeat('x', 200)), (3, '', 3, NULL), (4, '', 4, 'stoker:mine'), (5, '', 5, '')"},
+		"INSERT INTO item VALUES (1, '', 1, 'k1'), (2, '', 2, repeat('x', 200)), (3, '', 3, NULL), (4, '', 4, " +
+			"'stoker:mine'), (5, '', 5, '')"},
 		jobs: []*jobs.Job{job, held}})
 	r.run("big")
 	wantFound(t, r.verify(Verification{Job: "big"}), Verified{Job: "big", Checked: 1, Right: 1, Skipped: 4})
@@ -205,7 +216,9 @@ func TestVerifyKnowsWhatARunLeavesOut(t *testing.T) {
 	wantFound(t, r.verify(Verification{Job: "held"}), Verified{Job: "held", Checked: 5, Right: 1, Held: 4})
 	// A job without a feed is held to what is there now.
 	r.exec("UPDATE item SET v = 7")
-	wantFound(t, r.verify(Verification{Job: "held"}), Verified{Job: "held", Checked: 5, Stale: 1, Held: 4, Findings: []Finding{{Stale, "held:1", CauseSchedule, false}}})
+	wantFound(t, r.verify(Verification{Job: "held"}),
+		Verified{Job: "held", Checked: 5, Stale: 1, Held: 4,
+			Findings: []Finding{{Stale, "held:1", CauseSchedule, false}}})
 }
 
 // Broken by: rows that a query takes for equal, in another order than they were
@@ -221,7 +234,9 @@ func TestVerifyDoesNotCompareTheOrderOfRows(t *testing.T) {
 	rows[0], rows[len(rows)-1] = "{"+last, first+"}"
 	r.redis.Set(ctx, "rows:s1", "["+strings.Join(rows, "},{")+"]", time.Hour)
 	r.redis.Set(ctx, "rows:s2", strings.Replace(r.redis.Get(ctx, "rows:s2").Val(), `"v":2}`, `"v":3}`, 1), time.Hour)
-	wantFound(t, r.verify(Verification{Job: "rows"}), Verified{Job: "rows", Checked: 7, Right: 6, Stale: 1, Findings: []Finding{{Stale, "rows:s2", CauseOverwrite, false}}})
+	wantFound(t, r.verify(Verification{Job: "rows"}),
+		Verified{Job: "rows", Checked: 7, Right: 6, Stale: 1,
+			Findings: []Finding{{Stale, "rows:s2", CauseOverwrite, false}}})
 }
 
 // Broken by: more than one connection, a query that fails and is not told, a stop
@@ -237,7 +252,8 @@ func TestVerifyFails(t *testing.T) {
 	if _, err := r.v.Verify(t.Context(), Verification{Job: "none"}, nil); err == nil {
 		t.Error("a job that there is not")
 	}
-	if _, err := r.v.Verify(t.Context(), Verification{Job: "never", Sample: 5}, nil); err == nil || !strings.Contains(err.Error(), "stoker warm never") {
+	if _, err := r.v.Verify(t.Context(), Verification{Job: "never", Sample: 5}, nil); err == nil ||
+		!strings.Contains(err.Error(), "stoker warm never") {
 		t.Errorf("a sample without a run: %v", err)
 	}
 	stop := errors.New("stop")

@@ -33,14 +33,16 @@ INSERT INTO product SELECT i, 'p' || i, i % 10 FROM generate_series(1, 1000) i`
 // first words of the keys.
 func Spec(t testing.TB, source jobs.Source, watches map[string][]jobs.Watch) *jobs.Spec {
 	t.Helper()
-	spec := &jobs.Spec{File: "stoker.yaml", Changes: jobs.Changes{Source: source, RunAbove: 100, Name: "stoker", Slot: jobs.SlotTemporary}}
+	spec := &jobs.Spec{File: "stoker.yaml", Changes: jobs.Changes{Source: source, RunAbove: 100, Name: "stoker",
+		Slot: jobs.SlotTemporary}}
 	for _, key := range slices.Sorted(maps.Keys(watches)) {
 		template, err := jobs.ParseKeyTemplate(key)
 		if err != nil {
 			t.Fatal(err)
 		}
 		name, _, _ := strings.Cut(key, ":")
-		spec.Jobs = append(spec.Jobs, &jobs.Job{Name: name, Query: "SELECT 1 AS id", Key: template, Value: jobs.ValueRow, Watch: watches[key]})
+		spec.Jobs = append(spec.Jobs, &jobs.Job{Name: name, Query: "SELECT 1 AS id", Key: template,
+			Value: jobs.ValueRow, Watch: watches[key]})
 	}
 	return spec
 }
@@ -48,7 +50,8 @@ func Spec(t testing.TB, source jobs.Source, watches map[string][]jobs.Watch) *jo
 // ShopWatches watch the tables of the shop in the ways there are.
 func ShopWatches() map[string][]jobs.Watch {
 	return map[string][]jobs.Watch{
-		"product:{id}": {{Table: "product", Key: map[string]string{"id": "id"}}, {Table: "price", Key: map[string]string{"id": "product_id"}}},
+		"product:{id}": {{Table: "product", Key: map[string]string{"id": "id"}},
+			{Table: "price", Key: map[string]string{"id": "product_id"}}},
 		"supplier:{n}": {{Table: "product", Column: "supplier_id", Keys: "SELECT unnest($1::int[]) AS n"}},
 		"menu":         {{Table: "category"}},
 	}
@@ -77,7 +80,8 @@ func Job(t *testing.T, query, key string) *jobs.Job {
 // Open opens a source of the database, until the test ends.
 func Open(t testing.TB, url string) *postgres.Source {
 	t.Helper()
-	s, err := postgres.Open(jobs.Postgres{URL: jobs.NewSecret(url), MaxConnections: 2, StatementTimeout: 10 * time.Second})
+	s, err := postgres.Open(jobs.Postgres{URL: jobs.NewSecret(url), MaxConnections: 2,
+		StatementTimeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +100,8 @@ func Now(t *testing.T, s *postgres.Source) store.Snapshot {
 }
 
 // Checked is what feed.Check finds, a line a problem; own is the check of the feed.
-func Checked(t *testing.T, s *postgres.Source, spec *jobs.Spec, own func(context.Context, *feed.Checkup, []feed.Table) error) (lines []string) {
+func Checked(t *testing.T, s *postgres.Source, spec *jobs.Spec,
+	own func(context.Context, *feed.Checkup, []feed.Table) error) (lines []string) {
 	t.Helper()
 	problems, err := feed.Check(t.Context(), s, spec, own)
 	if err != nil {

@@ -24,17 +24,21 @@ import (
 //
 //	go test ./store/postgres -run '^$' -bench OutboxWriter -benchtime 3x
 func BenchmarkOutboxWriter(b *testing.B) {
-	server := storetest.OwnPostgres(b, "fsync = on", "full_page_writes = on", "shared_buffers = 256MB", "max_wal_size = 4GB")
+	server := storetest.OwnPostgres(b, "fsync = on", "full_page_writes = on", "shared_buffers = 256MB",
+		"max_wal_size = 4GB")
 	url := server.URL("postgres")
-	storetest.Exec(b, url, "CREATE TABLE item (id int PRIMARY KEY, n int, body text)", "INSERT INTO item SELECT i, 0, repeat('x', 100) FROM generate_series(1, 100000) i", "VACUUM ANALYZE item")
+	storetest.Exec(b, url, "CREATE TABLE item (id int PRIMARY KEY, n int, body text)",
+		"INSERT INTO item SELECT i, 0, repeat('x', 100) FROM generate_series(1, 100000) i", "VACUUM ANALYZE item")
 	script := filepath.Join(b.TempDir(), "update.sql")
-	if err := os.WriteFile(script, []byte("\\set id random(1, 100000)\nUPDATE item SET n = n + 1 WHERE id = :id;\n"), 0o600); err != nil {
+	if err := os.WriteFile(script, []byte("\\set id random(1, 100000)\nUPDATE item SET n = n + 1 WHERE id = :id;\n"),
+		0o600); err != nil {
 		b.Fatal(err)
 	}
 	var sums [3]float64
 	for b.Loop() {
 		sums[0] += writer(b, server, script)
-		r := newOutboxAt(b, url, map[string][]jobs.Watch{"item:{id}": {{Table: "item", Key: map[string]string{"id": "id"}}}})
+		r := newOutboxAt(b, url, map[string][]jobs.Watch{"item:{id}": {{Table: "item",
+			Key: map[string]string{"id": "id"}}}})
 		r.close()
 		sums[1] += writer(b, server, script)
 		storetest.Exec(b, url, "TRUNCATE stoker_outbox")
@@ -69,7 +73,8 @@ func writer(b *testing.B, server *testserver.Postgres, script string) float64 {
 	if err != nil {
 		b.Fatal(err)
 	}
-	out, err := exec.CommandContext(b.Context(), program, "-n", "-M", "prepared", "-c", "8", "-j", "2", "-T", "10", "-f", script, server.URL("postgres")).CombinedOutput()
+	out, err := exec.CommandContext(b.Context(), program, "-n", "-M", "prepared", "-c", "8", "-j", "2", "-T", "10",
+		"-f", script, server.URL("postgres")).CombinedOutput()
 	if err != nil {
 		b.Fatalf("pgbench: %v\n%s", err, out)
 	}

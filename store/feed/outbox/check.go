@@ -23,7 +23,8 @@ func Check(ctx context.Context, c *feed.Checkup, tables []feed.Table) error {
 	}
 	for _, n := range needs {
 		if p := state.uncoveredTable(n); p != "" {
-			c.FailFor(c.Watchers(tables, n.table.OID), "%s: have the owner of the tables run: stoker outbox install --apply", p)
+			c.FailFor(c.Watchers(tables, n.table.OID),
+				"%s: have the owner of the tables run: stoker outbox install --apply", p)
 		}
 	}
 	var rights []string
@@ -35,11 +36,13 @@ func Check(ctx context.Context, c *feed.Checkup, tables []feed.Table) error {
 	}
 	if len(rights) > 0 {
 		list := strings.Join(rights, ", ")
-		c.Fail("", "Stoker's role may not %s the outbox: GRANT %s ON %s TO %s", strings.Join(rights, " and "), list, state.Table, state.Role)
+		c.Fail("", "Stoker's role may not %s the outbox: GRANT %s ON %s TO %s", strings.Join(rights, " and "), list,
+			state.Table, state.Role)
 	}
 	for _, n := range needs {
 		if names := state.bypassed(n); len(names) > 0 {
-			c.Warn("", "of table %s, statements that name its part %s directly are not recorded: run stoker outbox install --apply after a part was added", n.table.Name, strings.Join(names, ", "))
+			c.Warn("", "of table %s, statements that name its part %s directly are not recorded: run stoker outbox "+
+				"install --apply after a part was added", n.table.Name, strings.Join(names, ", "))
 		}
 	}
 	return nil

@@ -27,7 +27,8 @@ func (s *installed) covers(needs []need) error {
 // a subscription fires triggers for each row only, not for a statement.
 func (s *installed) unseen() (problems []string) {
 	for _, name := range s.Subscribed {
-		problems = append(problems, fmt.Sprintf("table %s is filled by logical replication, which fires no statement triggers, so that the outbox would miss its changes: "+
+		problems = append(problems, fmt.Sprintf("table %s is filled by logical replication, which fires no "+
+			"statement triggers, so that the outbox would miss its changes: "+
 			"use changes.source: wal on this server, or have Stoker watch the publisher", name))
 	}
 	return problems
@@ -62,9 +63,11 @@ func (s *installed) uncoveredTable(n need) string {
 	case len(missing) == len(events):
 		return fmt.Sprintf("table %s has no triggers that write to the outbox", n.table.Name)
 	case len(missing) > 0:
-		return fmt.Sprintf("table %s has no trigger for %s that writes to the outbox", n.table.Name, strings.Join(missing, ", "))
+		return fmt.Sprintf("table %s has no trigger for %s that writes to the outbox", n.table.Name,
+			strings.Join(missing, ", "))
 	case len(disabled) > 0:
-		return fmt.Sprintf("the triggers of table %s for %s are disabled, or not enabled always", n.table.Name, strings.Join(disabled, ", "))
+		return fmt.Sprintf("the triggers of table %s for %s are disabled, or not enabled always", n.table.Name,
+			strings.Join(disabled, ", "))
 	}
 	recorded := s.recorded(n.table.OID)
 	for _, column := range n.columns {
@@ -129,7 +132,8 @@ func (o *Feed) guard(ctx context.Context) error {
 		return err
 	}
 	if place := state.place(needs); place != o.place {
-		return errors.New("the triggers of the outbox were made anew or switched: they may have missed changes meanwhile")
+		return errors.New("the triggers of the outbox were made anew or switched: they may have missed changes " +
+			"meanwhile")
 	}
 	return nil
 }

@@ -22,10 +22,14 @@ func TestOutboxInstallAdoptsNothing(t *testing.T) {
 	r.exec("CREATE ROLE outbox_mallory", "GRANT CREATE ON SCHEMA public TO outbox_mallory")
 	t.Cleanup(func() { storetest.Exec(t, r.url, "DROP OWNED BY outbox_mallory", "DROP ROLE outbox_mallory") })
 	for _, c := range []struct{ kind, name, sql string }{
-		{"TABLE", "public.stoker_outbox", "CREATE TABLE stoker_outbox (id bigint, at timestamptz, tab oid, columns text[], keys text[], changed bigint, whole text, job text, key jsonb)"},
-		{"FUNCTION", "public.stoker_invalidate(text)", "CREATE FUNCTION stoker_invalidate(job text) RETURNS void LANGUAGE sql AS ''"},
-		{"FUNCTION", "public.stoker_invalidate(text, text)", "CREATE FUNCTION stoker_invalidate(job text, key text) RETURNS void LANGUAGE sql AS ''"},
-		{"FUNCTION", "public.stoker_outbox_" + fmt.Sprint(r.count("SELECT 'product'::regclass::oid::int")) + "()", "CREATE FUNCTION NAME RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'"},
+		{"TABLE", "public.stoker_outbox", "CREATE TABLE stoker_outbox (id bigint, at timestamptz, tab oid, columns " +
+			"text[], keys text[], changed bigint, whole text, job text, key jsonb)"},
+		{"FUNCTION", "public.stoker_invalidate(text)",
+			"CREATE FUNCTION stoker_invalidate(job text) RETURNS void LANGUAGE sql AS ''"},
+		{"FUNCTION", "public.stoker_invalidate(text, text)",
+			"CREATE FUNCTION stoker_invalidate(job text, key text) RETURNS void LANGUAGE sql AS ''"},
+		{"FUNCTION", "public.stoker_outbox_" + fmt.Sprint(r.count("SELECT 'product'::regclass::oid::int")) + "()",
+			"CREATE FUNCTION NAME RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'"},
 	} {
 		r.removeAll()
 		r.exec("SET ROLE outbox_mallory; " + strings.Replace(c.sql, "NAME", c.name, 1))
@@ -33,7 +37,8 @@ func TestOutboxInstallAdoptsNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := "role stoker, which installs the outbox, does not own " + c.name + ": install as the owner, or remove it (stoker outbox remove; by hand what that leaves)"
+		want := "role stoker, which installs the outbox, does not own " + c.name +
+			": install as the owner, or remove it (stoker outbox remove; by hand what that leaves)"
 		if err := outbox.Apply(t.Context(), r.source, script); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s was adopted: %v", c.name, err)
 		}
@@ -118,7 +123,8 @@ func TestOutboxInstallBesideTheApplication(t *testing.T) {
 				t.Errorf("the application waited %s: %v", took, err)
 			}
 			err = <-done
-			if err == nil || !strings.Contains(err.Error(), "lock timeout") || !strings.Contains(err.Error(), "run it again") {
+			if err == nil || !strings.Contains(err.Error(), "lock timeout") ||
+				!strings.Contains(err.Error(), "run it again") {
 				t.Errorf("while a transaction holds a table: %v", err)
 			}
 			if _, err := app.Exec(t.Context(), "COMMIT"); err != nil {

@@ -25,7 +25,8 @@ func TestOutboxEndsWithItsHistory(t *testing.T) {
 		r := newOutboxAt(t, server.URL("postgres"), watches, feedtest.Shop)
 		r.openEvery(4 * time.Second) // so that the server comes back before the next poll
 		r.next(false)
-		r.exec(row, "DO $$BEGIN EXECUTE format('COPY (SELECT 1 WHERE false) TO %L', current_setting('data_directory') || '/standby.signal'); END$$")
+		r.exec(row, "DO $$BEGIN EXECUTE format('COPY (SELECT 1 WHERE false) TO %L', "+
+			"current_setting('data_directory') || '/standby.signal'); END$$")
 		server.Stop()
 		if err := server.Start(t.Context()); err != nil {
 			t.Fatal(err)
@@ -47,8 +48,11 @@ func TestOutboxEndsWithItsHistory(t *testing.T) {
 			t.Fatalf("%v, %v", read, err)
 		}
 		before := feedtest.Now(t, r.source).Origin
-		r.exec("SELECT pg_stat_reset_shared('bgwriter')", "UPDATE product SET name = 'x' WHERE id = 2")                    // as after a crash
-		feedtest.Eventually(t, "the origin is another", func() bool { return feedtest.Now(t, r.source).Origin != before }) // Postgres 14 tells its collector, and goes on
+		// as after a crash
+		r.exec("SELECT pg_stat_reset_shared('bgwriter')", "UPDATE product SET name = 'x' WHERE id = 2")
+		// Postgres 14 tells its collector, and goes on
+		feedtest.Eventually(t, "the origin is another",
+			func() bool { return feedtest.Now(t, r.source).Origin != before })
 		if err := r.feed.Done(t.Context(), read[0].Position); err != nil {
 			t.Error(err)
 		}

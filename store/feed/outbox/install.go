@@ -29,7 +29,8 @@ func Install(ctx context.Context, s *postgres.Source, spec *jobs.Spec) (Script, 
 		return nil, err
 	}
 	if state.Schema == "" {
-		return nil, errors.New("the search_path of Stoker's role has no schema to make stoker_outbox in: set it (ALTER ROLE ... SET search_path), or make the schema")
+		return nil, errors.New("the search_path of Stoker's role has no schema to make stoker_outbox in: set it " +
+			"(ALTER ROLE ... SET search_path), or make the schema")
 	}
 	needs := needsOf(spec, tables)
 	for _, n := range needs {
@@ -43,11 +44,13 @@ func Install(ctx context.Context, s *postgres.Source, spec *jobs.Spec) (Script, 
 // recordable is an error if no triggers can record the table.
 func recordable(n need) error {
 	if n.table.Kind != "r" && n.table.Kind != "p" {
-		return fmt.Errorf("%s is %s: its changes cannot be recorded; watch the tables that it is made of", n.table.Name, feed.KindName(n.table.Kind))
+		return fmt.Errorf("%s is %s: its changes cannot be recorded; watch the tables that it is made of", n.table.Name,
+			feed.KindName(n.table.Kind))
 	}
 	for _, c := range n.columns {
 		if !slices.Contains(n.table.Columns, c) {
-			return fmt.Errorf("table %s has no column %s, which a watch entry names; it has: %s", n.table.Name, c, strings.Join(n.table.Columns, ", "))
+			return fmt.Errorf("table %s has no column %s, which a watch entry names; it has: %s", n.table.Name, c,
+				strings.Join(n.table.Columns, ", "))
 		}
 	}
 	return nil
@@ -110,7 +113,8 @@ func Remove(ctx context.Context, s *postgres.Source) (Script, error) {
 		return nil, err
 	}
 	return state.dropTriggers(nil).with("", append(state.dropFunctions(nil),
-		fmt.Sprintf("DROP FUNCTION IF EXISTS %[1]s.stoker_invalidate(text, jsonb), %[1]s.stoker_invalidate(text)", state.Schema),
+		fmt.Sprintf("DROP FUNCTION IF EXISTS %[1]s.stoker_invalidate(text, jsonb), %[1]s.stoker_invalidate(text)",
+			state.Schema),
 		fmt.Sprintf("DROP TABLE IF EXISTS %s.stoker_outbox", state.Schema))), nil
 }
 
@@ -119,7 +123,8 @@ func (s *installed) dropTriggers(keep func(trigger) bool) (script Script) {
 	byTable := make(map[string][]string)
 	for _, t := range s.Triggers {
 		if keep == nil || !keep(t) {
-			byTable[t.Relation] = append(byTable[t.Relation], fmt.Sprintf("DROP TRIGGER IF EXISTS %s ON %s", pgx.Identifier{t.Name}.Sanitize(), t.Relation))
+			byTable[t.Relation] = append(byTable[t.Relation],
+				fmt.Sprintf("DROP TRIGGER IF EXISTS %s ON %s", pgx.Identifier{t.Name}.Sanitize(), t.Relation))
 		}
 	}
 	for _, table := range slices.Sorted(maps.Keys(byTable)) {

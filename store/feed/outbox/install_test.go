@@ -31,7 +31,8 @@ func TestOutboxInstallAndRemove(t *testing.T) {
 	job, _ := r.spec.Job("menu")
 	job.Watch[0] = jobs.Watch{Table: "category", Column: "name", Keys: "SELECT"}
 	_, _, err := outbox.Open(t.Context(), outbox.Config{Source: r.source, Spec: r.spec})
-	if err == nil || err.Error() != "the outbox does not record column name of table public.category; run: stoker outbox install --apply" {
+	if err == nil || err.Error() != "the outbox does not record column name of table public.category; run: stoker "+
+		"outbox install --apply" {
 		t.Errorf("a column that is not recorded: %v", err)
 	}
 	r.install()
@@ -40,7 +41,9 @@ func TestOutboxInstallAndRemove(t *testing.T) {
 	}
 
 	r.exec("ALTER TABLE product DISABLE TRIGGER USER")
-	if _, _, err = outbox.Open(t.Context(), outbox.Config{Source: r.source, Spec: r.spec}); err == nil || !strings.Contains(err.Error(), "the triggers of table public.product for insert, update, delete, truncate are disabled") {
+	if _, _, err = outbox.Open(t.Context(), outbox.Config{Source: r.source, Spec: r.spec}); err == nil ||
+		!strings.Contains(err.Error(), "the triggers of table public.product for insert, update, delete, truncate "+
+			"are disabled") {
 		t.Errorf("disabled triggers: %v", err)
 	}
 	second := r.start.Place
@@ -68,7 +71,8 @@ func TestOutboxInstallAndRemove(t *testing.T) {
 		t.Errorf("removing again: %v, %v", script, err)
 	}
 	r.exec("INSERT INTO product VALUES (9001, 'x', 1)")
-	if _, err := r.feed.Next(t.Context()); err == nil || !strings.Contains(err.Error(), "run: stoker outbox install --apply") {
+	if _, err := r.feed.Next(t.Context()); err == nil ||
+		!strings.Contains(err.Error(), "run: stoker outbox install --apply") {
 		t.Errorf("the feed of an outbox that was removed: %v", err)
 	}
 }
@@ -77,10 +81,12 @@ func TestOutboxInstallAndRemove(t *testing.T) {
 // that table only: it has its own.
 func TestOutboxOfPartitions(t *testing.T) {
 	server := storetest.OwnPostgres(t, "max_prepared_transactions = 2")
-	r := newOutboxAt(t, server.URL("postgres"), map[string][]jobs.Watch{"sale:{id}": {{Table: "sale", Key: map[string]string{"id": "id"}}}, "old:{id}": {{Table: "base", Key: map[string]string{"id": "id"}}}},
+	r := newOutboxAt(t, server.URL("postgres"), map[string][]jobs.Watch{"sale:{id}": {{Table: "sale",
+		Key: map[string]string{"id": "id"}}}, "old:{id}": {{Table: "base", Key: map[string]string{"id": "id"}}}},
 		"CREATE TABLE sale (at int, id int) PARTITION BY RANGE (at)",
 		"CREATE TABLE sale_a PARTITION OF sale FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (at)",
-		"CREATE TABLE sale_a1 (id int, gone int, at int)", "ALTER TABLE sale_a1 DROP gone", "ALTER TABLE sale_a ATTACH PARTITION sale_a1 FOR VALUES FROM (0) TO (5)",
+		"CREATE TABLE sale_a1 (id int, gone int, at int)", "ALTER TABLE sale_a1 DROP gone",
+		"ALTER TABLE sale_a ATTACH PARTITION sale_a1 FOR VALUES FROM (0) TO (5)",
 		"CREATE TABLE sale_b PARTITION OF sale FOR VALUES FROM (10) TO (20)",
 		"CREATE TABLE base (id int)", "CREATE TABLE heir (more int) INHERITS (base)")
 	for sql, want := range map[string][]string{
@@ -89,10 +95,12 @@ func TestOutboxOfPartitions(t *testing.T) {
 		"INSERT INTO sale_a1 (at, id) VALUES (3, 103)": {"sale map[id:103]"},
 		"TRUNCATE sale_b":                              {"sale whole: TRUNCATE of table sale"},
 		"INSERT INTO heir VALUES (1, 1)":               {"old map[id:1]"},
-		"BEGIN; INSERT INTO sale VALUES (1, 104); PREPARE TRANSACTION 'p'; COMMIT PREPARED 'p'":      {"sale map[id:104]"},
-		"BEGIN; INSERT INTO sale VALUES (1, 105); PREPARE TRANSACTION 'p'; ROLLBACK PREPARED 'p'":    nil,
-		"INSERT INTO sale VALUES (4, 106); UPDATE sale SET at = 12, id = 107 WHERE id = 106":         {"sale map[id:106]", "sale map[id:107]"},
-		"INSERT INTO heir VALUES (2, 1); UPDATE base SET id = 3 WHERE id = 2; DELETE FROM ONLY base": {"old map[id:2]", "old map[id:3]"},
+		"BEGIN; INSERT INTO sale VALUES (1, 104); PREPARE TRANSACTION 'p'; COMMIT PREPARED 'p'":   {"sale map[id:104]"},
+		"BEGIN; INSERT INTO sale VALUES (1, 105); PREPARE TRANSACTION 'p'; ROLLBACK PREPARED 'p'": nil,
+		"INSERT INTO sale VALUES (4, 106); UPDATE sale SET at = 12, id = 107 WHERE id = 106": {"sale map[id:106]",
+			"sale map[id:107]"},
+		"INSERT INTO heir VALUES (2, 1); UPDATE base SET id = 3 WHERE id = 2; DELETE FROM ONLY base": {"old map[id:2]",
+			"old map[id:3]"},
 	} {
 		conn := r.conn()
 		for _, s := range strings.Split(sql, "; ") {
@@ -107,7 +115,8 @@ func TestOutboxOfPartitions(t *testing.T) {
 // The owner of the tables installs; who is not is told to ask.
 func TestOutboxInstallNeedsTheOwner(t *testing.T) {
 	r := newShopOutbox(t)
-	r.exec("CREATE ROLE outbox_reader LOGIN PASSWORD 'reader'", "GRANT CREATE ON SCHEMA public TO outbox_reader", "DROP TABLE stoker_outbox CASCADE")
+	r.exec("CREATE ROLE outbox_reader LOGIN PASSWORD 'reader'", "GRANT CREATE ON SCHEMA public TO outbox_reader",
+		"DROP TABLE stoker_outbox CASCADE")
 	t.Cleanup(func() { storetest.Exec(t, r.url, "DROP OWNED BY outbox_reader", "DROP ROLE outbox_reader") })
 	reader := feedtest.Open(t, feedtest.AsRole(t, r.url, "outbox_reader", "reader"))
 	script, err := outbox.Install(t.Context(), reader, r.spec)
@@ -115,7 +124,8 @@ func TestOutboxInstallNeedsTheOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = outbox.Apply(t.Context(), reader, script)
-	if err == nil || !strings.Contains(err.Error(), "must be owner") || !strings.Contains(err.Error(), "have the owner of the tables run what the command prints without --apply") {
+	if err == nil || !strings.Contains(err.Error(), "must be owner") ||
+		!strings.Contains(err.Error(), "have the owner of the tables run what the command prints without --apply") {
 		t.Errorf("installing as a reader: %v", err)
 	}
 	if n := r.count("SELECT count(*) FROM pg_class WHERE relname = 'stoker_outbox'"); n != 0 {
@@ -151,7 +161,8 @@ func TestOutboxInstallNeedsTheOwner(t *testing.T) {
 
 func (r *outboxRig) triggerName(table, event string) (name string) {
 	r.t.Helper()
-	row := r.conn().QueryRow(context.Background(), "SELECT tgname FROM pg_trigger WHERE tgrelid = $1::text::regclass AND tgname LIKE '%' || $2", table, event)
+	row := r.conn().QueryRow(context.Background(),
+		"SELECT tgname FROM pg_trigger WHERE tgrelid = $1::text::regclass AND tgname LIKE '%' || $2", table, event)
 	if err := row.Scan(&name); err != nil {
 		r.t.Fatal(err)
 	}

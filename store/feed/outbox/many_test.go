@@ -22,9 +22,11 @@ func TestOutboxGoesOnPastWhatIsNotDone(t *testing.T) {
 	}
 	taken("{[1,60001)}")
 	r.next(true)
-	r.exec("UPDATE product SET name = 'x' WHERE id = 1", "BEGIN; SELECT stoker_invalidate('menu'); ROLLBACK", "UPDATE product SET name = 'x' WHERE id = 2")
+	r.exec("UPDATE product SET name = 'x' WHERE id = 1", "BEGIN; SELECT stoker_invalidate('menu'); ROLLBACK",
+		"UPDATE product SET name = 'x' WHERE id = 2")
 	taken("{[1,60002),[60003,60004)}")
-	if got := strings.Join(r.next(true), ", "); got != "product map[id:1], product map[id:2], supplier by 1, supplier by 2" {
+	if got := strings.Join(r.next(true), ", "); got != "product map[id:1], product map[id:2], supplier by 1, "+
+		"supplier by 2" {
 		t.Errorf("past 60,000 rows that are not done: %s", got)
 	}
 	if err := r.feed.Done(t.Context(), math.MaxUint64); err != nil {

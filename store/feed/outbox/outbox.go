@@ -88,8 +88,9 @@ func Open(ctx context.Context, cfg Config) (*Feed, feed.Start, error) {
 	}
 	start = feed.Start{Place: state.place(needs), Durable: true, Origin: state.origin}
 	o := &Feed{
-		queue: feed.NewCommitQueue(1), source: s, spec: spec, log: cfg.Log, skipped: cfg.Skipped, place: start.Place, origin: start.Origin,
-		table: state.Table, watches: make(map[uint32][]feed.Watcher), every: cmp.Or(cfg.PollEvery, pollEvery),
+		queue: feed.NewCommitQueue(1), source: s, spec: spec, log: cfg.Log, skipped: cfg.Skipped, place: start.Place,
+		origin: start.Origin,
+		table:  state.Table, watches: make(map[uint32][]feed.Watcher), every: cmp.Or(cfg.PollEvery, pollEvery),
 	}
 	for _, n := range needs {
 		o.watches[n.table.OID] = n.watches

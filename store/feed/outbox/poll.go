@@ -65,7 +65,8 @@ func (o *Feed) poll(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(max(time.Until(began.Add(o.every)), time.Since(began))): // a long poll must not follow another at once
+		case <-time.After(max(time.Until(began.Add(o.every)), time.Since(began))):
+			// a long poll must not follow another at once
 		}
 	}
 }
@@ -84,7 +85,8 @@ func (o *Feed) read(ctx context.Context) (full bool, err error) {
 	}
 	b := batch{commits: &feed.Commits{Effect: feed.NewEffect(o.spec.Changes.RunAbove)}}
 	err = o.source.Do(ctx, func(c *pgx.Conn) error {
-		return o.receive(c.PgConn().ExecParams(ctx, fmt.Sprintf(pollSQL, o.table, mostRows), [][]byte{multirange(spans)}, nil, nil, []int16{0, 0, 0, 0, 1}), &b)
+		return o.receive(c.PgConn().ExecParams(ctx, fmt.Sprintf(pollSQL, o.table, mostRows),
+			[][]byte{multirange(spans)}, nil, nil, []int16{0, 0, 0, 0, 1}), &b)
 	})
 	if err != nil {
 		return false, withRemedy("read the outbox", err)
@@ -104,7 +106,8 @@ func (o *Feed) read(ctx context.Context) (full bool, err error) {
 // warnIfBacklogged says, once, that n rows which are read and not done are too many.
 func (o *Feed) warnIfBacklogged(n int) {
 	if n >= mostUnacked && !o.backlogged {
-		o.log.Warn("the outbox is not read on: too many of its rows are read and not done, because the run of a job takes long or fails", "rows", n)
+		o.log.Warn("the outbox is not read on: too many of its rows are read and not done, because the run of a "+
+			"job takes long or fails", "rows", n)
 	}
 	o.backlogged = n >= mostUnacked
 }
@@ -166,7 +169,8 @@ func (o *Feed) same(origin string) error {
 	case "standby":
 		return postgres.ErrStandby
 	}
-	return errors.New("postgres.url leads to another history than when the outbox was opened (a failover, a restart, or another server)")
+	return errors.New("postgres.url leads to another history than when the outbox was opened (a failover, a " +
+		"restart, or another server)")
 }
 
 // committed is when the oldest of what was read was committed, or a little before.
@@ -187,8 +191,10 @@ func (o *Feed) committed(written, now time.Time, full bool) time.Time {
 // that was never read.
 func (o *Feed) remove(ctx context.Context, rows unacked) error {
 	err := o.source.Do(ctx, func(c *pgx.Conn) error {
-		sql := "DELETE FROM " + o.table + " WHERE ctid = ANY ($1::tid[]) AND id = ANY ($2::bigint[]) AND (SELECT " + postgres.OriginSQL + ") = $3"
-		return c.PgConn().ExecParams(ctx, sql, [][]byte{postgres.ArrayLiteral(rows.places), idArray(rows.ids), []byte(o.origin)}, nil, nil, nil).Read().Err
+		sql := "DELETE FROM " + o.table + " WHERE ctid = ANY ($1::tid[]) AND id = ANY ($2::bigint[]) AND (SELECT " +
+			postgres.OriginSQL + ") = $3"
+		return c.PgConn().ExecParams(ctx, sql, [][]byte{postgres.ArrayLiteral(rows.places), idArray(rows.ids),
+			[]byte(o.origin)}, nil, nil, nil).Read().Err
 	})
 	if err != nil {
 		return withRemedy("delete from the outbox what is done", err)
@@ -203,7 +209,8 @@ func withRemedy(doing string, err error) error {
 		case "42P01":
 			return fmt.Errorf("%s: %w; run: stoker outbox install --apply", doing, err)
 		case "42501":
-			return fmt.Errorf("%s: %w; its owner must grant SELECT and DELETE on it to Stoker's role, as `stoker outbox install` does", doing, err)
+			return fmt.Errorf("%s: %w; its owner must grant SELECT and DELETE on it to Stoker's role, as `stoker "+
+				"outbox install` does", doing, err)
 		}
 	}
 	return fmt.Errorf("%s: %w", doing, err)

@@ -45,7 +45,8 @@ func newOutboxAt(t testing.TB, url string, watches map[string][]jobs.Watch, ddl 
 	storetest.Exec(t, r.url, ddl...)
 	r.spec = feedtest.Spec(t, jobs.SourceOutbox, watches)
 	var err error
-	if r.source, err = postgres.Open(jobs.Postgres{URL: jobs.NewSecret(url), MaxConnections: 2, StatementTimeout: 10 * time.Second}); err != nil {
+	if r.source, err = postgres.Open(jobs.Postgres{URL: jobs.NewSecret(url), MaxConnections: 2,
+		StatementTimeout: 10 * time.Second}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.source.Close)
@@ -84,7 +85,8 @@ func (r *outboxRig) openEvery(every time.Duration) {
 	}
 	var err error
 	r.feed, r.start, err = outbox.Open(r.t.Context(), outbox.Config{
-		Source: r.source, Spec: r.spec, Log: slog.New(slog.NewTextHandler(&r.log, nil)), PollEvery: every, Skipped: func() { r.skipped.Add(1) }})
+		Source: r.source, Spec: r.spec, Log: slog.New(slog.NewTextHandler(&r.log, nil)), PollEvery: every,
+		Skipped: func() { r.skipped.Add(1) }})
 	if err != nil {
 		r.t.Fatal(err)
 	}

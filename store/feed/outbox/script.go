@@ -116,7 +116,8 @@ func (t Transaction) explain(err error, state string) error {
 	case lockedOut(err):
 		return fmt.Errorf("%w: transactions hold the outbox; %s: run it again when they have ended", err, state)
 	case pe != nil && pe.Code == "42501":
-		return fmt.Errorf("%w; %s: have the owner of the tables run what the command prints without --apply", err, state)
+		return fmt.Errorf("%w; %s: have the owner of the tables run what the command prints without --apply", err,
+			state)
 	}
 	return fmt.Errorf("%s: %w; run it again when that is mended", state, err)
 }

@@ -142,7 +142,8 @@ func functionSQL(schema string, n need, limit int) string {
 	inserted, deleted := collectSQL(n.columns, limit, "new_rows"), collectSQL(n.columns, limit, "old_rows")
 	updated := collectSQL(n.columns, limit, "new_rows", "old_rows")
 	columns := quoteLiteral(string(postgres.ArrayLiteral(n.columns)))
-	return fmt.Sprintf(triggerFunctionSQL, schema+"."+functionOf(n.table.OID), dollarTag(inserted+columns+string(list)), list, inserted, deleted, updated, fold, schema, n.table.OID, columns)
+	return fmt.Sprintf(triggerFunctionSQL, schema+"."+functionOf(n.table.OID), dollarTag(inserted+columns+string(list)),
+		list, inserted, deleted, updated, fold, schema, n.table.OID, columns)
 }
 
 // collectSQL counts the rows of the first transition table and, unless they are
@@ -184,7 +185,8 @@ func triggerSQL(schema string, r relation, event string) string {
 		"update": " REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
 	}[event]
 	name := triggerOf(r.Root, event)
-	return fmt.Sprintf("CREATE OR REPLACE TRIGGER %s AFTER %s ON %s%s FOR EACH STATEMENT EXECUTE FUNCTION %s.%s();\nALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER %s",
+	return fmt.Sprintf("CREATE OR REPLACE TRIGGER %s AFTER %s ON %s%s FOR EACH STATEMENT EXECUTE FUNCTION "+
+		"%s.%s();\nALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER %s",
 		name, strings.ToUpper(event), r.Name, referencing, schema, functionOf(r.Root), r.Name, name)
 }
 

@@ -38,8 +38,11 @@ func (c *checkup) identities(tables []feed.Table) {
 		for _, p := range t.Parts {
 			if len(p.Identity) == 0 && !told[p.OID] {
 				told[p.OID] = true
-				c.FailFor(c.Watchers(tables, p.OID), "table %s has no replica identity: once it is published, the application's own UPDATE and DELETE on it would fail; "+
-					"add a primary key that is not DEFERRABLE, or: ALTER TABLE %s REPLICA IDENTITY FULL (or USING INDEX, a unique one on columns that are NOT NULL)", p.Name, p.Name)
+				c.FailFor(c.Watchers(tables, p.OID),
+					"table %s has no replica identity: once it is published, the application's own UPDATE and "+
+						"DELETE on it would fail; "+
+						"add a primary key that is not DEFERRABLE, or: ALTER TABLE %s REPLICA IDENTITY FULL (or "+
+						"USING INDEX, a unique one on columns that are NOT NULL)", p.Name, p.Name)
 			}
 		}
 	}
@@ -75,8 +78,10 @@ func (c *checkup) carries(job *jobs.Job, w jobs.Watch, name string, identity []s
 		}
 	}
 	if slices.Sort(outside); len(outside) > 0 {
-		c.Fail(job.Name, "updates and deletes of table %s do not carry the old value of %s, which is not in its replica identity (%s): "+
-			"ALTER TABLE %s REPLICA IDENTITY FULL (or USING INDEX, a unique one that has the column), or watch the table without key and column",
+		c.Fail(job.Name, "updates and deletes of table %s do not carry the old value of %s, which is not in its "+
+			"replica identity (%s): "+
+			"ALTER TABLE %s REPLICA IDENTITY FULL (or USING INDEX, a unique one that has the column), or watch the "+
+			"table without key and column",
 			name, strings.Join(outside, ", "), cmp.Or(strings.Join(identity, ", "), "none"), name)
 	}
 }
@@ -88,7 +93,8 @@ func (c *checkup) slot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	here, err := c.Source.Row(ctx, "SELECT current_database(), (SELECT plugin FROM pg_replication_slots WHERE slot_name = $1)", name)
+	here, err := c.Source.Row(ctx, "SELECT current_database(), (SELECT plugin FROM pg_replication_slots WHERE "+
+		"slot_name = $1)", name)
 	if err != nil {
 		return err
 	}
@@ -104,9 +110,11 @@ func (c *checkup) slot(ctx context.Context) error {
 	switch {
 	case !slot.Exists:
 	case slot.Database != here[0] || here[1] != "pgoutput":
-		c.Fail("", "slot %s is there already for another use (database %q, plugin %q): write another changes.name, or drop it", name, slot.Database, here[1])
+		c.Fail("", "slot %s is there already for another use (database %q, plugin %q): write another changes.name, "+
+			"or drop it", name, slot.Database, here[1])
 	case slot.Status == "lost":
-		c.Warn("", "slot %s is lost: it fell behind by more than max_slot_wal_keep_size; Stoker makes it anew and runs the watched jobs; raise that setting if it comes again", name)
+		c.Warn("", "slot %s is lost: it fell behind by more than max_slot_wal_keep_size; Stoker makes it anew and "+
+			"runs the watched jobs; raise that setting if it comes again", name)
 	}
 	return nil
 }

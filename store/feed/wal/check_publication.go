@@ -43,12 +43,16 @@ func (c *checkup) publication(ctx context.Context, tables []feed.Table) error {
 	case exists:
 		c.published(name, row, tables)
 		if may := ours && len(foreign) == 0; !covers(published, tables) && !may {
-			c.FailFor(c.unpublished(published, tables), "publication %s does not have every watched table, and role %s may not add them; have the owner of the tables run: %s", name, role, sql)
+			c.FailFor(c.unpublished(published, tables),
+				"publication %s does not have every watched table, and role %s may not add them; have the owner of "+
+					"the tables run: %s", name, role, sql)
 		}
 	case len(foreign) > 0:
-		c.Fail("", "there is no publication %s, and role %s, which does not own %s, may not create it; have the owner of the tables run: %s", name, role, strings.Join(foreign, ", "), sql)
+		c.Fail("", "there is no publication %s, and role %s, which does not own %s, may not create it; have the "+
+			"owner of the tables run: %s", name, role, strings.Join(foreign, ", "), sql)
 	case !create:
-		c.Fail("", "there is no publication %s, and role %s has no right to CREATE in the database; grant it, or have somebody who may run: %s", name, role, sql)
+		c.Fail("", "there is no publication %s, and role %s has no right to CREATE in the database; grant it, or "+
+			"have somebody who may run: %s", name, role, sql)
 	}
 	return nil
 }
@@ -73,12 +77,15 @@ func (c *checkup) published(name string, row []string, tables []feed.Table) {
 		}
 	}
 	if len(lacks) > 0 {
-		c.Fail("", "publication %s does not publish %s: ALTER PUBLICATION %s SET (publish = 'insert, update, delete, truncate')", name, strings.Join(lacks, ", "), quoted(name))
+		c.Fail("", "publication %s does not publish %s: ALTER PUBLICATION %s SET (publish = 'insert, update, "+
+			"delete, truncate')", name, strings.Join(lacks, ", "), quoted(name))
 	}
 	if row[8] != "t" && slices.ContainsFunc(tables, func(t feed.Table) bool { return t.Kind == "p" }) {
-		c.Fail("", "publication %s names partitions, not the partitioned tables that are watched: ALTER PUBLICATION %s SET (publish_via_partition_root = true)", name, quoted(name))
+		c.Fail("", "publication %s names partitions, not the partitioned tables that are watched: ALTER "+
+			"PUBLICATION %s SET (publish_via_partition_root = true)", name, quoted(name))
 	}
 	if row[9] != "" {
-		c.Fail("", "publication %s has a row filter or a column list for %s, so that changes would be missed: ALTER PUBLICATION %s SET TABLE %s", name, row[9], quoted(name), tableList(tables))
+		c.Fail("", "publication %s has a row filter or a column list for %s, so that changes would be missed: "+
+			"ALTER PUBLICATION %s SET TABLE %s", name, row[9], quoted(name), tableList(tables))
 	}
 }

@@ -56,7 +56,8 @@ func (c *checkup) replication(ctx context.Context) error {
 	}
 	switch {
 	case system != here[0]:
-		c.Fail("", "changes.url leads to another server than postgres.url: what it tells of is not what the queries read; let both name one server")
+		c.Fail("", "changes.url leads to another server than postgres.url: what it tells of is not what the "+
+			"queries read; let both name one server")
 	case database != here[1]:
 		c.Fail("", "changes.url leads to database %s, postgres.url to %s: let both name one", database, here[1])
 	}
@@ -69,8 +70,10 @@ func (c *checkup) server(row []string) (ready bool) {
 	before := len(c.Problems)
 	version, _ := strconv.Atoi(row[1]) // a number, as Postgres prints it
 	if level := row[2]; level != "logical" && (level != "replica" || version < automaticWAL) {
-		c.Fail("", "wal_level is %s: ALTER SYSTEM SET wal_level = logical and restart Postgres (RDS and Aurora: rds.logical_replication = 1 in the parameter group, and reboot; "+
-			"Cloud SQL: cloudsql.logical_decoding = on; Azure: wal_level in the server parameters), or use changes.source: outbox", level)
+		c.Fail("", "wal_level is %s: ALTER SYSTEM SET wal_level = logical and restart Postgres (RDS and Aurora: "+
+			"rds.logical_replication = 1 in the parameter group, and reboot; "+
+			"Cloud SQL: cloudsql.logical_decoding = on; Azure: wal_level in the server parameters), or use "+
+			"changes.source: outbox", level)
 	}
 	if row[3] != "t" {
 		remedy := fmt.Sprintf("ALTER ROLE %s REPLICATION", row[0])
@@ -108,10 +111,12 @@ func (c *checkup) identify(ctx context.Context) (system, database string, err er
 func (c *checkup) refused(err error) {
 	pe, _ := errors.AsType[*pgconn.PgError](err)
 	if pe == nil || strings.HasPrefix(pe.Code, "08") || strings.HasPrefix(pe.Code, "42") {
-		c.Fail("", "changes.url takes no replication connections, as a pooler like PgBouncer does: set changes.url to a direct connection (%v)", err)
+		c.Fail("", "changes.url takes no replication connections, as a pooler like PgBouncer does: set changes.url "+
+			"to a direct connection (%v)", err)
 		return
 	}
-	c.Fail("", "changes.url refuses a replication connection: %v; allow it, in pg_hba.conf for example, or use changes.source: outbox", err)
+	c.Fail("", "changes.url refuses a replication connection: %v; allow it, in pg_hba.conf for example, or use "+
+		"changes.source: outbox", err)
 }
 
 // brokenOff reports whether a connection ended without a word of the server's, or was

@@ -29,7 +29,8 @@ type relation struct {
 
 // newDecoder returns a decoder for the tables that the spec's jobs watch.
 func newDecoder(spec *jobs.Spec, tables []feed.Table) *decoder {
-	d := &decoder{limit: spec.Changes.RunAbove, watches: make(map[uint32][]feed.Watcher), parts: make(map[uint32][]feed.Relation), relations: make(map[uint32]*relation)}
+	d := &decoder{limit: spec.Changes.RunAbove, watches: make(map[uint32][]feed.Watcher),
+		parts: make(map[uint32][]feed.Relation), relations: make(map[uint32]*relation)}
 	byName := make(map[string]feed.Table, len(tables))
 	for _, t := range tables {
 		byName[t.Given] = t

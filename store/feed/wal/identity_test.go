@@ -18,18 +18,23 @@ func TestCheckDeferrablePrimaryKey(t *testing.T) {
 	spec := feedtest.Spec(t, jobs.SourceWAL, feedtest.ByKey("late"))
 	spec.Changes.URL = jobs.NewSecret(url)
 	feedtest.WantProblems(t, "deferrable", checked(t, feedtest.Open(t, url), spec),
-		"fail: table public.late has no replica identity: once it is published, the application's own UPDATE and DELETE on it would fail; "+
-			"add a primary key that is not DEFERRABLE, or: ALTER TABLE public.late REPLICA IDENTITY FULL (or USING INDEX, a unique one on columns that are NOT NULL)")
+		"fail: table public.late has no replica identity: once it is published, the application's own UPDATE and "+
+			"DELETE on it would fail; "+
+			"add a primary key that is not DEFERRABLE, or: ALTER TABLE public.late REPLICA IDENTITY FULL (or USING "+
+			"INDEX, a unique one on columns that are NOT NULL)")
 }
 
 // halves are partitioned tables whose own replica identity is not their
 // partitions'.
 var halves = []string{
-	"CREATE TABLE whole_root (id int, at int, other int, PRIMARY KEY (id, at)) PARTITION BY RANGE (at)", "CREATE TABLE whole_root_1 PARTITION OF whole_root FOR VALUES FROM (0) TO (9)",
+	"CREATE TABLE whole_root (id int, at int, other int, PRIMARY KEY (id, at)) PARTITION BY RANGE (at)",
+	"CREATE TABLE whole_root_1 PARTITION OF whole_root FOR VALUES FROM (0) TO (9)",
 	"ALTER TABLE whole_root REPLICA IDENTITY FULL",
-	"CREATE TABLE whole_leaf (id int, at int, other int, PRIMARY KEY (id, at)) PARTITION BY RANGE (at)", "CREATE TABLE whole_leaf_1 PARTITION OF whole_leaf FOR VALUES FROM (0) TO (9)",
+	"CREATE TABLE whole_leaf (id int, at int, other int, PRIMARY KEY (id, at)) PARTITION BY RANGE (at)",
+	"CREATE TABLE whole_leaf_1 PARTITION OF whole_leaf FOR VALUES FROM (0) TO (9)",
 	"ALTER TABLE whole_leaf_1 REPLICA IDENTITY FULL",
-	"CREATE TABLE bare_root (id int, at int) PARTITION BY RANGE (at)", "CREATE TABLE bare_root_1 PARTITION OF bare_root FOR VALUES FROM (0) TO (9)",
+	"CREATE TABLE bare_root (id int, at int) PARTITION BY RANGE (at)",
+	"CREATE TABLE bare_root_1 PARTITION OF bare_root FOR VALUES FROM (0) TO (9)",
 	"ALTER TABLE bare_root_1 REPLICA IDENTITY FULL",
 }
 
@@ -43,8 +48,10 @@ func TestCheckIdentityOfPartitions(t *testing.T) {
 	url := storetest.Postgres(t)
 	storetest.Exec(t, url, halves...)
 	carries := func(job, table, column, identity string) string {
-		return "fail " + job + ": updates and deletes of table public." + table + " do not carry the old value of " + column + ", which is not in its replica identity (" + identity + "): " +
-			"ALTER TABLE public." + table + " REPLICA IDENTITY FULL (or USING INDEX, a unique one that has the column), or watch the table without key and column"
+		return "fail " + job + ": updates and deletes of table public." + table + " do not carry the old value of " +
+			column + ", which is not in its replica identity (" + identity + "): " +
+			"ALTER TABLE public." + table + " REPLICA IDENTITY FULL (or USING INDEX, a unique one that has the " +
+			"column), or watch the table without key and column"
 	}
 	for _, c := range []struct {
 		name    string
@@ -67,7 +74,8 @@ func TestCheckIdentityOfPartitions(t *testing.T) {
 // partitions do not bear out.
 func TestWALIdentityOfPartitions(t *testing.T) {
 	url := storetest.Postgres(t)
-	storetest.Exec(t, url, append(slices.Clone(halves), "INSERT INTO whole_root VALUES (1, 1, 10)", "INSERT INTO whole_leaf VALUES (1, 1, 10)")...)
+	storetest.Exec(t, url, append(slices.Clone(halves), "INSERT INTO whole_root VALUES (1, 1, 10)",
+		"INSERT INTO whole_leaf VALUES (1, 1, 10)")...)
 	spec := walSpec(t, url)
 	spec.Jobs = nil
 	for _, table := range []string{"whole_root", "whole_leaf"} {
@@ -80,7 +88,8 @@ func TestWALIdentityOfPartitions(t *testing.T) {
 	}
 	w, _ := openWAL(t, feedtest.Open(t, url), spec)
 	for _, table := range []string{"whole-leaf", "whole-root"} {
-		lost := table + "-other whole: a change of table " + strings.ReplaceAll(table, "-", "_") + " that does not carry its column other"
+		lost := table + "-other whole: a change of table " + strings.ReplaceAll(table, "-", "_") +
+			" that does not carry its column other"
 		for _, step := range []struct{ sql, want string }{
 			{"UPDATE TABLE SET other = 20", table + "-id map[k:1]\n" + lost},
 			{"UPDATE TABLE SET id = 2, other = 30", table + "-id map[k:1]\n" + table + "-id map[k:2]\n" + lost},
@@ -100,12 +109,14 @@ func TestWALIdentityOfPartitions(t *testing.T) {
 func TestWALOfPartitionAndRoot(t *testing.T) {
 	url := storetest.Postgres(t)
 	storetest.Exec(t, url, "CREATE TABLE sale (id int PRIMARY KEY) PARTITION BY RANGE (id)",
-		"CREATE TABLE sale_a PARTITION OF sale FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (id)", "CREATE TABLE sale_a1 PARTITION OF sale_a FOR VALUES FROM (0) TO (5)")
+		"CREATE TABLE sale_a PARTITION OF sale FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (id)",
+		"CREATE TABLE sale_a1 PARTITION OF sale_a FOR VALUES FROM (0) TO (5)")
 	spec := walSpec(t, url)
 	spec.Jobs = nil
 	for _, table := range []string{"sale", "sale_a", "sale_a1"} {
 		j := feedtest.Job(t, "SELECT 1", strings.ReplaceAll(table, "_", "-")+":{id}")
-		j.Name, j.Watch = strings.ReplaceAll(table, "_", "-"), []jobs.Watch{{Table: table, Key: map[string]string{"id": "id"}}}
+		j.Name, j.Watch = strings.ReplaceAll(table, "_", "-"),
+			[]jobs.Watch{{Table: table, Key: map[string]string{"id": "id"}}}
 		spec.Jobs = append(spec.Jobs, j)
 	}
 	w, _ := openWAL(t, feedtest.Open(t, url), spec)

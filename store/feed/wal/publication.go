@@ -121,9 +121,11 @@ func covers(published map[string]bool, tables []feed.Table) bool {
 // another Stoker, or somebody else, may want the others.
 func publicationSQL(name string, tables []feed.Table, published map[string]bool) string {
 	if published == nil {
-		return fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (publish_via_partition_root = true)", quoted(name), tableList(tables))
+		return fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (publish_via_partition_root = true)", quoted(name),
+			tableList(tables))
 	}
-	lacks := slices.DeleteFunc(slices.Clone(tables), func(t feed.Table) bool { return published[t.Name] || covers(published, []feed.Table{t}) })
+	lacks := slices.DeleteFunc(slices.Clone(tables),
+		func(t feed.Table) bool { return published[t.Name] || covers(published, []feed.Table{t}) })
 	return fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s", quoted(name), tableList(lacks))
 }
 

@@ -159,7 +159,8 @@ func (w *Feed) guard(ctx context.Context, s *postgres.Source, spec *jobs.Spec, o
 
 // changed is why the log does not tell any more what the feed was opened for; nil if
 // it does.
-func (w *Feed) changed(ctx context.Context, s *postgres.Source, spec *jobs.Spec, opened publication) (changed, err error) {
+func (w *Feed) changed(ctx context.Context, s *postgres.Source, spec *jobs.Spec, opened publication) (changed,
+	err error) {
 	name := spec.Changes.Name
 	tables, err := feed.Tables(ctx, s, spec.Watched())
 	if err != nil {
@@ -176,11 +177,16 @@ func (w *Feed) changed(ctx context.Context, s *postgres.Source, spec *jobs.Spec,
 	now, err := s.Now(ctx)
 	switch {
 	case errors.Is(err, postgres.ErrStandby) || err == nil && now.Origin != w.origin:
-		return errors.New("postgres.url leads to another history than the change feed (a failover, a restart, or another server)"), nil
+		return errors.New("postgres.url leads to another history than the change feed (a failover, a restart, or " +
+			"another server)"), nil
 	case err != nil:
 		return nil, err
-	case !slices.EqualFunc(opened.tables, tables, func(a, b feed.Table) bool { return a.OID == b.OID && slices.EqualFunc(a.Parts, b.Parts, samePart) }):
-		return errors.New("a watched table is gone or was made anew, or its partitions or its replica identity have changed"), nil
+	case !slices.EqualFunc(opened.tables, tables, func(a, b feed.Table) bool {
+		return a.OID == b.OID &&
+			slices.EqualFunc(a.Parts, b.Parts, samePart)
+	}):
+		return errors.New("a watched table is gone or was made anew, or its partitions or its replica identity " +
+			"have changed"), nil
 	case !covers(published, tables):
 		return fmt.Errorf("publication %s does not have every watched table any more", name), nil
 	case state != opened.state:

@@ -35,7 +35,8 @@ func ReadSlot(ctx context.Context, s *postgres.Source, name string) (slot feed.S
 				return fmt.Errorf("look at slot %s: %w", name, err)
 			}
 		}
-		slot = feed.Slot{Exists: true, Active: int(numbers[0]), Status: string(res.Rows[0][1]), Lag: numbers[2], Safe: numbers[3], Position: uint64(numbers[4]), Database: string(res.Rows[0][5])}
+		slot = feed.Slot{Exists: true, Active: int(numbers[0]), Status: string(res.Rows[0][1]), Lag: numbers[2],
+			Safe: numbers[3], Position: uint64(numbers[4]), Database: string(res.Rows[0][5])}
 		return nil
 	})
 	return slot, err
@@ -62,8 +63,10 @@ func (w *Feed) makeSlot(ctx context.Context, s *postgres.Source, c jobs.Changes,
 		return w.makeAnew(ctx, s, start, false)
 	}
 	if slot.Status == "lost" {
-		w.log.Warn("the slot was lost: it fell behind by more than max_slot_wal_keep_size; it is made anew and the watched jobs are run", "slot", w.slot)
-		if err := pglogrepl.DropReplicationSlot(ctx, w.conn, w.slot, pglogrepl.DropReplicationSlotOptions{}); err != nil {
+		w.log.Warn("the slot was lost: it fell behind by more than max_slot_wal_keep_size; it is made anew and the "+
+			"watched jobs are run", "slot", w.slot)
+		if err := pglogrepl.DropReplicationSlot(ctx, w.conn, w.slot,
+			pglogrepl.DropReplicationSlotOptions{}); err != nil {
 			return start, fmt.Errorf("drop the lost slot %s: %w", w.slot, err)
 		}
 		return w.makeAnew(ctx, s, start, false)
@@ -115,10 +118,12 @@ const slowSlot = 3 * time.Second
 // create makes the slot and returns from where on it tells of commits.
 func (w *Feed) create(ctx context.Context, temporary bool) (position uint64, err error) {
 	slow := time.AfterFunc(slowSlot, func() {
-		w.log.Warn("postgres makes the slot only when every transaction has ended that has written and is still open; until then changes are not followed", "slot", w.slot)
+		w.log.Warn("postgres makes the slot only when every transaction has ended that has written and is still "+
+			"open; until then changes are not followed", "slot", w.slot)
 	})
 	defer slow.Stop()
-	made, err := pglogrepl.CreateReplicationSlot(ctx, w.conn, w.slot, "pgoutput", pglogrepl.CreateReplicationSlotOptions{Temporary: temporary, SnapshotAction: "NOEXPORT_SNAPSHOT"})
+	made, err := pglogrepl.CreateReplicationSlot(ctx, w.conn, w.slot, "pgoutput",
+		pglogrepl.CreateReplicationSlotOptions{Temporary: temporary, SnapshotAction: "NOEXPORT_SNAPSHOT"})
 	if err != nil {
 		return 0, fmt.Errorf("make slot %s: %w", w.slot, err)
 	}
@@ -133,12 +138,15 @@ func (w *Feed) create(ctx context.Context, temporary bool) (position uint64, err
 // disk.
 func boundedWAL(ctx context.Context, s *postgres.Source) error {
 	return s.Do(ctx, func(c *pgx.Conn) error {
-		res := c.PgConn().ExecParams(ctx, "SELECT setting FROM pg_settings WHERE name = 'max_slot_wal_keep_size'", nil, nil, nil, nil).Read()
+		res := c.PgConn().ExecParams(ctx, "SELECT setting FROM pg_settings WHERE name = 'max_slot_wal_keep_size'", nil,
+			nil, nil, nil).Read()
 		if res.Err != nil {
 			return fmt.Errorf("read max_slot_wal_keep_size: %w", res.Err)
 		}
 		if len(res.Rows) == 1 && string(res.Rows[0][0]) == "-1" {
-			return fmt.Errorf("max_slot_wal_keep_size is not set on the server: a permanent slot would keep WAL without limit while Stoker is away, until the disk is full; set it (ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'), write changes.slot: temporary, or changes.unbounded_wal: true")
+			return fmt.Errorf("max_slot_wal_keep_size is not set on the server: a permanent slot would keep WAL " +
+				"without limit while Stoker is away, until the disk is full; set it (ALTER SYSTEM SET " +
+				"max_slot_wal_keep_size = '10GB'), write changes.slot: temporary, or changes.unbounded_wal: true")
 		}
 		return nil
 	})
@@ -152,7 +160,8 @@ func (w *Feed) free(ctx context.Context, s *postgres.Source, name string) (slot 
 		if slot, err = ReadSlot(ctx, s, name); err != nil || slot.Active == 0 {
 			return slot, err
 		}
-		if _, err := w.conn.Exec(ctx, fmt.Sprintf("SELECT pg_terminate_backend(%d)", slot.Active)).ReadAll(); err != nil {
+		if _, err := w.conn.Exec(ctx, fmt.Sprintf("SELECT pg_terminate_backend(%d)",
+			slot.Active)).ReadAll(); err != nil {
 			return slot, fmt.Errorf("take slot %s over from process %d: %w", name, slot.Active, err)
 		}
 		select {

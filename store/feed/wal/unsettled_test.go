@@ -23,7 +23,8 @@ func TestUnsettled(t *testing.T) {
 	url := server.URL("postgres")
 	storetest.Exec(t, url, walSQL...)
 	s := feedtest.Open(t, url)
-	w, _, err := wal.Open(t.Context(), wal.Config{Source: s, Spec: walSpec(t, url), Log: slog.New(slog.DiscardHandler)}) // the publication is there from now on: to make it, a standby is waited for
+	// the publication is there from now on: to make it, a standby is waited for
+	w, _, err := wal.Open(t.Context(), wal.Config{Source: s, Spec: walSpec(t, url), Log: slog.New(slog.DiscardHandler)})
 	if err == nil {
 		err = w.Close()
 	}
@@ -45,7 +46,8 @@ func TestUnsettled(t *testing.T) {
 			return yes
 		})
 	}
-	const waitedFor = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted AND transactionid::text = $1)"
+	const waitedFor = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted AND " +
+		"transactionid::text = $1)"
 
 	first, firstID := writing(t, url, "INSERT INTO plain VALUES (1001)")
 	type opened struct {
@@ -55,7 +57,8 @@ func TestUnsettled(t *testing.T) {
 	}
 	ready := make(chan opened, 1)
 	go func() {
-		w, start, err := wal.Open(t.Context(), wal.Config{Source: s, Spec: walSpec(t, url), Log: slog.New(slog.DiscardHandler)})
+		w, start, err := wal.Open(t.Context(), wal.Config{Source: s, Spec: walSpec(t, url),
+			Log: slog.New(slog.DiscardHandler)})
 		ready <- opened{w, start, err}
 	}()
 	holds("the slot waits for the first transaction", waitedFor, firstID)

@@ -68,7 +68,8 @@ func Open(ctx context.Context, cfg Config) (*Feed, feed.Start, error) {
 	if err != nil {
 		return nil, start, err
 	}
-	w := &Feed{queue: feed.NewCommitQueue(longestQueue), conn: conn, log: cfg.Log, decoder: newDecoder(spec, public.tables), ackEvery: defaultAckEvery, ackDelay: failover}
+	w := &Feed{queue: feed.NewCommitQueue(longestQueue), conn: conn, log: cfg.Log,
+		decoder: newDecoder(spec, public.tables), ackEvery: defaultAckEvery, ackDelay: failover}
 	w.permanent = spec.Changes.Slot == jobs.SlotPermanent
 	if start, err = w.begin(ctx, s, spec.Changes, public.place(spec)); err != nil {
 		return nil, start, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
@@ -96,7 +97,8 @@ func replicate(ctx context.Context, url jobs.Secret) (*pgconn.PgConn, error) {
 	cfg.RuntimeParams["replication"], cfg.RuntimeParams["application_name"] = "database", "stoker changes"
 	conn, err := pgconn.ConnectConfig(ctx, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("open a replication connection (it needs a role with REPLICATION, and no pooler in between: see `stoker check`): %w", err)
+		return nil, fmt.Errorf("open a replication connection (it needs a role with REPLICATION, and no pooler in "+
+			"between: see `stoker check`): %w", err)
 	}
 	if _, err := conn.Exec(ctx, printSQL).ReadAll(); err != nil {
 		return nil, errors.Join(fmt.Errorf("set up the replication connection: %w", err), conn.Close(ctx))
@@ -121,7 +123,8 @@ func (w *Feed) begin(ctx context.Context, s *postgres.Source, c jobs.Changes, pl
 	start.Origin, w.origin = now.Origin, now.Origin
 	w.ackLSN = start.Position
 	args := []string{"proto_version '1'", "publication_names '" + c.Name + "'"}
-	if err := pglogrepl.StartReplication(ctx, w.conn, w.slot, 0, pglogrepl.StartReplicationOptions{PluginArgs: args}); err != nil {
+	if err := pglogrepl.StartReplication(ctx, w.conn, w.slot, 0,
+		pglogrepl.StartReplicationOptions{PluginArgs: args}); err != nil {
 		return start, fmt.Errorf("stream changes from slot %s: %w", w.slot, err)
 	}
 	return start, nil

@@ -42,7 +42,8 @@ func walSpec(t *testing.T, url string) *jobs.Spec {
 	secret := jobs.NewSecret(url)
 	return &jobs.Spec{
 		Postgres: jobs.Postgres{URL: secret, MaxConnections: 4, StatementTimeout: time.Minute},
-		Changes:  jobs.Changes{Source: jobs.SourceWAL, URL: secret, Slot: jobs.SlotTemporary, Name: "feed", RunAbove: 20},
+		Changes: jobs.Changes{Source: jobs.SourceWAL, URL: secret, Slot: jobs.SlotTemporary, Name: "feed",
+			RunAbove: 20},
 		Jobs: []*jobs.Job{
 			job("plain", "p:{id}", by("plain", "id")),
 			job("org", "o:{org}", by("member", "org")),
@@ -51,7 +52,8 @@ func walSpec(t *testing.T, url string) *jobs.Spec {
 			job("loose", "x:{other}", by("loose", "other")),
 			job("part", "y:{id}", by("parted", "id")),
 			job("quoted", "q:{id}", by(`shop."Price List"`, "id=The Id")),
-			job("lookup", "k:{id}", jobs.Watch{Table: "plain", Column: "supplier", Keys: "SELECT id FROM plain WHERE supplier = ANY($1)"}),
+			job("lookup", "k:{id}", jobs.Watch{Table: "plain", Column: "supplier",
+				Keys: "SELECT id FROM plain WHERE supplier = ANY($1)"}),
 			job("whole", "w", jobs.Watch{Table: "small"}),
 		},
 	}
@@ -60,15 +62,19 @@ func walSpec(t *testing.T, url string) *jobs.Spec {
 var walSQL = []string{
 	"CREATE TABLE plain (id int PRIMARY KEY, supplier int, name text)", "ALTER TABLE plain REPLICA IDENTITY FULL",
 	"CREATE TABLE heir (extra int) INHERITS (plain)", "ALTER TABLE heir REPLICA IDENTITY FULL",
-	"CREATE TABLE member (id int PRIMARY KEY, org int NOT NULL)", "CREATE UNIQUE INDEX member_org ON member (org, id)", "ALTER TABLE member REPLICA IDENTITY USING INDEX member_org",
+	"CREATE TABLE member (id int PRIMARY KEY, org int NOT NULL)", "CREATE UNIQUE INDEX member_org ON member (org, id)",
+	"ALTER TABLE member REPLICA IDENTITY USING INDEX member_org",
 	"CREATE TABLE two (a text, at timestamptz, n int, PRIMARY KEY (a, at))",
 	"CREATE TABLE long (name text PRIMARY KEY, n int)", "ALTER TABLE long ALTER name SET STORAGE EXTERNAL",
 	"CREATE TABLE loose (id int PRIMARY KEY, other int)",
-	"CREATE TABLE parted (id int, at int, PRIMARY KEY (id, at)) PARTITION BY RANGE (at)", "CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (9)",
+	"CREATE TABLE parted (id int, at int, PRIMARY KEY (id, at)) PARTITION BY RANGE (at)",
+	"CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (9)",
 	"CREATE SCHEMA shop", `CREATE TABLE shop."Price List" ("The Id" int PRIMARY KEY, price numeric)`,
 	"CREATE TABLE small (id int PRIMARY KEY)", "CREATE TABLE unwatched (id int)",
-	"INSERT INTO plain SELECT i, i % 3, 'x' FROM generate_series(1, 100) i", "INSERT INTO member SELECT i, i FROM generate_series(1, 9) i",
-	"INSERT INTO two VALUES ('a', '2024-02-29 12:00:00.5+00', 1)", "INSERT INTO long SELECT repeat('x', 2000), 1", "INSERT INTO loose VALUES (1, 10)", "INSERT INTO parted VALUES (1, 1)",
+	"INSERT INTO plain SELECT i, i % 3, 'x' FROM generate_series(1, 100) i",
+	"INSERT INTO member SELECT i, i FROM generate_series(1, 9) i",
+	"INSERT INTO two VALUES ('a', '2024-02-29 12:00:00.5+00', 1)", "INSERT INTO long SELECT repeat('x', 2000), 1",
+	"INSERT INTO loose VALUES (1, 10)", "INSERT INTO parted VALUES (1, 1)",
 	`INSERT INTO shop."Price List" VALUES (7, 1.5)`, "INSERT INTO heir VALUES (900, 1, 'h', 2)",
 }
 
@@ -129,7 +135,8 @@ func describe(e *feed.Effect) string {
 func TestWAL(t *testing.T) {
 	url := storetest.Postgres(t)
 	storetest.Exec(t, url, walSQL...)
-	storetest.Exec(t, url, "DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = %L', current_database(), 'Asia/Tokyo'); EXECUTE format('ALTER DATABASE %I SET datestyle = German', current_database()); END$$")
+	storetest.Exec(t, url, "DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = %L', current_database(), "+
+		"'Asia/Tokyo'); EXECUTE format('ALTER DATABASE %I SET datestyle = German', current_database()); END$$")
 	w, start := openWAL(t, feedtest.Open(t, url), walSpec(t, url))
 	if !start.Fresh || start.Durable || start.Origin == "" {
 		t.Errorf("start %+v", start)
@@ -154,9 +161,11 @@ func TestWAL(t *testing.T) {
 		{`UPDATE shop."Price List" SET price = 2`, "quoted map[id:7]"},
 		{"INSERT INTO small VALUES (1)", "whole whole: a change of table small"},
 		{"TRUNCATE parted, member", "org whole: TRUNCATE of table member\npart whole: TRUNCATE of table parted"},
-		{"DO $$BEGIN INSERT INTO plain VALUES (600); BEGIN INSERT INTO plain VALUES (601); RAISE 'back'; EXCEPTION WHEN OTHERS THEN END; END$$", "plain map[id:600]"},
+		{"DO $$BEGIN INSERT INTO plain VALUES (600); BEGIN INSERT INTO plain VALUES (601); RAISE 'back'; EXCEPTION " +
+			"WHEN OTHERS THEN END; END$$", "plain map[id:600]"},
 		{"INSERT INTO plain VALUES (600) ON CONFLICT (id) DO UPDATE SET name = 'up'", "plain map[id:600]"},
-		{"ALTER TABLE two RENAME COLUMN at TO moment; UPDATE two SET n = 9", "two whole: a change of table two that does not carry its column at"},
+		{"ALTER TABLE two RENAME COLUMN at TO moment; UPDATE two SET n = 9",
+			"two whole: a change of table two that does not carry its column at"},
 	} {
 		storetest.Exec(t, url, "INSERT INTO unwatched VALUES (1)", test.sql)
 		if got, _ := next(t, w, 1); got != test.want {
@@ -177,11 +186,16 @@ func TestWALGuard(t *testing.T) {
 		sql  []string
 		want string
 	}{
-		"made anew":    {[]string{"DROP TABLE small", "CREATE TABLE small (id int PRIMARY KEY)"}, "a watched table is gone or was made anew"},
-		"gone":         {[]string{"DROP TABLE small"}, "a watched table is gone or was made anew"},
-		"not in it":    {[]string{"ALTER PUBLICATION feed DROP TABLE small"}, "does not have every watched table any more"},
-		"altered back": {[]string{"ALTER PUBLICATION feed SET (publish = 'insert')", "ALTER PUBLICATION feed SET (publish = 'insert, update, delete, truncate')"}, "publication feed was altered"},
-		"put back":     {[]string{"ALTER PUBLICATION feed DROP TABLE small", "ALTER PUBLICATION feed ADD TABLE small"}, "publication feed was altered"},
+		"made anew": {[]string{"DROP TABLE small", "CREATE TABLE small (id int PRIMARY KEY)"},
+			"a watched table is gone or was made anew"},
+		"gone": {[]string{"DROP TABLE small"}, "a watched table is gone or was made anew"},
+		"not in it": {[]string{"ALTER PUBLICATION feed DROP TABLE small"},
+			"does not have every watched table any more"},
+		"altered back": {[]string{"ALTER PUBLICATION feed SET (publish = 'insert')",
+			"ALTER PUBLICATION feed SET (publish = 'insert, update, delete, truncate')"},
+			"publication feed was altered"},
+		"put back": {[]string{"ALTER PUBLICATION feed DROP TABLE small", "ALTER PUBLICATION feed ADD TABLE small"},
+			"publication feed was altered"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -215,7 +229,8 @@ func TestWALEnds(t *testing.T) {
 	if slot, err := wal.ReadSlot(t.Context(), s, name); err != nil || !slot.Exists || slot.Active == 0 {
 		t.Fatalf("slot %+v, %v", slot, err)
 	}
-	storetest.Exec(t, url, "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '"+name+"'")
+	storetest.Exec(t, url, "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '"+name+
+		"'")
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	if _, err := w.Next(ctx); err == nil {
@@ -240,7 +255,8 @@ func TestPermanentSlot(t *testing.T) {
 	storetest.Exec(t, url, walSQL...)
 	s, spec := feedtest.Open(t, url), walSpec(t, url)
 	spec.Changes.Slot = jobs.SlotPermanent
-	if _, _, err := wal.Open(t.Context(), wal.Config{Source: s, Spec: spec, Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "max_slot_wal_keep_size") {
+	if _, _, err := wal.Open(t.Context(), wal.Config{Source: s, Spec: spec,
+		Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "max_slot_wal_keep_size") {
 		t.Fatalf("without a limit of the WAL that is kept: %v", err)
 	}
 	spec.Changes.UnboundedWAL = true
@@ -279,7 +295,8 @@ func TestPermanentSlot(t *testing.T) {
 	if err := first.Close(); err != nil {
 		t.Error(err)
 	}
-	if got, _ := next(t, w, 2); got != "loose whole: a change of table loose that does not carry its column other\nwhole whole: a change of table small" {
+	if got, _ := next(t, w, 2); got != "loose whole: a change of table loose that does not carry its column "+
+		"other\nwhole whole: a change of table small" {
 		t.Errorf("yielded again: %s", got)
 	}
 	if err := w.Done(t.Context(), position); err != nil {
@@ -316,7 +333,8 @@ func TestPermanentSlot(t *testing.T) {
 		same bool
 	}{
 		{"ALTER PUBLICATION feed ADD TABLE unwatched", true},
-		{"ALTER PUBLICATION feed SET (publish = 'insert'); ALTER PUBLICATION feed SET (publish = 'insert, update, delete, truncate')", false},
+		{"ALTER PUBLICATION feed SET (publish = 'insert'); ALTER PUBLICATION feed SET (publish = 'insert, update, " +
+			"delete, truncate')", false},
 	} {
 		storetest.Exec(t, url, test.sql)
 		w, next := again()
@@ -341,7 +359,8 @@ func TestWALLosesNoMessage(t *testing.T) {
 	time.Sleep(time.Second) // the last long wait is over
 	const statements, each = 20, 1000
 	for range statements {
-		storetest.Exec(t, url, fmt.Sprintf("INSERT INTO plain SELECT i, 1 FROM generate_series(1, %d) i ON CONFLICT (id) DO UPDATE SET supplier = 1", each))
+		storetest.Exec(t, url, fmt.Sprintf("INSERT INTO plain SELECT i, 1 FROM generate_series(1, %d) i ON "+
+			"CONFLICT (id) DO UPDATE SET supplier = 1", each))
 	}
 	rows, transactions := int64(0), 0
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

@@ -28,14 +28,15 @@ type Job struct {
 
 // Task is what a process is asked to do.
 type Task struct {
-	Do       string  `json:"do"` // plain, pipelined, read, get, probe
-	Postgres string  `json:"postgres,omitempty"`
-	Redis    string  `json:"redis,omitempty"` // host:port
-	Job      Job     `json:"job,omitzero"`
-	Keys     int64   `json:"keys,omitempty"`    // for get and probe: ids are 1 to Keys
-	File     string  `json:"file,omitempty"`    // for get: where its samples go
-	Commits  int     `json:"commits,omitempty"` // for probe; 0: as many as it can until it is told to end
-	Rate     float64 `json:"rate,omitempty"`    // for probe: commits a second; 0: one at a time, each after the last has shown
+	Do       string `json:"do"` // plain, pipelined, read, get, probe
+	Postgres string `json:"postgres,omitempty"`
+	Redis    string `json:"redis,omitempty"` // host:port
+	Job      Job    `json:"job,omitzero"`
+	Keys     int64  `json:"keys,omitempty"`    // for get and probe: ids are 1 to Keys
+	File     string `json:"file,omitempty"`    // for get: where its samples go
+	Commits  int    `json:"commits,omitempty"` // for probe; 0: as many as it can until it is told to end
+	// for probe: commits a second; 0: one at a time, each after the last has shown
+	Rate float64 `json:"rate,omitempty"`
 }
 
 // Result is what it did.

@@ -22,7 +22,8 @@ const productTable = `CREATE TABLE product AS SELECT i::bigint AS id, 'SKU-' || 
 	i AS stock, ARRAY['x', 'y z'] AS tags, timestamptz '2026-01-02 03:04:05.678+00' AS updated_at, i % 2 = 0 AS active, jsonb_build_object('n', i) AS attributes
 FROM generate_series(1, 2500) i`
 
-var products = Job{Query: "SELECT id, sku, name, price, stock, tags, updated_at, active, attributes FROM product", Prefix: "product:", Column: "id"}
+var products = Job{Query: "SELECT id, sku, name, price, stock, tags, updated_at, active, attributes FROM product",
+	Prefix: "product:", Column: "id"}
 
 // do runs a task the way its process would.
 func do(t *testing.T, task Task, in io.Reader) (Result, error) {
@@ -92,7 +93,8 @@ func wantProduct(t *testing.T, text string) {
 		t.Fatalf("%v in %q", err, text)
 	}
 	want := map[string]any{
-		"id": 2468.0, "sku": "SKU-2468", "name": `a "name" \ of 2468`, "price": 12.5, "stock": 2468.0, "tags": []any{"x", "y z"},
+		"id": 2468.0, "sku": "SKU-2468", "name": `a "name" \ of 2468`, "price": 12.5, "stock": 2468.0,
+		"tags":       []any{"x", "y z"},
 		"updated_at": "2026-01-02T03:04:05.678Z", "active": true, "attributes": map[string]any{"n": 2468.0},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -160,7 +162,8 @@ func TestSamples(t *testing.T) {
 
 func TestScript(t *testing.T) {
 	j := Job{Query: "SELECT 1 AS \"a\"\"b\"", Prefix: "o'clock:", Column: `a"b`}
-	for _, want := range []string{`'o''clock:' || q."a""b" AS k`, "OFFSET 0", "PX\\r\\n$7\\r\\n3600000\\r'", "FETCH_COUNT"} {
+	for _, want := range []string{`'o''clock:' || q."a""b" AS k`, "OFFSET 0", "PX\\r\\n$7\\r\\n3600000\\r'",
+		"FETCH_COUNT"} {
 		if got := Script(j, "/tmp/it's"); !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}

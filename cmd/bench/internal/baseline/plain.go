@@ -46,7 +46,8 @@ func write(ctx context.Context, t Task, every int) (Result, error) {
 	w := writer{client: client, pipe: client.Pipeline(), every: every}
 	for rows.Next() {
 		var p product
-		if err := rows.Scan(&p.ID, &p.SKU, &p.Name, &p.Price, &p.Stock, &p.Tags, &p.UpdatedAt, &p.Active, &p.Attributes); err != nil {
+		if err := rows.Scan(&p.ID, &p.SKU, &p.Name, &p.Price, &p.Stock, &p.Tags, &p.UpdatedAt, &p.Active,
+			&p.Attributes); err != nil {
 			return r, err
 		}
 		value, err := json.Marshal(p)

@@ -19,7 +19,8 @@ func testProbe(t *testing.T, task Task) {
 				return
 			default:
 			}
-			if _, err := do(t, Task{Do: "pipelined", Postgres: task.Postgres, Redis: task.Redis, Job: task.Job}, open(t)); err != nil {
+			if _, err := do(t, Task{Do: "pipelined", Postgres: task.Postgres, Redis: task.Redis, Job: task.Job},
+				open(t)); err != nil {
 				t.Error(err)
 				return
 			}

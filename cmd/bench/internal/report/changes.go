@@ -33,7 +33,8 @@ const (
 func NewLag(while, by string, lost int, took []time.Duration) Lag {
 	slices.Sort(took)
 	at := func(share float64) Seconds { return In(max(0, Percentile(took, share))) }
-	return Lag{While: while, By: by, Commits: len(took), Lost: lost, P50: at(0.50), P90: at(0.90), P99: at(0.99), Max: at(1)}
+	return Lag{While: while, By: by, Commits: len(took), Lost: lost, P50: at(0.50), P90: at(0.90), P99: at(0.99),
+		Max: at(1)}
 }
 
 // Load is a writer that was followed for long, at a rate it was held to.

@@ -14,7 +14,8 @@ func (r *Report) printLags(b *strings.Builder) {
 	t := table{{"while", "shown by", "commits", "p50", "p90", "p99", "max", "lost"}}
 	millis := func(s Seconds) string { return fmt.Sprintf("%.1f", float64(s)*1000) }
 	for _, l := range r.Lags {
-		t.row(l.While, l.By, count(int64(l.Commits)), millis(l.P50), millis(l.P90), millis(l.P99), millis(l.Max), count(int64(l.Lost)))
+		t.row(l.While, l.By, count(int64(l.Commits)), millis(l.P50), millis(l.P90), millis(l.P99), millis(l.Max),
+			count(int64(l.Lost)))
 	}
 	b.WriteString(t.String())
 }
@@ -64,7 +65,8 @@ func (r *Report) printWriters(b *strings.Builder) {
 		if len(all) == 0 {
 			continue
 		}
-		t.row(beside, fmt.Sprint(len(all)), count(int64(Median(all))), count(int64(slices.Min(all)))+" to "+count(int64(slices.Max(all))),
+		t.row(beside, fmt.Sprint(len(all)), count(int64(Median(all))),
+			count(int64(slices.Min(all)))+" to "+count(int64(slices.Max(all))),
 			fmt.Sprintf("%.2f", over(Median(all), alone)))
 	}
 	b.WriteString(t.String())

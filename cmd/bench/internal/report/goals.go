@@ -92,9 +92,11 @@ func (r *Report) throughput(part string) {
 	walls(Plain, Ours, target(AtLeast, 25, 0))
 	walls(Pipelined, Ours, Goal{})
 	walls(Ours, Read, Goal{})
-	r.goal(target(AtMost, 1.15, 0), part+": backend CPU a / f", over(r.median(part, Ours, backend), r.median(part, Read, backend)))
+	r.goal(target(AtMost, 1.15, 0), part+": backend CPU a / f",
+		over(r.median(part, Ours, backend), r.median(part, Read, backend)))
 	for _, c := range []Contender{Pipelined, Ingest} {
-		r.goal(Goal{}, part+": Redis CPU per key a / "+string(c), over(r.median(part, Ours, redisPerKey), r.median(part, c, redisPerKey)))
+		r.goal(Goal{}, part+": Redis CPU per key a / "+string(c),
+			over(r.median(part, Ours, redisPerKey), r.median(part, c, redisPerKey)))
 	}
 }
 
@@ -124,7 +126,8 @@ func (r *Report) reruns() {
 	}
 	r.goal(Goal{Limit: AtMost, Target: 0.6}, "re-run, 1 % changed: wall / cold", ratio(walls, KindChanged))
 	r.goal(Goal{}, "re-run, unchanged: wall / cold", ratio(walls, KindUnchanged))
-	r.goal(Goal{Unit: "%", Limit: AtMost, Target: 10}, "re-run, 1 % changed: replication bytes / cold", 100*ratio(sent, KindChanged))
+	r.goal(Goal{Unit: "%", Limit: AtMost, Target: 10}, "re-run, 1 % changed: replication bytes / cold",
+		100*ratio(sent, KindChanged))
 	r.goal(Goal{Unit: "%"}, "re-run, unchanged: replication bytes / cold", 100*ratio(sent, KindUnchanged))
 }
 

@@ -123,7 +123,8 @@ type Micro struct {
 
 // Empty reports whether nothing at all was measured.
 func (r *Report) Empty() bool {
-	return len(r.Samples)+len(r.Latency)+len(r.Reruns)+len(r.Memory)+len(r.Lags)+len(r.Writers) == 0 && r.Load == nil && r.Micro == nil
+	return len(r.Samples)+len(r.Latency)+len(r.Reruns)+len(r.Memory)+len(r.Lags)+len(r.Writers) == 0 && r.Load == nil &&
+		r.Micro == nil
 }
 
 // of returns the samples of one contender in one part.

@@ -19,9 +19,11 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // sampleReport is a report of every part, with figures that are easy to check.
 func sampleReport() *Report {
 	r := &Report{
-		Date: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC), Stoker: "v1.2.3", Postgres: "15.20", Redis: "7.0.15", Go: "go1.26.8",
-		Machine: proc.Machine{CPU: "Some CPU", Cores: 2, Memory: 4 << 30, System: "linux/amd64 6.1", Load: "0.10 0.20 0.30"},
-		Scale:   0.5, Rounds: 3, Took: 201,
+		Date: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC), Stoker: "v1.2.3", Postgres: "15.20", Redis: "7.0.15",
+		Go: "go1.26.8",
+		Machine: proc.Machine{CPU: "Some CPU", Cores: 2, Memory: 4 << 30, System: "linux/amd64 6.1",
+			Load: "0.10 0.20 0.30"},
+		Scale: 0.5, Rounds: 3, Took: 201,
 		Data: []Data{{Products, 500_000, 301.4, "product:500000"}, {Accounts, 1_000_000, 131, "account:1000000"}},
 		Latency: []Latency{
 			{StateIdle, 1, 400_000, 0.000010, 0.000030, 0.000060, 0.001430, 0.2},
@@ -30,16 +32,21 @@ func sampleReport() *Report {
 			{StateIdle, 2, 400_000, 0.000008, 0.000040, 0.000050, 0.002, 0.4},
 			{StateRun, 2, 90_000, 0.000010, 0.000100, 0.002, 0.003, 0.1},
 		},
-		Memory: []Memory{{MemoryRerun, 500_000, 50 << 20}, {MemorySmall, 100_000, 50 << 20}, {MemoryLarge, 5_000_000, 60 << 20}},
+		Memory: []Memory{{MemoryRerun, 500_000, 50 << 20}, {MemorySmall, 100_000, 50 << 20},
+			{MemoryLarge, 5_000_000, 60 << 20}},
 		Lags: []Lag{
-			NewLag(WhileAlone, ByWAL, 0, []time.Duration{8 * time.Millisecond, 12 * time.Millisecond, 70 * time.Millisecond}),
-			NewLag(WhileAlone, ByRecv, 0, []time.Duration{-time.Millisecond, 3 * time.Millisecond, 4 * time.Millisecond}),
+			NewLag(WhileAlone, ByWAL, 0, []time.Duration{8 * time.Millisecond, 12 * time.Millisecond,
+				70 * time.Millisecond}),
+			NewLag(WhileAlone, ByRecv, 0, []time.Duration{-time.Millisecond, 3 * time.Millisecond,
+				4 * time.Millisecond}),
 			NewLag(WhilePaced, ByWAL, 1, []time.Duration{20 * time.Millisecond, 30 * time.Second}),
 		},
-		Load: &Load{Wanted: 10_000, Made: 9500, For: 60, First: 0.02, Last: 0.03, Unsent: 100, Unacked: 20_000, Keys: 100_000, Right: 0.5,
+		Load: &Load{Wanted: 10_000, Made: 9500, For: 60, First: 0.02, Last: 0.03, Unsent: 100, Unacked: 20_000,
+			Keys: 100_000, Right: 0.5,
 			Changed: 600_000, Fenced: 590_000, Refreshed: 450_000, Runs: 1, CPU: 20},
-		Writers: []Writer{{1, BesideNothing, 40_000}, {1, BesideWAL, 30_000}, {2, BesideNothing, 42_000}, {2, BesideWAL, 31_500}},
-		Micro:   &Micro{Base: "main (abc)", Tree: "HEAD (def)", Benchstat: "a table\nof benchstat"},
+		Writers: []Writer{{1, BesideNothing, 40_000}, {1, BesideWAL, 30_000}, {2, BesideNothing, 42_000},
+			{2, BesideWAL, 31_500}},
+		Micro: &Micro{Base: "main (abc)", Tree: "HEAD (def)", Benchstat: "a table\nof benchstat"},
 	}
 	add := func(part string, c Contender, keys int64, backend, redis, client Seconds, walls ...Seconds) {
 		for i, w := range walls {
@@ -59,7 +66,8 @@ func sampleReport() *Report {
 		if kind != KindCold {
 			w, sent = 1, 8e6
 		}
-		r.Reruns = append(r.Reruns, Rerun{1, kind, w, false, 0}, Rerun{2, kind, w + 0.5, false, 0}, Rerun{1, kind, w + 1, true, sent})
+		r.Reruns = append(r.Reruns, Rerun{1, kind, w, false, 0}, Rerun{2, kind, w + 0.5, false, 0},
+			Rerun{1, kind, w + 1, true, sent})
 	}
 	r.Conclude()
 	return r
@@ -122,7 +130,9 @@ func TestGoals(t *testing.T) {
 	if g := got["accounts: wall a / b"]; g.Limit != "" {
 		t.Errorf("the accounts have a target: %+v", g)
 	}
-	for _, what := range []string{"changes: one at a time, GET, source: outbox, p50", "changes: writer beside a daemon, source: outbox / alone", "accounts: wall d / a", "accounts: backend CPU a / f", "reader: p99 in an unchanged run / idle"} {
+	for _, what := range []string{"changes: one at a time, GET, source: outbox, p50",
+		"changes: writer beside a daemon, source: outbox / alone", "accounts: wall d / a",
+		"accounts: backend CPU a / f", "reader: p99 in an unchanged run / idle"} {
 		if g, ok := got[what]; ok {
 			t.Errorf("what was not measured has a figure: %+v", g)
 		}

@@ -63,17 +63,21 @@ func (r *Report) printHead(b *strings.Builder) {
 	fmt.Fprintf(b, "Stoker's benchmark, %s\n", r.Date.Format("2006-01-02 15:04 MST"))
 	t := [][2]string{
 		{"stoker", r.Stoker},
-		{"machine", fmt.Sprintf("%s, %d cores, %.1f GiB, %s; load before: %s", r.Machine.CPU, r.Machine.Cores, float64(r.Machine.Memory)/(1<<30), r.Machine.System, r.Machine.Load)},
+		{"machine", fmt.Sprintf("%s, %d cores, %.1f GiB, %s; load before: %s", r.Machine.CPU, r.Machine.Cores,
+			float64(r.Machine.Memory)/(1<<30), r.Machine.System, r.Machine.Load)},
 	}
 	if len(r.Data) > 0 {
-		t = append(t, [2]string{"servers", fmt.Sprintf("Postgres %s, Redis %s; clients: %s", r.Postgres, r.Redis, r.Go)},
-			[2]string{"rounds", fmt.Sprintf("%d, contenders in turn; figures are medians; took %s", r.Rounds, clock(r.Took))})
+		t = append(t, [2]string{"servers", fmt.Sprintf("Postgres %s, Redis %s; clients: %s", r.Postgres, r.Redis,
+			r.Go)},
+			[2]string{"rounds", fmt.Sprintf("%d, contenders in turn; figures are medians; took %s", r.Rounds,
+				clock(r.Took))})
 	}
 	for _, cells := range t {
 		fmt.Fprintf(b, "  %-9s %s\n", cells[0], cells[1])
 	}
 	if r.Others > disturbed {
-		fmt.Fprintf(b, "  disturbed others had %.0f %% of the processors while this ran: trust no times\n", 100*r.Others)
+		fmt.Fprintf(b, "  disturbed others had %.0f %% of the processors while this ran: trust no times\n",
+			100*r.Others)
 	}
 	if r.Scale != 1 {
 		fmt.Fprintf(b, "  scale     %g: good for trying the program, not for its figures\n", r.Scale)
@@ -103,8 +107,10 @@ func (r *Report) printPart(b *strings.Builder, part string) {
 			low, high = min(low, s.Wall), max(high, s.Wall)
 		}
 		m := r.median(part, c, wall)
-		t.row(fmt.Sprintf("(%s) %s", c, contenderNames[c]), fmt.Sprint(len(list)), seconds(m), fmt.Sprintf("%.2f to %.2f", low, high),
-			count(int64(float64(list[0].Keys)/float64(m))), seconds(r.median(part, c, backend)), seconds(r.median(part, c, redis)),
+		t.row(fmt.Sprintf("(%s) %s", c, contenderNames[c]), fmt.Sprint(len(list)), seconds(m),
+			fmt.Sprintf("%.2f to %.2f", low, high),
+			count(int64(float64(list[0].Keys)/float64(m))), seconds(r.median(part, c, backend)),
+			seconds(r.median(part, c, redis)),
 			seconds(r.median(part, c, client)), seconds(r.median(part, c, others)))
 	}
 	b.WriteString(t.String())
@@ -123,8 +129,10 @@ func (r *Report) printLatency(b *strings.Builder) {
 		for _, l := range list {
 			gets, worst = gets+l.Gets, max(worst, l.Max)
 		}
-		t.row(state, fmt.Sprint(len(list)), count(int64(gets)), micros(middle(list, func(l Latency) Seconds { return l.P50 })), micros(middle(list, p99)),
-			micros(middle(list, func(l Latency) Seconds { return l.P999 })), micros(worst), seconds(middle(list, func(l Latency) Seconds { return l.Others })))
+		t.row(state, fmt.Sprint(len(list)), count(int64(gets)),
+			micros(middle(list, func(l Latency) Seconds { return l.P50 })), micros(middle(list, p99)),
+			micros(middle(list, func(l Latency) Seconds { return l.P999 })), micros(worst),
+			seconds(middle(list, func(l Latency) Seconds { return l.Others })))
 	}
 	b.WriteString(t.String())
 }
@@ -146,7 +154,8 @@ func (r *Report) printReruns(b *strings.Builder) {
 				alone = append(alone, s.Wall)
 			}
 		}
-		t.row(kind, fmt.Sprint(len(alone)), seconds(Median(alone)), seconds(Median(beside)), fmt.Sprintf("%.1f MB", Median(sent)/1e6))
+		t.row(kind, fmt.Sprint(len(alone)), seconds(Median(alone)), seconds(Median(beside)),
+			fmt.Sprintf("%.1f MB", Median(sent)/1e6))
 	}
 	b.WriteString(t.String())
 }

@@ -26,7 +26,8 @@ var deeds = []struct {
 	weight int
 	choose func(h *history, rnd *rand.Rand) txAction
 }{
-	{32, setItems}, {8, deleteItem}, {16, transfer}, {16, move}, {4, setSupplier}, {4, setFlag}, {4, truncateFlags}, {1, truncateItems},
+	{32, setItems}, {8, deleteItem}, {16, transfer}, {16, move}, {4, setSupplier}, {4, setFlag}, {4, truncateFlags},
+	{1, truncateItems},
 }
 
 func choose(h *history, rnd *rand.Rand) txAction {
@@ -51,7 +52,8 @@ func (h *history) pick(table string, rnd *rand.Rand) *row {
 func setItems(h *history, rnd *rand.Rand) txAction {
 	first, n := rnd.IntN(len(h.rows["item"])-3), 1+rnd.IntN(3)
 	return setting(h.rows["item"][first:first+n], func(r *row, ver int64) string {
-		return fmt.Sprintf("INSERT INTO item VALUES (%d, %d, %d) ON CONFLICT (id) DO UPDATE SET v = excluded.v", r.id, r.id%sizes["supplier"]+1, ver)
+		return fmt.Sprintf("INSERT INTO item VALUES (%d, %d, %d) ON CONFLICT (id) DO UPDATE SET v = excluded.v", r.id,
+			r.id%sizes["supplier"]+1, ver)
 	})
 }
 
@@ -69,7 +71,8 @@ func setting(rows []*row, sql func(*row, int64) string) txAction {
 func deleteItem(h *history, rnd *rand.Rand) txAction {
 	r := h.pick("item", rnd)
 	return txAction{[]*row{r}, func(ver func(*row) int64) ([]string, []change) {
-		return []string{fmt.Sprintf("DELETE FROM item WHERE id = %d", r.id)}, []change{{row: r, ver: ver(r), gone: true}}
+		return []string{fmt.Sprintf("DELETE FROM item WHERE id = %d", r.id)},
+			[]change{{row: r, ver: ver(r), gone: true}}
 	}}
 }
 

@@ -133,7 +133,8 @@ func (e Edit) apply(root, mutant string, files map[string]string) error {
 		text = string(b)
 	}
 	if n := strings.Count(text, e.Old); n != 1 {
-		return fmt.Errorf("mutant %q: %s has the text %d times, want once; the source has changed, so must the mutant:\n%s", mutant, e.File, n, e.Old)
+		return fmt.Errorf("mutant %q: %s has the text %d times, want once; the source has changed, so must the "+
+			"mutant:\n%s", mutant, e.File, n, e.Old)
 	}
 	files[e.File] = strings.Replace(text, e.Old, e.New, 1)
 	return nil

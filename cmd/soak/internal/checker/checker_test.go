@@ -42,14 +42,18 @@ func binaries(t *testing.T) Binaries {
 func TestMix(t *testing.T) {
 	t.Parallel()
 	b := binaries(t)
-	r, err := Mix(t.Context(), Options{Binary: b.Sound, Seed: seed, Source: "wal", Grace: time.Second, Log: t.Output()}, []time.Duration{4 * time.Second, 7 * time.Second, 9 * time.Second})
+	r, err := Mix(t.Context(), Options{Binary: b.Sound, Seed: seed, Source: "wal", Grace: time.Second, Log: t.Output()},
+		[]time.Duration{4 * time.Second, 7 * time.Second, 9 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	report(t, r)
-	for _, what := range []string{"reads", "faults", "invalidations", "forced runs", "epochs seen", "transactions: commit", "transactions: rollback",
-		"transactions: savepoint", "transactions: commit prepared", "transactions: rollback prepared", "stoker_refreshes_total", "stoker_runs_total",
-		"stoker_refresh_refusals_total", "stoker_run_restarts_total", "stoker_changes_barrier_waits_total", "stoker_changes_gaps_total", "times that a daemon began to follow"} {
+	for _, what := range []string{"reads", "faults", "invalidations", "forced runs", "epochs seen",
+		"transactions: commit", "transactions: rollback",
+		"transactions: savepoint", "transactions: commit prepared", "transactions: rollback prepared",
+		"stoker_refreshes_total", "stoker_runs_total",
+		"stoker_refresh_refusals_total", "stoker_run_restarts_total", "stoker_changes_barrier_waits_total",
+		"stoker_changes_gaps_total", "times that a daemon began to follow"} {
 		if r.Counts[what] == 0 {
 			t.Errorf("I9: the test is blind: no %s", what)
 		}
@@ -60,7 +64,8 @@ func TestMix(t *testing.T) {
 func TestMixOutbox(t *testing.T) {
 	t.Parallel()
 	b := binaries(t)
-	r, err := Mix(t.Context(), Options{Binary: b.Sound, Seed: seed, Source: "outbox", OwnQueue: true, Log: t.Output()}, []time.Duration{2 * time.Second, 6 * time.Second})
+	r, err := Mix(t.Context(), Options{Binary: b.Sound, Seed: seed, Source: "outbox", OwnQueue: true, Log: t.Output()},
+		[]time.Duration{2 * time.Second, 6 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

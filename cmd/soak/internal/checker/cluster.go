@@ -56,7 +56,8 @@ type Cluster struct {
 
 // NewWorld starts servers and daemons, and waits until every key is warm.
 func NewCluster(ctx context.Context, o Options) (w *Cluster, err error) {
-	w = &Cluster{o: o.filled(), history: newHistory(), found: make(chan struct{}), counts: make(map[string]int), known: make(map[string]bool), begun: time.Now(), calm: time.Now()}
+	w = &Cluster{o: o.filled(), history: newHistory(), found: make(chan struct{}), counts: make(map[string]int),
+		known: make(map[string]bool), begun: time.Now(), calm: time.Now()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Close())
@@ -74,7 +75,8 @@ func NewCluster(ctx context.Context, o Options) (w *Cluster, err error) {
 	if diff := w.awaitAgreement(ctx, warmLimit); diff != "" {
 		return w, fmt.Errorf("not warm within %s: %s\n%s", warmLimit, diff, w.logs())
 	}
-	if err := w.until(ctx, "changes are followed, and what was missed before is made up for", func() (bool, error) { return w.followed(ctx) }); err != nil {
+	if err := w.until(ctx, "changes are followed, and what was missed before is made up for",
+		func() (bool, error) { return w.followed(ctx) }); err != nil {
 		return w, err
 	}
 	w.mu.Lock()
@@ -106,7 +108,8 @@ func (o Options) filled() Options {
 }
 
 func (w *Cluster) startServers(ctx context.Context) (err error) {
-	settings := append([]string{"max_prepared_transactions = 20", "max_wal_senders = 8", "max_replication_slots = 8", "max_connections = 80"}, w.o.Settings...)
+	settings := append([]string{"max_prepared_transactions = 20", "max_wal_senders = 8", "max_replication_slots = 8",
+		"max_connections = 80"}, w.o.Settings...)
 	if w.postgres, err = testserver.StartPostgres(ctx, settings...); err != nil {
 		return err
 	}

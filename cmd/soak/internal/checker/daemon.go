@@ -38,8 +38,10 @@ type daemon struct {
 
 func (w *Cluster) startDaemons() error {
 	for n, roles := range w.o.Roles {
-		d := &daemon{w: w, n: n, roles: roles, sums: make(map[string]float64), http: http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 3 * time.Second},
-			log: filepath.Join(w.dir, fmt.Sprintf("daemon%d.log", n)), spec: filepath.Join(w.dir, fmt.Sprintf("daemon%d.yaml", n))}
+		d := &daemon{w: w, n: n, roles: roles, sums: make(map[string]float64),
+			http: http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 3 * time.Second},
+			log:  filepath.Join(w.dir, fmt.Sprintf("daemon%d.log", n)),
+			spec: filepath.Join(w.dir, fmt.Sprintf("daemon%d.yaml", n))}
 		w.daemons = append(w.daemons, d)
 		if err := d.prepare(); err != nil {
 			return fmt.Errorf("prepare daemon %d: %w", n, err)
@@ -68,7 +70,8 @@ func (d *daemon) install() error {
 
 // prepare makes the proxies and the spec.
 func (d *daemon) prepare() (err error) {
-	for p, target := range map[**proxy]string{&d.toPostgres: d.w.postgres.Addr(), &d.toFeed: d.w.postgres.Addr(), &d.toRedis: d.w.redis.Addr(), &d.toQueue: d.w.queue.Addr()} {
+	for p, target := range map[**proxy]string{&d.toPostgres: d.w.postgres.Addr(), &d.toFeed: d.w.postgres.Addr(),
+		&d.toRedis: d.w.redis.Addr(), &d.toQueue: d.w.queue.Addr()} {
 		if *p, err = newProxy(target); err != nil {
 			return err
 		}

@@ -20,12 +20,17 @@ type job struct {
 // checked are the jobs: a row a key, a join with a query for keys, rows that move
 // between keys, sums, and a table that is truncated.
 var checked = []job{
-	{"item", "SELECT id, v, gate(id) AS gate FROM item ORDER BY id", "item:{id}", "row", "[{table: item, key: {id: id}}]", "id", "item"},
+	{"item", "SELECT id, v, gate(id) AS gate FROM item ORDER BY id", "item:{id}", "row",
+		"[{table: item, key: {id: id}}]", "id", "item"},
 	{"tag", "SELECT i.id, i.v, s.id AS sid, s.v AS sv FROM item i JOIN supplier s ON s.id = i.supplier_id ORDER BY i.id", "tag:{id}", "row",
-		"[{table: item, key: {id: id}}, {table: supplier, column: id, keys: SELECT id FROM item WHERE supplier_id = ANY($1)}]", "id", "item"},
-	{"bank", "SELECT org, id, balance, v FROM account ORDER BY org, id", "bank:{org}", "rows", "[{table: account, key: {org: org}}]", "org", ""},
-	{"team", "SELECT org, id, v FROM member ORDER BY org, id", "team:{org}", "rows", "[{table: member, key: {org: org}}]", "org", ""},
-	{"total", "SELECT org, sum(v) AS total FROM account GROUP BY org ORDER BY org", "total:{org}", "scalar", "[{table: account, key: {org: org}}]", "org", ""},
+		"[{table: item, key: {id: id}}, {table: supplier, column: id, keys: SELECT id FROM item WHERE supplier_id " +
+			"= ANY($1)}]", "id", "item"},
+	{"bank", "SELECT org, id, balance, v FROM account ORDER BY org, id", "bank:{org}", "rows",
+		"[{table: account, key: {org: org}}]", "org", ""},
+	{"team", "SELECT org, id, v FROM member ORDER BY org, id", "team:{org}", "rows",
+		"[{table: member, key: {org: org}}]", "org", ""},
+	{"total", "SELECT org, sum(v) AS total FROM account GROUP BY org ORDER BY org", "total:{org}", "scalar",
+		"[{table: account, key: {org: org}}]", "org", ""},
 	{"flag", "SELECT id, v FROM flag ORDER BY id", "flag:{id}", "row", "[{table: flag}]", "id", "flag"},
 }
 
@@ -70,7 +75,8 @@ func (j job) prefix() string { return j.Name + ":" }
 func (j job) truth() string {
 	switch j.Value {
 	case "rows":
-		return fmt.Sprintf("SELECT '%s' || %s, '[' || string_agg(row_to_json(q)::text, ',') || ']' FROM (%s) q GROUP BY %s", j.prefix(), j.column, j.Query, j.column)
+		return fmt.Sprintf("SELECT '%s' || %s, '[' || string_agg(row_to_json(q)::text, ',') || ']' FROM (%s) q "+
+			"GROUP BY %s", j.prefix(), j.column, j.Query, j.column)
 	case "scalar":
 		return fmt.Sprintf("SELECT '%s' || %s, to_json(%s)::text FROM (%s) q", j.prefix(), j.column, j.Name, j.Query)
 	}
@@ -102,8 +108,10 @@ func (j job) keys() (all []string) {
 func fill() []string {
 	return []string{
 		fmt.Sprintf("INSERT INTO supplier SELECT i, 0 FROM generate_series(1, %d) i", sizes["supplier"]),
-		fmt.Sprintf("INSERT INTO item SELECT i, i %% %d + 1, 0 FROM generate_series(1, %d) i", sizes["supplier"], sizes["item"]),
-		fmt.Sprintf("INSERT INTO account SELECT i, (i - 1) / %d + 1, %d, 0 FROM generate_series(1, %d) i", accountsPer, bankSum/accountsPer, sizes["account"]),
+		fmt.Sprintf("INSERT INTO item SELECT i, i %% %d + 1, 0 FROM generate_series(1, %d) i", sizes["supplier"],
+			sizes["item"]),
+		fmt.Sprintf("INSERT INTO account SELECT i, (i - 1) / %d + 1, %d, 0 FROM generate_series(1, %d) i", accountsPer,
+			bankSum/accountsPer, sizes["account"]),
 		fmt.Sprintf("INSERT INTO member SELECT i, i %% %d + 1, 0 FROM generate_series(1, %d) i", orgs, sizes["member"]),
 		fmt.Sprintf("INSERT INTO flag SELECT i, 0 FROM generate_series(1, %d) i", sizes["flag"]),
 	}

@@ -21,7 +21,8 @@ func Mix(ctx context.Context, o Options, rounds []time.Duration) (Result, error)
 	if err != nil {
 		return Result{}, err
 	}
-	w.logf("seed %d, changes.source %s, slot %s, a Redis for the queue: %t", w.o.Seed, w.o.Source, w.o.Slot, w.o.OwnQueue)
+	w.logf("seed %d, changes.source %s, slot %s, a Redis for the queue: %t", w.o.Seed, w.o.Source, w.o.Slot,
+		w.o.OwnQueue)
 	reading, stop := context.WithCancel(ctx)
 	var readers sync.WaitGroup
 	w.read(reading, &readers)
@@ -58,7 +59,8 @@ func (w *Cluster) round(ctx context.Context, long time.Duration, faults []planne
 	defer stop()
 	writing, stopWriting := context.WithTimeout(ctx, long)
 	defer stopWriting()
-	forcing, stopForcing := context.WithTimeout(ctx, long*3/4) // runs after the last commits would make up for what is stale
+	// runs after the last commits would make up for what is stale
+	forcing, stopForcing := context.WithTimeout(ctx, long*3/4)
 	defer stopForcing()
 	var all sync.WaitGroup
 	for i := range 4 {
@@ -136,7 +138,8 @@ func (w *Cluster) invalidate(d *daemon, changes ...change) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	var answer struct{ Fenced bool }
-	status, text, err := d.call(ctx, http.MethodPost, "/api/v1/jobs/item/invalidate", `{"keys": [`+strings.Join(keys, ", ")+`]}`)
+	status, text, err := d.call(ctx, http.MethodPost, "/api/v1/jobs/item/invalidate",
+		`{"keys": [`+strings.Join(keys, ", ")+`]}`)
 	if err == nil && status == http.StatusAccepted {
 		err = json.Unmarshal(text, &answer)
 	}

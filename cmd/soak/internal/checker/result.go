@@ -76,7 +76,8 @@ func (r Result) String() string {
 		fmt.Fprintf(&b, "%9d %s\n", r.Counts[name], name)
 	}
 	if r.Lags > 0 {
-		fmt.Fprintf(&b, "from a commit to its being readable, while nothing was at fault: p50 %s, p99 %s of %d\n", r.P50.Round(100*time.Microsecond), r.P99.Round(100*time.Microsecond), r.Lags)
+		fmt.Fprintf(&b, "from a commit to its being readable, while nothing was at fault: p50 %s, p99 %s of %d\n",
+			r.P50.Round(100*time.Microsecond), r.P99.Round(100*time.Microsecond), r.Lags)
 	}
 	return b.String()
 }

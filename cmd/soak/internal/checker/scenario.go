@@ -78,7 +78,8 @@ func (w *Cluster) broken() bool {
 // until waits until ok, or says that it did not come to that.
 func (w *Cluster) until(ctx context.Context, what string, ok func() (bool, error)) error {
 	var last error
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline) &&
+		ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
 		done, err := ok()
 		if done {
 			return nil
@@ -131,7 +132,8 @@ func (w *Cluster) gatedRun(ctx context.Context, d *daemon) (open func(), err err
 		return nil, err
 	}
 	open = sync.OnceFunc(func() { gate.Close(context.WithoutCancel(ctx)) })
-	err = w.exec(ctx, "SET synchronous_commit = local", "SELECT pg_current_xact_id()") // a run reads nothing if nothing was committed
+	// a run reads nothing if nothing was committed
+	err = w.exec(ctx, "SET synchronous_commit = local", "SELECT pg_current_xact_id()")
 	if err == nil {
 		_, err = gate.Exec(ctx, "SELECT pg_advisory_lock(1)")
 	}

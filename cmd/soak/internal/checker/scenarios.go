@@ -94,8 +94,9 @@ var deadlineScenario = Scenario{
 // epochScenario: Postgres crashes and loses commits that were answered and cached:
 // what is cached of them must go.
 var epochScenario = Scenario{
-	Name:    "postgres crashes and loses commits",
-	Options: Options{Roles: one, Settings: []string{"synchronous_commit = off", "wal_writer_delay = 10s", "wal_writer_flush_after = 1GB", "autovacuum = off"}},
+	Name: "postgres crashes and loses commits",
+	Options: Options{Roles: one, Settings: []string{"synchronous_commit = off", "wal_writer_delay = 10s",
+		"wal_writer_flush_after = 1GB", "autovacuum = off"}},
 	do: func(ctx context.Context, w *Cluster) error {
 		if err := w.exec(ctx, "CHECKPOINT"); err != nil { // what was there before stays
 			return err

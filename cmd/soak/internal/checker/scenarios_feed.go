@@ -35,8 +35,10 @@ var barrierScenario = Scenario{
 // misled waits until the keys were fenced and loaded again, as they should not be
 // yet; or long enough for who would do so.
 func (w *Cluster) misled(ctx context.Context) {
-	for deadline := time.Now().Add(2500 * time.Millisecond); time.Now().Before(deadline) && pause(ctx, 10*time.Millisecond); {
-		fenced := w.cache.HExists(ctx, "stoker:{cache}:book", "tag:7").Val() && w.cache.HExists(ctx, "stoker:{cache}:book", "item:7").Val()
+	for deadline := time.Now().Add(2500 * time.Millisecond); time.Now().Before(deadline) &&
+		pause(ctx, 10*time.Millisecond); {
+		fenced := w.cache.HExists(ctx, "stoker:{cache}:book", "tag:7").Val() &&
+			w.cache.HExists(ctx, "stoker:{cache}:book", "item:7").Val()
 		if fenced && min(w.cache.TTL(ctx, "tag:7").Val(), w.cache.TTL(ctx, "item:7").Val()) > w.o.Grace {
 			return
 		}

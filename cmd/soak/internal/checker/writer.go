@@ -147,14 +147,16 @@ func (wr *writer) savepoint(ctx context.Context, d txAction) error {
 
 func (wr *writer) commitPrepared(ctx context.Context, d txAction) error {
 	gid := wr.name()
-	return wr.do(ctx, "commit prepared", d, []string{"BEGIN"}, []string{"PREPARE TRANSACTION " + gid, "SELECT pg_sleep(0.01)", "COMMIT PREPARED " + gid})
+	return wr.do(ctx, "commit prepared", d, []string{"BEGIN"},
+		[]string{"PREPARE TRANSACTION " + gid, "SELECT pg_sleep(0.01)", "COMMIT PREPARED " + gid})
 }
 
 func (wr *writer) rollbackPrepared(ctx context.Context, d txAction) error {
 	gid := wr.name()
 	sql, _ := d.do(wr.rolledBackVersion)
 	wr.w.history.committed("rollback prepared", nil)
-	return wr.exec(ctx, append(append([]string{"BEGIN"}, sql...), "PREPARE TRANSACTION "+gid, "ROLLBACK PREPARED "+gid)...)
+	return wr.exec(ctx, append(append([]string{"BEGIN"}, sql...), "PREPARE TRANSACTION "+gid,
+		"ROLLBACK PREPARED "+gid)...)
 }
 
 // name is a new name of a prepared transaction of the writer's.

@@ -79,7 +79,8 @@ func Line(at store.Progress, took time.Duration) string {
 // Summary is the one line that a run ends with.
 func Summary(r store.Record) string {
 	took := r.End.Sub(r.Start)
-	line := fmt.Sprintf("%s: %d keys, %s, %.2f seconds, %s", r.Job, r.Keys, Bytes(r.Bytes), took.Seconds(), Rate(r.Keys, took))
+	line := fmt.Sprintf("%s: %d keys, %s, %.2f seconds, %s", r.Job, r.Keys, Bytes(r.Bytes), took.Seconds(),
+		Rate(r.Keys, took))
 	if r.Removal {
 		line = fmt.Sprintf("%s: %d keys removed, %.2f seconds", r.Job, r.Removed, took.Seconds())
 	}
@@ -95,7 +96,8 @@ func Summary(r store.Record) string {
 		line += fmt.Sprintf("; %d keys removed that are no longer in the result", r.Removed)
 	}
 	if r.Held > 0 {
-		line += fmt.Sprintf("; the result shrank: %d keys that are no longer in it are kept (if that is right: stoker warm %s --accept-shrink)", r.Held, r.Job)
+		line += fmt.Sprintf("; the result shrank: %d keys that are no longer in it are kept (if that is right: "+
+			"stoker warm %s --accept-shrink)", r.Held, r.Job)
 	}
 	if r.NullKeys > 0 {
 		line += fmt.Sprintf("; %d rows without a key", r.NullKeys)
