@@ -70,7 +70,8 @@ func parseCron(text string) (fields *cron.SpecSchedule, err error) {
 		return nil, wrong("is in the time zone Local, which is another one on another machine",
 			"name the zone, as in Europe/Berlin")
 	}
-	parser := cron.NewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
+	parser := cron.NewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow |
+		cron.Descriptor)
 	parsed, err := parser.Parse(text)
 	if err != nil {
 		return nil, &Mistake{Message: "is not a schedule", Detail: err.Error(), Hint: hint}

@@ -146,7 +146,8 @@ func TestPostgresThatRecoveredFromACrash(t *testing.T) {
 	}
 	defer conn.Close(t.Context())
 	var pid int
-	if err := conn.QueryRow(t.Context(), "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'").Scan(&pid); err != nil {
+	if err := conn.QueryRow(t.Context(), "SELECT pid FROM pg_stat_activity WHERE backend_type = "+
+		"'walwriter'").Scan(&pid); err != nil {
 		t.Fatal(err)
 	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {

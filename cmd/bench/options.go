@@ -42,7 +42,8 @@ func parse(args []string, out io.Writer) (options, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(out)
 	f.StringVar(&o.stoker, "stoker", "bin/stoker", "the `binary` to measure")
-	f.IntVar(&o.rounds, "rounds", 3, "how often each contender is measured, in turn; the plain Go loop once, it is slow")
+	f.IntVar(&o.rounds, "rounds", 3, "how often each contender is measured, in turn; the plain Go loop once, it is "+
+		"slow")
 	f.Float64Var(&o.scale, "scale", 1, "shrinks all sizes, for trying the program: 0.01 is a hundredth")
 	f.StringVar(&only, "only", "", "`parts` to do, with commas between: "+strings.Join(partNames, ", "))
 	f.StringVar(&o.json, "json", "", "`file` that every single measurement is written to; - is standard output, "+

@@ -319,7 +319,8 @@ func TestWaitWithoutAWorker(t *testing.T) {
 			t.Errorf("%s took %s", line, took)
 		}
 		if r.status != 1 || !strings.Contains(r.stderr, "no worker is listening on queue stoker-re") &&
-			!strings.Contains(r.stderr, "no worker is listening on queue stoker-run: start `stoker run`, or use --local") {
+			!strings.Contains(r.stderr, "no worker is listening on queue stoker-run: start `stoker run`, or use "+
+				"--local") {
 			t.Errorf("%s: status %d\n%s%s", line, r.status, r.stdout, r.stderr)
 		}
 	}

@@ -114,7 +114,8 @@ and writes each result under its key with a TTL, so that API nodes just GET.`,
 	f := root.PersistentFlags()
 	f.StringVar(&a.config, "config", "stoker.yaml", "the spec `FILE`")
 	f.BoolVar(&a.json, "json", false, "print JSON where a table would be printed")
-	f.StringVar(&a.logLevel, "log-level", "", "debug, info, warn or error (default info for the daemon, warn elsewhere)")
+	f.StringVar(&a.logLevel, "log-level", "", "debug, info, warn or error (default info for the daemon, warn "+
+		"elsewhere)")
 	f.StringVar(&a.logFormat, "log-format", "text", "text or json")
 	root.AddCommand(a.runCmd(), a.checkCmd(), a.warmCmd(), a.invalidateCmd(), a.previewCmd(), a.verifyCmd(),
 		a.outboxCmd(), a.statusCmd(), a.demoCmd(), a.versionCmd())

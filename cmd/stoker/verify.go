@@ -132,7 +132,8 @@ func (a *app) explainVerified(v verify.Verified, paint func(show.Colour, string)
 		fmt.Fprintf(a.stdout, "%s: it is volatile: only its keys were compared, not their values\n", v.Job)
 	}
 	if v.Sampled {
-		fmt.Fprintf(a.stdout, "%s: a sample of the last run's keys: keys that should not be there were not looked for\n", v.Job)
+		fmt.Fprintf(a.stdout, "%s: a sample of the last run's keys: keys that should not be there were not looked "+
+			"for\n", v.Job)
 	}
 	if v.Skipped > 0 {
 		fmt.Fprintf(a.stdout, "%s: %s without an entry: no key, a reserved one, or a value over max_value_bytes\n",

@@ -124,7 +124,8 @@ func arraysOf(rng *rand.Rand, table string) string {
 	ndim := 1 + rng.IntN(6)
 	for range ndim {
 		size := 1 + rng.IntN(10/ndim)
-		sql = fmt.Sprintf("SELECT i / %d AS i, array_agg(v ORDER BY i) AS v FROM (%s) a GROUP BY 1 HAVING count(*) = %d", size, sql, size)
+		sql = fmt.Sprintf("SELECT i / %d AS i, array_agg(v ORDER BY i) AS v FROM (%s) a GROUP BY 1 HAVING count(*) "+
+			"= %d", size, sql, size)
 	}
 	if rng.IntN(3) == 0 {
 		return "SELECT shifted(v) AS v FROM (" + sql + ") b LIMIT 200"

@@ -104,7 +104,8 @@ func (p *plan) name(ctx context.Context, c *pgconn.PgConn) error {
 		oids = append(oids, fmt.Sprint(f.DataTypeOID))
 		mods = append(mods, fmt.Sprint(f.TypeModifier))
 	}
-	res := c.ExecParams(ctx, "SELECT format_type(o, m), format_type(o, -1) FROM unnest($1::oid[], $2::int[]) AS t(o, m)",
+	res := c.ExecParams(ctx, "SELECT format_type(o, m), format_type(o, -1) FROM unnest($1::oid[], $2::int[]) AS "+
+		"t(o, m)",
 		[][]byte{ArrayLiteral(oids), ArrayLiteral(mods)}, nil, nil, nil).Read()
 	if res.Err != nil {
 		return fmt.Errorf("name the column types of job %s: %w", p.job.Name, res.Err)

@@ -156,7 +156,8 @@ func TestReservedKeysAreRefused(t *testing.T) {
 			"a prefix"},
 		{"stok{k}", "er:epoch:a", "key stoker:epoch:a begins with stoker:, which is reserved: give the key " +
 			"template a prefix"},
-		{"{k}:queues", "asynq", "key asynq:queues begins with asynq:, which is reserved: give the key template a prefix"},
+		{"{k}:queues", "asynq", "key asynq:queues begins with asynq:, which is reserved: give the key template a " +
+			"prefix"},
 		{"{k}", "", "the row's key is empty: give the key template a prefix"},
 		{"{k}", "stoker", ""},
 		{"{k}", "Asynq:x", ""},

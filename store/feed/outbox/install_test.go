@@ -54,7 +54,8 @@ func TestOutboxInstallAndRemove(t *testing.T) {
 
 	job.Watch = nil
 	r.install()
-	if n := r.count("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'stoker%' AND tgrelid = 'category'::regclass"); n != 0 {
+	if n := r.count("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'stoker%' AND tgrelid = " +
+		"'category'::regclass"); n != 0 {
 		t.Errorf("a table that is not watched any more has %d triggers", n)
 	}
 	script, err := outbox.Remove(t.Context(), r.source)

@@ -54,9 +54,11 @@ func TestCheckPublication(t *testing.T) {
 			"fail: publication stoker does not have every watched table, and role wal_checker may not add them; " +
 				"have the owner of the tables run: " + add},
 		{"ALTER PUBLICATION stoker SET TABLE product WHERE (id > 5)",
-			"fail: publication stoker has a row filter or a column list for product, so that changes would be missed: " + set},
+			"fail: publication stoker has a row filter or a column list for product, so that changes would be " +
+				"missed: " + set},
 		{"ALTER PUBLICATION stoker SET TABLE product (id)",
-			"fail: publication stoker has a row filter or a column list for product, so that changes would be missed: " + set},
+			"fail: publication stoker has a row filter or a column list for product, so that changes would be " +
+				"missed: " + set},
 		{"ALTER PUBLICATION stoker SET TABLE product; ALTER PUBLICATION stoker SET (publish = 'insert, update')",
 			`fail: publication stoker does not publish delete, truncate: ALTER PUBLICATION "stoker" SET (publish = 'insert, update, delete, truncate')`},
 	} {

@@ -74,7 +74,8 @@ func TestUnsettled(t *testing.T) {
 		}
 		waits <- err
 	}()
-	holds("the third waits for the standby", "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep')")
+	holds("the third waits for the standby", "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = "+
+		"'SyncRep')")
 	commit(t, second)
 
 	var o opened

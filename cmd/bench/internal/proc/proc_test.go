@@ -33,7 +33,8 @@ func TestParseBusy(t *testing.T) {
 }
 
 func TestModelName(t *testing.T) {
-	if got := modelName([]byte("processor\t: 0\nmodel\t: 6\nmodel name\t: Some CPU @ 2 GHz\n")); got != "Some CPU @ 2 GHz" {
+	if got := modelName([]byte("processor\t: 0\nmodel\t: 6\nmodel name\t: Some CPU @ 2 " +
+		"GHz\n")); got != "Some CPU @ 2 GHz" {
 		t.Errorf("got %q", got)
 	}
 	if got := modelName([]byte("processor : 0\n")); got != "" {

@@ -22,7 +22,8 @@ type job struct {
 var checked = []job{
 	{"item", "SELECT id, v, gate(id) AS gate FROM item ORDER BY id", "item:{id}", "row",
 		"[{table: item, key: {id: id}}]", "id", "item"},
-	{"tag", "SELECT i.id, i.v, s.id AS sid, s.v AS sv FROM item i JOIN supplier s ON s.id = i.supplier_id ORDER BY i.id", "tag:{id}", "row",
+	{"tag", "SELECT i.id, i.v, s.id AS sid, s.v AS sv FROM item i JOIN supplier s ON s.id = i.supplier_id ORDER BY " +
+		"i.id", "tag:{id}", "row",
 		"[{table: item, key: {id: id}}, {table: supplier, column: id, keys: SELECT id FROM item WHERE supplier_id " +
 			"= ANY($1)}]", "id", "item"},
 	{"bank", "SELECT org, id, balance, v FROM account ORDER BY org, id", "bank:{org}", "rows",

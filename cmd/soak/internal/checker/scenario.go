@@ -146,7 +146,8 @@ func (w *Cluster) gatedRun(ctx context.Context, d *daemon) (open func(), err err
 	}
 	if err == nil {
 		err = w.until(ctx, "a run waits at the gate", func() (waits bool, err error) {
-			err = gate.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)").Scan(&waits)
+			err = gate.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT "+
+				"granted)").Scan(&waits)
 			return waits, err
 		})
 	}

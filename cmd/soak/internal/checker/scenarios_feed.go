@@ -94,7 +94,8 @@ func (w *Cluster) waiting(ctx context.Context) error {
 	}
 	defer conn.Close(ctx)
 	return w.until(ctx, "a commit waits for a standby", func() (waits bool, err error) {
-		err = conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep')").Scan(&waits)
+		err = conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = "+
+			"'SyncRep')").Scan(&waits)
 		return waits, err
 	})
 }
