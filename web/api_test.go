@@ -254,8 +254,8 @@ func TestInvalidateRefused(t *testing.T) {
 			[]string{`keys[1] has \"sku\"`, "product:{id}"}},
 		{"no such columns", "banner", `{"keys":[{"id":1}]}`, 400, []string{`keys[0] has \"id\"`, "one key banner"}},
 		{"column twice", "product", `{"keys":[{"id":1,"id":2}]}`, 400, []string{"keys[0] gives id twice"}},
-		{"null value", "product", `{"keys":[{"id":null}]}`, 400, []string{"keys[0].id is null"}},
-		{"array value", "product", `{"keys":[{"id":[1]}]}`, 400, []string{"keys[0].id is an object or an array"}},
+		{"null value", "product", `{"keys":[{"id":null}]}`, 400, []string{"keys[0] has null as id"}},
+		{"array value", "product", `{"keys":[{"id":[1]}]}`, 400, []string{"keys[0] has an object or an array as id"}},
 		{"misfit", "product", `{"keys":[{"id":1},{"id":"x"}]}`, 400,
 			[]string{`value \"x\" does not fit key column id of type bigint`, "nothing was enqueued"}},
 		{"wrong query", "product", `{"keys":[{"id":"broken"}]}`, 503,
@@ -339,20 +339,4 @@ func TestInvalidateQueueFailsInTheMiddle(t *testing.T) {
 	w := call(s, "POST", "/api/v1/jobs/product/invalidate", manyKeys(1500))
 	wantStatus(t, w, http.StatusServiceUnavailable)
 	wantBody(t, w, "2 of 3 tasks were enqueued", "send it all again", `"task_ids":["task-1","task-2"]`)
-}
-
-func FuzzParseKey(f *testing.F) {
-	for _, seed := range []string{`{"id":5}`, `{"id":"x","id":1}`, `{`, `{"id"`, `{"id":[[{}]]}`, `null`,
-		"{\"\\ud800\":1e999}"} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		if !json.Valid(text) {
-			t.Skip() // encoding/json hands over valid JSON only
-		}
-		key, err := parseKey(text)
-		if err == nil && key == nil {
-			t.Error("neither a key nor an error")
-		}
-	})
 }

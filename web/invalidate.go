@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 
 	"github.com/hibiken/asynq"
 
@@ -69,16 +68,15 @@ func (s *Server) invalidateJob(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusBadRequest, err.Error())
 		return
 	}
-	tasks, err := invalidations(job, body, keys)
-	if err != nil {
-		s.refuse(w, r, http.StatusBadRequest, err.Error())
-		return
-	}
 	done := invalidated{Keys: len(keys), All: body.All, Remove: body.Remove}
-	if done.Fenced, ok = s.fence(w, r, job, keys); !ok {
-		return
+	accepted, err := s.invalidate(r, job, body, keys)
+	done.Fenced = accepted.Fenced
+	done.TaskIDs = []string{}
+	for _, info := range accepted.Tasks {
+		done.TaskIDs, done.Queue = append(done.TaskIDs, info.ID), info.Queue
 	}
-	if !s.enqueueAll(w, r, job, tasks, &done) {
+	if err != nil {
+		s.refuseInvalidation(w, r, job, done, err)
 		return
 	}
 	if wait {
@@ -120,62 +118,51 @@ func (b invalidateBody) check() error {
 	return nil
 }
 
-// fenceLimit is how long the databases may take to fence keys.
-const fenceLimit = 5 * time.Second
-
-// fence asks the Fencer, and answers the request itself when the keys or the
-// job's query are wrong. When the databases cannot be asked, the keys are taken:
-// the worker finds out, and an invalidation must not be lost because a database
-// is away for a moment.
-func (s *Server) fence(w http.ResponseWriter, r *http.Request, job *jobs.Job, keys []jobs.Key) (fenced, ok bool) {
-	if s.cfg.Fencer == nil || len(keys) == 0 {
-		return false, true
+// invalidate fences keys and enqueues the tasks of a body.
+func (s *Server) invalidate(r *http.Request, job *jobs.Job, body invalidateBody, keys []jobs.Key) (jobs.Invalidated,
+	error) {
+	i := jobs.Invalidator{
+		Refused: store.Permanent,
+		Enqueue: func(_ context.Context, task *asynq.Task) (*asynq.TaskInfo, error) {
+			return s.enqueue(r, task, job.Name)
+		},
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), fenceLimit)
-	defer cancel()
-	err := s.cfg.Fencer.Fence(ctx, job, keys)
-	if err == nil {
-		return true, true
+	if s.cfg.Fencer != nil {
+		i.Fence = s.cfg.Fencer.Fence
 	}
-	if _, misfit := errors.AsType[*store.KeyValueError](err); misfit {
-		s.refuse(w, r, http.StatusBadRequest, err.Error()+": nothing was enqueued, correct the value and send it again")
-		return false, false
-	}
-	s.log.Warn("keys were not fenced at once; the worker does it", "job", job.Name, "err", s.mask.text(err.Error()))
-	if store.Permanent(err) {
-		s.refuse(w, r, http.StatusServiceUnavailable,
-			"the keys could not be fenced, so nothing was enqueued: "+err.Error())
-		return false, false
-	}
-	return false, true
-}
-
-// invalidations turns a body into the tasks that do it.
-func invalidations(job *jobs.Job, body invalidateBody, keys []jobs.Key) ([]*asynq.Task, error) {
+	var done jobs.Invalidated
+	var err error
 	switch {
 	case body.All && body.Remove:
-		return []*asynq.Task{jobs.NewKeysetRemoval(job.Name, jobs.CauseAPI)}, nil
+		done.Tasks, err = i.All(r.Context(), []*asynq.Task{jobs.NewKeysetRemoval(job.Name, jobs.CauseAPI)})
 	case body.All:
-		return []*asynq.Task{jobs.NewRun(job.Name, jobs.CauseAPI)}, nil
+		done.Tasks, err = i.All(r.Context(), []*asynq.Task{jobs.NewRun(job.Name, jobs.CauseAPI)})
+	default:
+		done, err = i.Keys(r.Context(), job, keys, body.Remove)
 	}
-	return jobs.NewInvalidations(job.Name, keys, body.Remove)
+	if done.FenceErr != nil {
+		s.log.Warn("keys were not fenced at once; the worker does it", jobs.LogJob, job.Name, jobs.LogErr,
+			s.mask.text(done.FenceErr.Error()))
+	}
+	return done, err
 }
 
-// enqueueAll completes done by what the queue says, or answers the request itself if
-// the queue failed in the middle.
-func (s *Server) enqueueAll(w http.ResponseWriter, r *http.Request, job *jobs.Job, tasks []*asynq.Task,
-	done *invalidated) (ok bool) {
-	done.TaskIDs = []string{}
-	for _, task := range tasks {
-		info, err := s.enqueue(r, task, job.Name)
-		if err != nil {
-			reason := fmt.Sprintf("%d of %d tasks were enqueued; doing one twice is harmless, so send it all again: %v",
-				len(done.TaskIDs), len(tasks), err)
-			answerJSON(w, http.StatusServiceUnavailable, cutShort{s.mask.text(reason), done.TaskIDs})
-			return false
-		}
-		done.TaskIDs = append(done.TaskIDs, info.ID)
-		done.Queue = info.Queue
+// refuseInvalidation answers a call that was refused, or cut short by the queue.
+func (s *Server) refuseInvalidation(w http.ResponseWriter, r *http.Request, job *jobs.Job, done invalidated,
+	err error) {
+	if _, is := errors.AsType[*jobs.QueueError](err); is {
+		answerJSON(w, http.StatusServiceUnavailable, cutShort{s.mask.text(err.Error()), done.TaskIDs})
+		return
 	}
-	return true
+	if _, is := errors.AsType[*store.KeyValueError](err); is {
+		s.refuse(w, r, http.StatusBadRequest, err.Error()+": nothing was enqueued, correct the value and send it again")
+		return
+	}
+	if _, is := errors.AsType[*jobs.FenceError](err); is {
+		s.log.Warn("an invalidation was refused", jobs.LogJob, job.Name, jobs.LogErr, s.mask.text(err.Error()))
+		s.refuse(w, r, http.StatusServiceUnavailable,
+			"the keys could not be fenced, so nothing was enqueued: "+err.Error())
+		return
+	}
+	s.refuse(w, r, http.StatusBadRequest, err.Error())
 }

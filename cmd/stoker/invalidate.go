@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
+	"github.com/hibiken/asynq"
 	"github.com/spf13/cobra"
 
 	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
@@ -80,34 +80,33 @@ func parseKeyArgs(job *jobs.Job, args []string) ([]jobs.Key, error) {
 	return keys, nil
 }
 
-// fenceLimit is how long the databases may take to fence the keys. They may be
-// busy, or a table locked: the invalidation must not wait for that.
-const fenceLimit = 5 * time.Second
-
 // invalidate refreshes or removes the named keys. They are fenced first, so that
 // nothing read before is written to them, whenever the task is done. Values that
 // do not fit their column are refused before anything is done.
 func (r *runner) invalidate(ctx context.Context, job *jobs.Job, keys []jobs.Key, remove bool) error {
 	if r.local {
 		if err := r.servers.source.Keys(ctx, job, keys, func(*store.Reading) error { return nil }); err != nil {
-			return misfit(err)
+			return commandMistake(err)
 		}
 		return r.invalidateHere(ctx, job, keys, remove)
-	}
-	fencing, cancel := context.WithTimeout(ctx, fenceLimit)
-	err := r.worker().Fence(fencing, job, keys)
-	cancel()
-	if store.Permanent(err) {
-		return misfit(err)
-	}
-	if err != nil {
-		r.say("stoker: the keys were not fenced at once, the worker does it: %v", err)
 	}
 	return r.invalidateThere(ctx, job, keys, remove)
 }
 
-// misfit makes a value that its column cannot take a mistake in the command.
-func misfit(err error) error {
+// invalidator fences with this process' own servers, and enqueues.
+func (r *runner) invalidator() jobs.Invalidator {
+	client := r.servers.client()
+	return jobs.Invalidator{
+		Fence:   r.worker().Fence,
+		Refused: store.Permanent,
+		Enqueue: func(ctx context.Context, task *asynq.Task) (*asynq.TaskInfo, error) {
+			return client.EnqueueContext(ctx, task)
+		},
+	}
+}
+
+// commandMistake makes a value that its column cannot take a mistake in the command.
+func commandMistake(err error) error {
 	if _, is := errors.AsType[*store.KeyValueError](err); is {
 		return usageError{err}
 	}
@@ -131,20 +130,26 @@ func (r *runner) invalidateThere(ctx context.Context, job *jobs.Job, keys []jobs
 	if err := r.servers.suitable(ctx, r.log); err != nil {
 		return err
 	}
-	tasks, err := jobs.NewInvalidations(job.Name, keys, remove)
-	if err != nil {
-		return usageError{err}
+	done, err := r.invalidator().Keys(ctx, job, keys, remove)
+	if done.FenceErr != nil {
+		r.say("stoker: the keys were not fenced at once, the worker does it: %v", done.FenceErr)
 	}
-	infos, err := enqueueAll(ctx, r.servers.client(), tasks)
-	if err != nil {
-		return err
+	_, queue := errors.AsType[*jobs.QueueError](err)
+	_, fence := errors.AsType[*jobs.FenceError](err)
+	switch {
+	case fence:
+		return commandMistake(err)
+	case err != nil && !queue:
+		return usageError{err} // the keys cannot be a task
+	case err != nil:
+		return fmt.Errorf("enqueue: %w", err)
 	}
 	if !r.wait {
-		return r.enqueued(infos, func(int) string { return job.Name })
+		return r.enqueued(done.Tasks, func(int) string { return job.Name })
 	}
 	w := r.waiter(job.Name, nil)
 	var sum worker.Refreshed
-	for _, info := range infos {
+	for _, info := range done.Tasks {
 		b, err := w.wait(ctx, job.Name, info)
 		if err != nil {
 			return err

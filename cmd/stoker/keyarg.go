@@ -1,7 +1,6 @@
 package main
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/stokerhq/stoker/jobs"
@@ -29,7 +28,10 @@ func parseKeyArg(job *jobs.Job, arg string) (jobs.Key, error) {
 		}
 		rest = *more
 	}
-	return key, checkColumns(job, arg, key)
+	if err := jobs.CheckKey(job, key); err != nil {
+		return nil, wrong("key %q %w", arg, err)
+	}
+	return key, nil
 }
 
 // cutValue splits a value from the columns that follow it; more is nil at the
@@ -60,22 +62,6 @@ func cutValue(arg, s string) (value string, more *string, err error) {
 		}
 	}
 	return "", nil, wrong("key %q: a quote is not closed", arg)
-}
-
-// checkColumns holds a key against the job's key template.
-func checkColumns(job *jobs.Job, arg string, key jobs.Key) error {
-	columns := job.Key.Columns()
-	for c := range key {
-		if !slices.Contains(columns, c) {
-			return wrong("key %q: %s is no column of key %q; job %s takes %s", arg, c, job.Key, job.Name, keyForm(job))
-		}
-	}
-	for _, c := range columns {
-		if _, ok := key[c]; !ok {
-			return wrong("key %q: column %s is missing; job %s takes %s", arg, c, job.Name, keyForm(job))
-		}
-	}
-	return nil
 }
 
 // keyForm shows how a key of the job is written.

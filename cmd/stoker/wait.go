@@ -121,16 +121,3 @@ func decode[T any](b []byte) (v T, err error) {
 	}
 	return v, nil
 }
-
-// enqueueAll puts tasks on their queues. When one fails, it says how many went.
-func enqueueAll(ctx context.Context, c *asynq.Client, tasks []*asynq.Task) ([]*asynq.TaskInfo, error) {
-	infos := make([]*asynq.TaskInfo, 0, len(tasks))
-	for _, task := range tasks {
-		info, err := c.EnqueueContext(ctx, task)
-		if err != nil {
-			return infos, fmt.Errorf("enqueue (%d of %d tasks are on their way): %w", len(infos), len(tasks), err)
-		}
-		infos = append(infos, info)
-	}
-	return infos, nil
-}

@@ -132,7 +132,7 @@ func (r *runner) runs(ctx context.Context, list []*jobs.Job, remove bool) error 
 	for _, job := range list {
 		tasks = append(tasks, r.run(job, jobs.CauseCommand, remove).Task())
 	}
-	infos, err := enqueueAll(ctx, r.servers.client(), tasks)
+	infos, err := r.invalidator().All(ctx, tasks)
 	if err != nil {
 		return err
 	}

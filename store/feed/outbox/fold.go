@@ -1,8 +1,6 @@
 package outbox
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -65,9 +63,9 @@ func (o *Feed) foldInvalidation(c *feed.Commits, n outboxRow) {
 		c.Effect.Rerun(job, "stoker_invalidate of the whole job")
 		return
 	}
-	key, err := invalidated(job, n.Key)
+	key, err := jobs.ParseKey(job, n.Key)
 	if err != nil {
-		o.refuse(n, err)
+		o.refuse(n, fmt.Errorf("the key %w", err))
 		return
 	}
 	c.Rows++
@@ -79,37 +77,4 @@ func (o *Feed) refuse(n outboxRow, err error) {
 		o.skipped()
 	}
 	o.log.Warn("a call of stoker_invalidate was skipped", jobs.LogJob, n.Job, "key", string(n.Key), jobs.LogErr, err)
-}
-
-// invalidated reads a key from JSON as {"id": 5}. A number keeps its digits as they
-// were given.
-func invalidated(job *jobs.Job, text json.RawMessage) (jobs.Key, error) {
-	var fields map[string]any
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	if err := d.Decode(&fields); err != nil || fields == nil {
-		return nil, fmt.Errorf("a key is a JSON object with a value for each column of %q", job.Key)
-	}
-	key := make(jobs.Key, len(fields))
-	for column, v := range fields {
-		if !slices.Contains(job.Key.Columns(), column) {
-			return nil, fmt.Errorf("%s is no column of %q", column, job.Key)
-		}
-		switch v := v.(type) {
-		case string:
-			key[column] = v
-		case json.Number:
-			key[column] = v.String()
-		case bool:
-			key[column] = fmt.Sprint(v)
-		default:
-			return nil, fmt.Errorf("column %s is neither text, nor a number, nor a boolean", column)
-		}
-	}
-	for _, column := range job.Key.Columns() {
-		if _, ok := key[column]; !ok {
-			return nil, fmt.Errorf("column %s of %q is missing", column, job.Key)
-		}
-	}
-	return key, nil
 }
