@@ -339,7 +339,7 @@ func TestRunThatIsSuperseded(t *testing.T) {
 			if n == 10 && first { // the tap holds up all other batches of the run
 				first = false
 				r.exec("UPDATE item SET v = 2")
-				w := New(r.spec, r.source, r.cache.(*tap).Cache, r.ledger, r.w.metrics, r.w.log)
+				w := r.another(r.real)
 				rec, err := w.Run(context.Background(), "newer", jobs.Run{Job: "j", Cause: jobs.CauseCommand}, nil)
 				if err != nil {
 					t.Error(err)
@@ -372,7 +372,7 @@ func TestRefreshThatIsRefused(t *testing.T) {
 		cache: tapped(func(int) {
 			if times++; times <= 6 { // a change that comes between reading and writing, and its fence
 				r.exec("UPDATE item SET v = v + 1 WHERE id = 1")
-				w := New(r.spec, r.source, r.cache.(*tap).Cache, r.ledger, r.w.metrics, r.w.log)
+				w := r.another(r.real)
 				if err := w.Fence(context.Background(), j, []jobs.Key{{"id": "1"}}); err != nil {
 					t.Error(err)
 				}

@@ -10,12 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
-	"github.com/stokerhq/stoker/store/ledger"
 	"github.com/stokerhq/stoker/store/storetest"
 	"github.com/stokerhq/stoker/store/testserver"
 )
@@ -311,7 +310,8 @@ func TestRedisThatIsAwayFromTheStart(t *testing.T) {
 func TestLedgerThatIsAway(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, plan{jobs: []*jobs.Job{quickly("j")}})
-	away := New(r.spec, r.source, r.cache, deaf{r.ledger}, NewMetrics(prometheus.NewRegistry()), r.w.log)
+	r.queue.AddHook(deaf{})
+	away := r.another(r.real)
 	rec, err := away.Run(t.Context(), "id", jobs.Run{Job: "j", Cause: jobs.CauseCommand}, nil)
 	if err != nil || rec.State != store.StateOK || rec.Keys != 3 {
 		t.Errorf("%+v, %v", rec, err)
@@ -329,15 +329,28 @@ func TestLedgerThatIsAway(t *testing.T) {
 	}
 }
 
-// deaf is a ledger that keeps nothing.
-type deaf struct{ *ledger.Ledger }
+// deaf lets a ledger lease, and keep nothing else.
+type deaf struct{}
 
 var errDeaf = errors.New("deaf")
 
-func (deaf) Add(context.Context, store.Record) error             { return errDeaf }
-func (deaf) Report(context.Context, store.Progress) error        { return errDeaf }
-func (deaf) KeepSample(context.Context, string, []string) error  { return errDeaf }
-func (deaf) Refreshed(context.Context, string, int, error) error { return errDeaf }
-func (deaf) LastComplete(context.Context, string) (store.Record, bool, error) {
-	return store.Record{}, false, errDeaf
+func (deaf) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (deaf) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if strings.Contains(cmd.String(), "stoker:lease:") {
+			return next(ctx, cmd)
+		}
+		cmd.SetErr(errDeaf)
+		return errDeaf
+	}
+}
+
+func (deaf) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(_ context.Context, cmds []redis.Cmder) error {
+		for _, cmd := range cmds {
+			cmd.SetErr(errDeaf)
+		}
+		return errDeaf
+	}
 }

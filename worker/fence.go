@@ -20,7 +20,7 @@ func (w *Worker) Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) erro
 			return err
 		}
 		err = w.source.Keys(ctx, job, keys, func(r *store.Reading) error {
-			stamp, err := w.cache.Stamp(ctx, armed, r.Snapshot)
+			stamp, err := w.calls.stamp(ctx, armed, r.Snapshot)
 			if err != nil {
 				return err
 			}
@@ -57,7 +57,7 @@ func (f *refresh) fence(ctx context.Context, asked [][]byte, remove bool) (err e
 	if remove {
 		grace = cache.Drop
 	}
-	f.removed, err = f.w.cache.Fence(ctx, f.armed, f.stamp, asked, grace)
+	f.removed, err = f.w.calls.fence(ctx, f.armed, f.stamp, asked, grace)
 	return err
 }
 

@@ -44,10 +44,10 @@ func (r *run) loadManifestState(ctx context.Context, claim *cache.Claim, place s
 	m := &manifestState{ctx: ctx, r: r, claim: claim, next: claim.NewManifest()}
 	m.next.Job, m.next.Key, m.next.Place = definitionHash(r.job), r.job.Key.String(), place
 	var err error
-	if m.untracked, err = r.w.cache.Untracked(ctx, r.job.Name); err != nil {
+	if m.untracked, err = r.w.calls.untracked(ctx, r.job.Name); err != nil {
 		return m, err
 	}
-	if m.previous, m.hasPrevious, err = r.w.cache.Manifest(ctx, r.job.Name); err != nil || !m.hasPrevious ||
+	if m.previous, m.hasPrevious, err = r.w.calls.manifest(ctx, r.job.Name); err != nil || !m.hasPrevious ||
 		r.rec.Removal {
 		return m, err
 	}
@@ -158,7 +158,7 @@ func (m *manifestState) flush() {
 func (m *manifestState) abandon() {
 	ctx, cancel := store.Afterwards(m.ctx, afterwardsLimit)
 	defer cancel()
-	if err := m.r.w.cache.DropChunks(ctx, m.r.job.Name, m.next); err != nil {
+	if err := m.r.w.calls.dropChunks(ctx, m.r.job.Name, m.next); err != nil {
 		m.r.w.log.Warn("the manifest of a failed run was not removed; it expires", jobs.LogJob, m.r.job.Name,
 			jobs.LogErr, err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache"
 )
 
 // Broken by: anything that lets an older value take the place of a newer one, be
@@ -37,13 +38,19 @@ func TestRace(t *testing.T) {
 // Broken by: a checker that would let a broken protocol pass.
 func TestRaceCatches(t *testing.T) {
 	t.Parallel()
-	for name, broken := range map[string]func(*race, Cache) Cache{
-		"a put that ignores the claim":        func(w *race, c Cache) Cache { return plainPut{c, w} },
-		"a fence that does nothing":           func(_ *race, c Cache) Cache { return noFence{c} },
-		"a fence that graces for too long":    func(_ *race, c Cache) Cache { return longGrace{c} },
-		"stamps that are all the same":        func(_ *race, c Cache) Cache { return oneStamp{c} },
-		"a cache that is armed after reading": func(w *race, c Cache) Cache { return lateArm{c, w} },
-		"a manifest that is always trusted":   func(w *race, c Cache) Cache { return &trusting{Cache: c, w: w} },
+	for name, broken := range map[string]breakage{
+		"a put that ignores the claim":     func(w *race, _ *cache.Cache, c Cache) Cache { return plainPut{c, w} },
+		"a fence that does nothing":        func(_ *race, _ *cache.Cache, c Cache) Cache { return noFence{c} },
+		"a fence that graces for too long": func(_ *race, _ *cache.Cache, c Cache) Cache { return longGrace{c} },
+		"stamps that are all the same":     func(_ *race, _ *cache.Cache, c Cache) Cache { return oneStamp{c} },
+		"a cache that is armed after reading": func(w *race, real *cache.Cache,
+			c Cache) Cache {
+			return lateArm{c, real, w}
+		},
+		"a manifest that is always trusted": func(w *race, _ *cache.Cache,
+			c Cache) Cache {
+			return &trusting{Cache: c, w: w}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for range 12 { // what depends on luck gets it

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
@@ -48,7 +47,10 @@ type race struct {
 	n  map[string]int64
 }
 
-func newRace(t *testing.T, broken func(*race, Cache) Cache) *race {
+// breakage puts a broken cache around the real one.
+type breakage = func(w *race, real *cache.Cache, c Cache) Cache
+
+func newRace(t *testing.T, broken breakage) *race {
 	url := storetest.Redis(t)
 	w := &race{t: t, n: map[string]int64{"flushes": 0, "lost books": 0, "complete runs": 0, "superseded runs": 0,
 		"restarts": 0, "old": 0, "kept": 0, "refusals": 0, "rollbacks": 0, "deletions": 0, "lost refreshes": 0,
@@ -67,7 +69,7 @@ func newRace(t *testing.T, broken func(*race, Cache) Cache) *race {
 }
 
 // start begins a process.
-func (w *race) start(url string, grace time.Duration, broken func(*race, Cache) Cache) {
+func (w *race) start(url string, grace time.Duration, broken breakage) {
 	race := newJob("race", jobs.ValueRow, "k:{id}", "SELECT id, v FROM item ORDER BY id")
 	race.StaleGrace = grace
 	flag := newJob("flag", jobs.ValueScalar, "f:{id}", "SELECT id, v % 2 AS flag FROM item ORDER BY id")
@@ -76,13 +78,15 @@ func (w *race) start(url string, grace time.Duration, broken func(*race, Cache) 
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	var c Cache = cache.New(client(w.t, url), time.Minute)
+	real := cache.New(client(w.t, url), time.Minute)
+	var c Cache = real
 	if broken != nil {
-		c = broken(w, c)
+		c = broken(w, real, c)
 	}
 	spec := &jobs.Spec{File: "stoker.yaml", Jobs: []*jobs.Job{race, flag}}
-	w.procs = append(w.procs, New(spec, slowSource{source, w}, slowCache{c}, w.r.ledger,
-		NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler)))
+	proc := &rig{spec: spec, ledger: w.r.ledger}
+	w.procs = append(w.procs, proc.newWorker(slowSource{source, w}, real, slowCache{c}, newMetrics(),
+		slog.New(slog.DiscardHandler)))
 	w.ends = append(w.ends, source.Close)
 }
 

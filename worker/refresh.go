@@ -105,7 +105,7 @@ func (w *Worker) refreshOnce(ctx context.Context, job *jobs.Job, inv jobs.Invali
 		read = w.source.Keys
 	}
 	err = read(ctx, job, inv.Keys, func(r *store.Reading) error {
-		stamp, err := w.cache.Stamp(ctx, armed, r.Snapshot)
+		stamp, err := w.calls.stamp(ctx, armed, r.Snapshot)
 		if err != nil {
 			return err
 		}
@@ -174,7 +174,7 @@ func (f *refresh) put(ctx context.Context, b *store.Batch) (*store.Batch, error)
 	if b.Len() == 0 {
 		return b, nil
 	}
-	out, err := f.w.cache.Put(ctx, f.claim, b)
+	out, err := f.w.calls.put(ctx, f.claim, b)
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,8 @@ type rig struct {
 	redis   *redis.Client // the cache
 	queue   *redis.Client // the ledger and Asynq
 	source  *postgres.Source
-	cache   Cache
+	real    *cache.Cache
+	cache   Cache // real, or what the test put around it
 	ledger  *ledger.Ledger
 	metrics *prometheus.Registry
 	logs    *logs
@@ -64,7 +65,8 @@ func newRig(t *testing.T, p plan) *rig {
 	}
 	r := &rig{t: t, pg: p.pg, metrics: prometheus.NewRegistry(), logs: &logs{}}
 	r.redis, r.queue = client(t, p.redis), client(t, p.queue)
-	r.cache, r.ledger = cache.New(r.redis, time.Minute), ledger.New(r.queue)
+	r.real, r.ledger = cache.New(r.redis, time.Minute), ledger.New(r.queue)
+	r.cache = r.real
 	if p.cache != nil {
 		r.cache = p.cache(r.cache)
 	}
@@ -80,7 +82,7 @@ func newRig(t *testing.T, p plan) *rig {
 		source = p.source(source)
 	}
 	r.spec = &jobs.Spec{File: "stoker.yaml", Jobs: p.jobs}
-	r.w = New(r.spec, source, r.cache, r.ledger, NewMetrics(r.metrics), slog.New(slog.NewTextHandler(r.logs, nil)))
+	r.w = r.newWorker(source, r.real, r.cache, NewMetrics(r.metrics), slog.New(slog.NewTextHandler(r.logs, nil)))
 	return r
 }
 

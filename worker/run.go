@@ -93,12 +93,12 @@ func (r *run) attempt(ctx context.Context) error {
 
 // claim takes the job over for a snapshot.
 func (r *run) claim(ctx context.Context, armed *cache.Armed, s store.Snapshot, id string) (*cache.Claim, error) {
-	stamp, err := r.w.cache.Stamp(ctx, armed, s)
+	stamp, err := r.w.calls.stamp(ctx, armed, s)
 	if err != nil {
 		return nil, err
 	}
 	r.rec.Snapshot, r.rec.Epoch = s.Text, stamp.Epoch
-	return r.w.cache.ClaimRun(ctx, armed, r.job, stamp, id)
+	return r.w.calls.claimRun(ctx, armed, r.job, stamp, id)
 }
 
 // write writes what is read, and then what has gone and what is to be remembered.
@@ -114,7 +114,7 @@ func (r *run) write(ctx context.Context, armed *cache.Armed, reading *store.Read
 	}
 	defer m.close()
 	pipe := render.NewPipeline(ctx, func(ctx context.Context, b *store.Batch) (cache.Outcome, error) {
-		return r.w.cache.Put(ctx, claim, b)
+		return r.w.calls.put(ctx, claim, b)
 	})
 	r.pipe.Store(pipe)
 	if err := pipe.Wait(r.renderAll(pipe, reading, m)); err != nil {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
@@ -22,14 +21,15 @@ import (
 func (r *rig) other() *Worker {
 	values := cache.New(client(r.t, "redis://"+r.redis.Options().Addr+fmt.Sprintf("/%d", r.redis.Options().DB)),
 		time.Minute)
-	return New(r.spec, r.source, values, r.ledger, NewMetrics(prometheus.NewRegistry()), r.w.log)
+	return r.newWorker(r.source, values, values, newMetrics(), r.w.log)
 }
 
 // useOwnRedis gives the rig a cache that no other test uses.
 func (r *rig) useOwnRedis() {
 	r.redis = client(r.t, storetest.OwnRedis(r.t).URL(0))
-	r.cache = cache.New(r.redis, time.Minute)
-	r.w = New(r.spec, r.source, r.cache, r.ledger, r.w.metrics, r.w.log)
+	r.real = cache.New(r.redis, time.Minute)
+	r.cache = r.real
+	r.w = r.another(r.real)
 }
 
 // A Redis that is full must not keep what an invalidation has said is out of
@@ -119,10 +119,10 @@ func TestRedisRestartedFromOlderData(t *testing.T) {
 	if r.texts()["item:1"] != `{"id":1,"v":1,"pad":"`+strings.Repeat("x", 100)+`"}` {
 		t.Fatal("redis did not come back with its older data: nothing is tested")
 	}
-	if err := r.w.checkServers(t.Context(), r.cache.(*cache.Cache)); err != nil && !cache.Again(err) {
+	if err := r.w.checkServers(t.Context(), r.real); err != nil && !cache.Again(err) {
 		t.Fatal(err)
 	}
-	if epoch, _, err := r.cache.(*cache.Cache).Epoch(t.Context()); err != nil || epoch == first.Epoch {
+	if epoch, _, err := r.real.Epoch(t.Context()); err != nil || epoch == first.Epoch {
 		t.Errorf("epoch %d, %v", epoch, err)
 	}
 	if rec := r.run("j"); rec.Unchanged || rec.Kept != 0 {
@@ -175,7 +175,7 @@ func TestRunOfOtherContentAtOneClock(t *testing.T) {
 	}}
 	func() {
 		defer func() { _ = recover() }()
-		w := New(r.spec, r.source, killed{failing}, r.ledger, r.w.metrics, r.w.log)
+		w := r.another(killed{failing})
 		_, _ = w.Run(t.Context(), "killed", jobs.Run{Job: "j", Cause: jobs.CauseCommand}, nil)
 	}()
 	if differ(want, r.texts()) == "" {

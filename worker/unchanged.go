@@ -23,7 +23,7 @@ func (r *run) tryUnchanged(ctx context.Context, armed *cache.Armed) error {
 	if r.job.Volatile || r.job.Rewrite == jobs.RewriteAlways || r.task.Rewrite || r.task.Remove {
 		return nil
 	}
-	last, ok, err := r.w.cache.Manifest(ctx, r.job.Name)
+	last, ok, err := r.w.calls.manifest(ctx, r.job.Name)
 	if err != nil || !ok || last.Job != definitionHash(r.job) || last.Held > 0 && r.task.AcceptShrink {
 		return err
 	}

@@ -25,7 +25,7 @@ func (m *manifestState) ahead(send func(*store.Batch) (*store.Batch, error)) fun
 		case m.journaled:
 			b.Journal = append(b.Journal, m.unjournaled.Bytes()...)
 		default:
-			if err := m.r.w.cache.BeginJournal(m.ctx, m.claim, m.r.job, m.unjournaled.Bytes()); err != nil {
+			if err := m.r.w.calls.beginJournal(m.ctx, m.claim, m.r.job, m.unjournaled.Bytes()); err != nil {
 				return nil, err
 			}
 			m.journaled = true

@@ -53,7 +53,7 @@ func (w *Worker) checkServers(ctx context.Context, c Renewer) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.cache.Stamp(ctx, armed, now)
+	_, err = w.calls.stamp(ctx, armed, now)
 	return err
 }
 

@@ -59,7 +59,7 @@ func newDaemon(spec *jobs.Spec, roles []string, log *slog.Logger) (*daemon, erro
 		return nil, err
 	}
 	d := &daemon{spec: spec, roles: roles, log: log, servers: s, metrics: prometheus.NewRegistry()}
-	d.worker = worker.New(spec, s.source, s.cache, s.ledger, worker.NewMetrics(d.metrics), log)
+	d.worker = newWorker(spec, s, d.metrics, log)
 	d.verifier = newVerifier(spec, s, d.worker, d.metrics, log)
 	d.metrics.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

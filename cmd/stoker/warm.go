@@ -87,8 +87,7 @@ func (a *app) with(wait, local bool, do func(*runner) error) error {
 // worker does runs and refreshes in this process. The command says itself how
 // they end, so the worker's own lines are heard only when asked for.
 func (r *runner) worker() *worker.Worker {
-	return worker.New(r.spec, r.servers.source, r.servers.cache, r.servers.ledger,
-		worker.NewMetrics(prometheus.NewRegistry()), r.app.log(silent))
+	return newWorker(r.spec, r.servers, prometheus.NewRegistry(), r.app.log(silent))
 }
 
 // verifier compares the cache with the database in this process, and repairs through worker.
@@ -97,6 +96,12 @@ func (r *runner) verifier() *verify.Verifier {
 }
 
 // newVerifier returns a verifier that repairs through w.
+func newWorker(spec *jobs.Spec, s *servers, metrics prometheus.Registerer, log *slog.Logger) *worker.Worker {
+	return worker.New(worker.Config{
+		Spec: spec, Source: s.source, Cache: s.cache, Ledger: s.ledger, Metrics: worker.NewMetrics(metrics), Log: log,
+	})
+}
+
 func newVerifier(spec *jobs.Spec, s *servers, w *worker.Worker, metrics prometheus.Registerer,
 	log *slog.Logger) *verify.Verifier {
 	mend := func(ctx context.Context, id string, inv jobs.Invalidation) error {

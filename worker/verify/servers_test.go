@@ -72,7 +72,8 @@ func newRig(t *testing.T, p plan) *rig {
 	t.Cleanup(r.source.Close)
 	r.spec = &jobs.Spec{File: "stoker.yaml", Jobs: p.jobs}
 	log := slog.New(slog.NewTextHandler(r.logs, nil))
-	r.w = worker.New(r.spec, r.source, r.cache, r.ledger, worker.NewMetrics(r.metrics), log)
+	r.w = worker.New(worker.Config{Spec: r.spec, Source: r.source, Cache: r.cache, Ledger: r.ledger,
+		Metrics: worker.NewMetrics(r.metrics), Log: log})
 	r.v = r.verifier(r.metrics, log)
 	return r
 }
