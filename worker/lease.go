@@ -75,23 +75,16 @@ func (w *Worker) logLease(job string, lost bool, err error) {
 func (w *Worker) keepLease(ctx context.Context, job, holder string) (release func()) {
 	renewing, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
+	renew := func(ctx context.Context) (bool, error) { return w.ledger.Renew(ctx, job, holder, leaseTTL) }
+	lost := false
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(leaseEvery)
-		defer tick.Stop()
-		told := false
-		for {
-			select {
-			case <-renewing.Done():
-				return
-			case <-tick.C:
-			}
-			ok, err := w.ledger.Renew(renewing, job, holder, leaseTTL)
-			if lost := err != nil || !ok; lost != told && renewing.Err() == nil {
-				told = lost
+		store.KeepLease(renewing, leaseEvery, renew, func(held bool, err error) {
+			if now := err != nil || !held; now != lost {
+				lost = now
 				w.logLease(job, lost, err)
 			}
-		}
+		})
 	}()
 	return func() {
 		cancel()

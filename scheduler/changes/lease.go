@@ -48,25 +48,19 @@ func (f *Follower) withLease(ctx context.Context, do func(context.Context) error
 	renewing := make(chan struct{})
 	go func() {
 		defer close(renewing)
-		f.renew(held, holder, lost)
+		store.KeepLease(held, leaseEvery, func(ctx context.Context) (bool, error) {
+			return f.cfg.Leases.Renew(ctx, leaseName, holder, leaseTTL)
+		}, func(held bool, err error) {
+			if err == nil && !held {
+				lost(errLeaseLost)
+			}
+		})
 	}()
 	err := do(held)
 	lost(nil)
 	<-renewing
 	f.release(ctx, holder)
 	return err
-}
-
-// renew keeps the lease until ctx ends. A Redis that does not answer gives it to
-// nobody else; of one that has lost it, who asks first has it.
-func (f *Follower) renew(ctx context.Context, holder string, lost context.CancelCauseFunc) {
-	for store.Sleep(ctx, leaseEvery) {
-		ok, err := f.cfg.Leases.Renew(ctx, leaseName, holder, leaseTTL)
-		if err == nil && !ok {
-			lost(errLeaseLost)
-			return
-		}
-	}
 }
 
 // release gives the lease back, also when ctx has ended.
