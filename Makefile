@@ -21,13 +21,13 @@ demo: build servers ## see it work: a shop on private throw-away servers, until 
 test: lint servers tools ## vet, staticcheck, and every test with the race detector, on private servers
 	$(GO) test -race -timeout 9m ./...
 
-bench: build servers ## our goals, measured (ROUNDS, SCALE, SECONDS, ONLY, JSON=file, MICRO=0); BENCH=pattern: Go benchmarks alone (OUT=file)
+bench: build servers ## our goals, measured (ROUNDS, SCALE, SECONDS, ONLY, JSON=file, MICRO=0, BEFORE=binary of an older build); BENCH=pattern: Go benchmarks alone (OUT=file)
 ifdef BENCH
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./... $(if $(OUT),| tee $(OUT))
 else
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/bench ./cmd/bench
 	@exec bin/bench -stoker bin/stoker -go $(GO) $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(SCALE),-scale $(SCALE)) $(if $(SECONDS),-seconds $(SECONDS)) \
-		$(if $(ONLY),-only "$(ONLY)") $(if $(JSON),-json "$(JSON)") $(if $(filter 0,$(MICRO)),-micro=false)
+		$(if $(ONLY),-only "$(ONLY)") $(if $(BEFORE),-before "$(BEFORE)") $(if $(JSON),-json "$(JSON)") $(if $(filter 0,$(MICRO)),-micro=false)
 endif
 
 soak: go servers ## the consistency checker, long: mutants, then mixes of faults (DURATION=10m, SEED=1, MUTANTS=all|none|names)

@@ -69,6 +69,9 @@ func (f *feed) rest() error {
 
 // measure does what is held to figures first, and compares then.
 func (f *feed) measure(ctx context.Context) error {
+	if f.before != "" {
+		return f.compareBuilds(ctx)
+	}
 	err := f.beside(ctx, report.BesideWAL, func(d *daemon) error {
 		if err := f.lagsBesideRecv(ctx); err != nil {
 			return err

@@ -44,6 +44,50 @@ func TestChanges(t *testing.T) {
 	wantChanges(t, r)
 }
 
+// Two builds are measured in turn; here one is both.
+func TestChangesOfTwoBuilds(t *testing.T) {
+	binary := stoker(t)
+	file := filepath.Join(t.TempDir(), "bench.json")
+	ownTemp(t)
+	var out bytes.Buffer
+	var said lines
+	status := execute(t.Context(), []string{
+		"-stoker", binary, "-before", binary, "-scale", "0.01", "-rounds", "1", "-seconds", "2", "-json", file,
+		"-only", "changes",
+	}, &out, &said)
+	if status != exitOK || !strings.Contains(out.String(), "TWO BUILDS") {
+		t.Fatalf("status %d\n%s\n%s", status, said.String(), out.String())
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r report.Report
+	if err := json.Unmarshal(b, &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Builds) != 2 || r.Builds[0].Name != report.BuildBefore || r.Builds[1].Name != report.BuildAfter {
+		t.Fatalf("%+v", r.Builds)
+	}
+	for _, m := range r.Builds {
+		if m.Idle <= 0 || m.Alone.P50 <= 0 || m.Paced.Commits < 5 || m.Loaded.Commits < 5 || m.Wait.P99 <= 0 {
+			t.Errorf("%+v", m)
+		}
+	}
+}
+
+func TestSentByClient(t *testing.T) {
+	for line, want := range map[string]bool{
+		`+1700000000.1 [0 127.0.0.1:4123] "SET" "a lua" "]"`: true,
+		`+1700000000.1 [0 lua] "GET" "k"`:                    false,
+		`+OK`:                                                false,
+	} {
+		if got := sentByClient(line); got != want {
+			t.Errorf("%s: %v", line, got)
+		}
+	}
+}
+
 func wantChanges(t *testing.T, r report.Report) {
 	t.Helper()
 	if len(r.Lags) != 6 || len(r.Writers) != len(report.Besides) {

@@ -13,6 +13,7 @@ import (
 // options are what the command line says.
 type options struct {
 	stoker string
+	before string // an older build; empty: none
 	rounds int
 	scale  float64
 	only   []string // parts; empty: all
@@ -42,6 +43,8 @@ func parse(args []string, out io.Writer) (options, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(out)
 	f.StringVar(&o.stoker, "stoker", "bin/stoker", "the `binary` to measure")
+	f.StringVar(&o.before, "before", "", "an older `binary`: the changes are measured with both builds, in turn, "+
+		"instead of beside other programs")
 	f.IntVar(&o.rounds, "rounds", 3, "how often each contender is measured, in turn; the plain Go loop once, it is "+
 		"slow")
 	f.Float64Var(&o.scale, "scale", 1, "shrinks all sizes, for trying the program: 0.01 is a hundredth")
@@ -83,6 +86,9 @@ func (o options) check(rest []string) error {
 	}
 	if _, err := os.Stat(o.stoker); err != nil {
 		return fmt.Errorf("-stoker: %w (build it with make build)", err)
+	}
+	if _, err := os.Stat(o.before); o.before != "" && err != nil {
+		return fmt.Errorf("-before: %w (give the binary of an older build)", err)
 	}
 	return nil
 }

@@ -61,6 +61,7 @@ func (r *Report) Conclude() {
 	r.reruns()
 	r.memory()
 	r.changes()
+	r.builds()
 }
 
 // disturbance is the share of the machine that others had while contenders ran.

@@ -31,6 +31,7 @@ type Report struct {
 	Lags    []Lag     `json:"lags"`
 	Load    *Load     `json:"load,omitempty"`
 	Writers []Writer  `json:"writers"`
+	Builds  []Build   `json:"builds,omitempty"`
 	Goals   []Goal    `json:"goals"`
 	Micro   *Micro    `json:"micro,omitempty"`
 }
@@ -123,7 +124,8 @@ type Micro struct {
 
 // Empty reports whether nothing at all was measured.
 func (r *Report) Empty() bool {
-	return len(r.Samples)+len(r.Latency)+len(r.Reruns)+len(r.Memory)+len(r.Lags)+len(r.Writers) == 0 && r.Load == nil &&
+	return len(r.Samples)+len(r.Latency)+len(r.Reruns)+len(r.Memory)+len(r.Lags)+len(r.Writers)+len(r.Builds) == 0 &&
+		r.Load == nil &&
 		r.Micro == nil
 }
 

@@ -51,6 +51,7 @@ func (r *Report) Print(w io.Writer) error {
 	r.printLags(&b)
 	r.printLoad(&b)
 	r.printWriters(&b)
+	r.printBuilds(&b)
 	r.printGoals(&b)
 	if r.Micro != nil {
 		fmt.Fprintf(&b, "\nMICRO-BENCHMARKS: %s against %s\n%s\n", r.Micro.Tree, r.Micro.Base, r.Micro.Benchstat)
