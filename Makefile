@@ -34,10 +34,11 @@ soak: go servers ## the consistency checker, long: mutants, then mixes of faults
 	$(GO) build -trimpath -o bin/soak ./cmd/soak
 	@exec bin/soak -duration $(or $(DURATION),10m) -seed $(or $(SEED),1) $(if $(MUTANTS),-mutants "$(MUTANTS)")
 
-lint: go ## gofmt, vet, staticcheck
+lint: go ## gofmt, vet, staticcheck, go mod tidy
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
 
 vuln: go ## known vulnerabilities in what we depend on
 	$(GO) tool govulncheck ./...
