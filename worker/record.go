@@ -9,6 +9,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/worker/render"
 )
 
 // end completes the record, keeps it and says so in one line. A run that was
@@ -52,8 +53,8 @@ func (r *run) keepRecord(ctx context.Context) {
 	}
 }
 
-// sampling looks at every batch that is sent on its way.
-func (r *run) sampling(send func(*store.Batch) (*store.Batch, error)) func(*store.Batch) (*store.Batch, error) {
+// withSample returns send with a look at every batch before it.
+func (r *run) withSample(send render.Send) render.Send {
 	return func(b *store.Batch) (*store.Batch, error) {
 		if b != nil {
 			for i := range b.Len() {

@@ -76,14 +76,12 @@ func (r *run) attempt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err = r.tryUnchanged(ctx, armed); err == nil {
+	done, err := r.tryUnchanged(ctx, armed)
+	if err == nil && !done {
 		err = r.w.source.Run(ctx, r.job, func(reading *store.Reading) error {
 			defer func() { r.rec.Database = time.Since(reading.Begun) }()
 			return r.write(ctx, armed, reading)
 		})
-	}
-	if errors.Is(err, errUnchanged) {
-		return nil
 	}
 	if cache.Again(err) {
 		r.w.cache.Disarm(armed)
@@ -112,13 +110,13 @@ func (r *run) write(ctx context.Context, armed *cache.Armed, reading *store.Read
 	if err != nil {
 		return err
 	}
-	defer m.close()
+	defer m.previous.close()
 	pipe := render.NewPipeline(ctx, func(ctx context.Context, b *store.Batch) (cache.Outcome, error) {
 		return r.w.calls.put(ctx, claim, b)
 	})
 	r.pipe.Store(pipe)
 	if err := pipe.Wait(r.renderAll(pipe, reading, m)); err != nil {
-		m.abandon()
+		m.next.discard()
 		return err
 	}
 	return r.complete(ctx, claim, m)
@@ -126,13 +124,13 @@ func (r *run) write(ctx context.Context, armed *cache.Armed, reading *store.Read
 
 // renderAll sends every row of the reading through the renderer into the pipeline.
 func (r *run) renderAll(pipe *render.Pipeline, reading *store.Reading, m *manifestState) error {
-	s, err := render.New(r.job, reading, r.sampling(m.ahead(pipe.Send)))
+	s, err := render.New(r.job, reading, r.withSample(m.journal.withJournal(pipe.Send)))
 	if err != nil {
 		return err
 	}
 	s.KeysOnly = r.rec.Removal
 	if !s.KeysOnly {
-		s.State = m.known
+		s.State = m.state
 	}
 	err = s.RenderAll(reading.Rows, r.rows.Store)
 	r.rec.NullKeys, r.rec.BadKeys, r.rec.Oversized, r.rec.Warning = s.NullKeys, s.BadKeys, s.Oversized, s.Warning

@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"errors"
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
@@ -11,46 +10,41 @@ import (
 	"github.com/stokerhq/stoker/worker/render"
 )
 
-// errUnchanged ends a run that had nothing to read: what the last one wrote is
-// what this one would write.
-var errUnchanged = errors.New("nothing was committed since the last run")
-
-// tryUnchanged returns nil if the query must be run, and errUnchanged if all is
-// done without. Postgres' clock stands still while nothing is committed: then the
-// query, unless it reads more than tables, returns what it did. If one key is not
-// in Redis as it should be, the query is run all the same.
-func (r *run) tryUnchanged(ctx context.Context, armed *cache.Armed) error {
+// tryUnchanged reports whether the run is done without its query. Postgres' clock stands still while nothing is
+// committed: then the query, unless it reads more than tables, returns what it did. If one key is not in Redis as it
+// should be, the query is run all the same.
+func (r *run) tryUnchanged(ctx context.Context, armed *cache.Armed) (done bool, err error) {
 	if r.job.Volatile || r.job.Rewrite == jobs.RewriteAlways || r.task.Rewrite || r.task.Remove {
-		return nil
+		return false, nil
 	}
 	last, ok, err := r.w.calls.manifest(ctx, r.job.Name)
 	if err != nil || !ok || last.Job != definitionHash(r.job) || last.Held > 0 && r.task.AcceptShrink {
-		return err
+		return false, err
 	}
 	now, err := r.w.source.Now(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if now.Clock != last.Stamp.Clock || now.Place != last.Place {
-		return nil
+		return false, nil
 	}
 	claim, err := r.claim(ctx, armed, now, "")
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer claim.Close()
 	if claim.Stamp != last.Stamp || !claim.Trust(last) {
-		return nil
+		return false, nil
 	}
 	return r.touchAll(ctx, claim, last)
 }
 
-// touchAll looks after every key that the last run wrote.
-func (r *run) touchAll(ctx context.Context, claim *cache.Claim, last cache.Manifest) error {
+// touchAll checks that every key of the last run is there, and extends its TTL where that is due.
+func (r *run) touchAll(ctx context.Context, claim *cache.Claim, last cache.Manifest) (done bool, err error) {
 	next := claim.NewManifest()
-	fade := needsTTLRefresh(r.job, last, next.Full)
+	extendTTL := needsTTLRefresh(r.job, last, next.Full)
 	var b store.Batch
-	see := func() (whole bool, err error) {
+	touch := func() (whole bool, err error) {
 		n := int64(b.Len())
 		out, err := r.w.cache.Touch(ctx, claim, &b)
 		b.Reset()
@@ -59,9 +53,9 @@ func (r *run) touchAll(ctx context.Context, claim *cache.Claim, last cache.Manif
 	for e, err := range manifest.Read(r.w.cache.Chunks(ctx, r.job.Name, last)) {
 		if err != nil {
 			if cache.NoManifest(err) {
-				return nil
+				return false, nil
 			}
-			return err
+			return false, err
 		}
 		if e.Digest == manifest.Held {
 			continue
@@ -69,24 +63,25 @@ func (r *run) touchAll(ctx context.Context, claim *cache.Claim, last cache.Manif
 		at := len(b.Buf)
 		b.Buf = append(b.Buf, e.Key...)
 		b.Add(at, len(b.Buf), render.TTL(r.job))
-		b.Keep(fade)
+		b.Keep(extendTTL)
 		if b.Len() == render.BatchKept {
-			if whole, err := see(); err != nil || !whole {
-				return err
+			if whole, err := touch(); err != nil || !whole {
+				return false, err
 			}
 		}
 	}
-	if whole, err := see(); err != nil || !whole {
-		return err
+	if whole, err := touch(); err != nil || !whole {
+		return false, err
 	}
-	return r.unchanged(ctx, claim, last, next, fade)
+	return r.unchanged(ctx, claim, last, next, extendTTL)
 }
 
 // unchanged ends a run without a query.
-func (r *run) unchanged(ctx context.Context, claim *cache.Claim, last, next cache.Manifest, faded bool) error {
+func (r *run) unchanged(ctx context.Context, claim *cache.Claim, last, next cache.Manifest,
+	extendedTTL bool) (done bool, err error) {
 	again := last
 	again.Armed = next.Armed
-	if faded {
+	if extendedTTL {
 		again.Full = next.Full
 	}
 	rec := &r.rec
@@ -94,7 +89,7 @@ func (r *run) unchanged(ctx context.Context, claim *cache.Claim, last, next cach
 		last.Bytes, last.Held
 	rec.NullKeys, rec.BadKeys, rec.Oversized, rec.Warning = last.NullKeys, last.BadKeys, last.Oversized, last.Warning
 	if err := r.w.cache.KeepManifest(ctx, claim, r.job.Name, again, last, r.job.TTL); err != nil {
-		return err
+		return false, err
 	}
-	return errUnchanged
+	return true, nil
 }

@@ -6,60 +6,48 @@ import (
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/store/manifest"
+	"github.com/stokerhq/stoker/worker/render"
 )
 
-// What is there beyond the manifest of the last complete run must be known, too, or
-// it stays when its row goes and nothing tells of it: keys that refreshes have
-// brought, and runs that did not complete.
+// What Redis has beyond the manifest of the last complete run must be known, too, or it stays when its row
+// goes and no change reports it: keys that refreshes have brought, and runs that did not complete.
 
 // mostJournals bounds what runs that fail again and again leave behind: they bring
 // the same keys.
 const mostJournals = 4
 
-// ahead writes down what a batch brings, before it is on its way: if the run does
-// not complete, the next one knows what it has left.
-func (m *manifestState) ahead(send func(*store.Batch) (*store.Batch, error)) func(*store.Batch) (*store.Batch, error) {
-	return func(b *store.Batch) (*store.Batch, error) {
-		switch {
-		case m.unjournaled.Len() == 0 || len(m.untracked.Journals) >= mostJournals:
-		case m.journaled:
-			b.Journal = append(b.Journal, m.unjournaled.Bytes()...)
-		default:
-			if err := m.r.w.calls.beginJournal(m.ctx, m.claim, m.r.job, m.unjournaled.Bytes()); err != nil {
-				return nil, err
-			}
-			m.journaled = true
-		}
-		m.unjournaled.Reset()
-		return send(b)
-	}
+// journal is what a run writes down of what it brings, before that is on its way: if the run does not
+// complete, the next one knows what it has left.
+type journal struct {
+	ctx   context.Context
+	r     *run
+	claim *cache.Claim
+
+	off       bool           // runs that failed have left enough journals
+	begun     bool           // there is a journal of this run
+	unwritten manifest.Chunk // keys that the last manifest does not have as they are
 }
 
-// foreign reports whether the last run had another key template. Its keys may be
-// another job's by now: they have their TTL.
-func (m *manifestState) foreign() bool { return m.hasPrevious && m.previous.Key != m.next.Key }
+// add adds a key that the last manifest does not have as it is.
+func (j *journal) add(key []byte, digest uint64) { j.unwritten.Add(key, digest) }
 
-// forgetUntracked says that the manifest, which was kept, has what the run has brought, and
-// the untracked keys that are in the result. What it has not was removed, unless it is
-// held.
-func (m *manifestState) forgetUntracked(ctx context.Context) error {
-	ids := m.untracked.Journals
-	if m.retained {
-		ids = nil
-	}
-	if m.journaled {
-		ids = append(ids, m.next.ID)
-	}
-	if err := m.r.w.cache.DropJournals(ctx, m.r.job.Name, ids); err != nil {
-		return err
-	}
-	var keys [][]byte
-	for key, present := range m.untracked.Keys {
-		if present || m.foreign() {
-			keys = append(keys, []byte(key))
+// withJournal returns send with the journal before it: the first entry is a command of its own, the others go
+// with the batch.
+func (j *journal) withJournal(send render.Send) render.Send {
+	return func(b *store.Batch) (*store.Batch, error) {
+		switch {
+		case j.unwritten.Len() == 0 || j.off:
+		case j.begun:
+			b.Journal = append(b.Journal, j.unwritten.Bytes()...)
+		default:
+			if err := j.r.w.calls.beginJournal(j.ctx, j.claim, j.r.job, j.unwritten.Bytes()); err != nil {
+				return nil, err
+			}
+			j.begun = true
 		}
+		j.unwritten.Reset()
+		return send(b)
 	}
-	return m.r.w.cache.ForgetUntracked(ctx, m.claim, keys)
 }
 
 // removeUntracked removes the keys that refreshes, and runs that did not complete, have

@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"time"
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
@@ -18,55 +17,56 @@ func (r *run) complete(ctx context.Context, claim *cache.Claim, m *manifestState
 	if r.rec.Removal {
 		return r.removeAll(ctx, claim, m)
 	}
-	m.flush()
+	m.next.flush()
 	if err := r.removeVanished(ctx, claim, m); err != nil {
-		m.abandon()
+		m.next.discard()
 		return err
 	}
-	if err := m.keep(ctx); err != nil || m.lost != nil {
+	if err := m.next.replace(ctx, m.previous.Manifest); err != nil || m.next.lost != nil {
 		return err
 	}
-	return m.forgetUntracked(ctx)
+	return m.forgetUntracked(ctx, r.w, r.job)
 }
 
-// removeVanished sees to the keys that the last manifest has, or that refreshes have brought
-// since, and this one has not. They are removed, under the rules of every put; or
+// removeVanished handles the keys that the last manifest has, or that refreshes have brought since, and this
+// one has not. They are removed, under the rules of every put; or
 // held, if the result shrank so much that the query, not the data, may be what is
 // wrong.
 func (r *run) removeVanished(ctx context.Context, claim *cache.Claim, m *manifestState) error {
-	if m.lost != nil {
+	if m.next.lost != nil {
 		return nil
 	}
 	m.retained = r.shrunkTooMuch(m)
-	old, now := r.w.cache.Chunks(ctx, r.job.Name, m.previous), r.w.cache.Chunks(ctx, r.job.Name, m.next)
+	old, now := r.w.cache.Chunks(ctx, r.job.Name, m.previous.Manifest),
+		r.w.cache.Chunks(ctx, r.job.Name, m.next.Manifest)
 	if !m.retained && !m.foreign() {
 		if err := r.removeUntracked(ctx, claim, m, now); err != nil {
 			return err
 		}
 	}
-	if m.diff == nil {
+	if m.previous.diff == nil {
 		return nil
 	}
-	complete, err := m.diff.Complete()
+	complete, err := m.previous.diff.Complete()
 	if err != nil {
-		return m.ignorePrevious(err)
+		return m.previous.ignore(err)
 	}
 	if complete || m.foreign() {
 		return nil
 	}
-	see := r.remover(ctx, claim, r.w.cache.Put)
+	handle := r.remover(ctx, claim, r.w.cache.Put)
 	if m.retained {
-		see = r.retainVanished(m)
+		handle = r.retainVanished(m)
 	}
 	for key, err := range manifest.Vanished(old, now, m.next.Keys) {
 		if err != nil {
-			return m.ignorePrevious(err)
+			return m.previous.ignore(err)
 		}
-		if err := see(key); err != nil {
+		if err := handle(key); err != nil {
 			return err
 		}
 	}
-	return see(nil)
+	return handle(nil)
 }
 
 // shrunkTooMuch reports whether the result lost more than shrink_guard of its keys, with
@@ -77,11 +77,6 @@ func (r *run) shrunkTooMuch(m *manifestState) bool {
 		before += m.previous.Held
 	}
 	return !r.task.AcceptShrink && float64(before-m.next.Keys) > r.job.ShrinkGuard*float64(before)
-}
-
-// held reports whether keys that the last run has kept may still be there.
-func (m *manifestState) held() bool {
-	return m.previous.HeldAt > 0 && time.Duration(m.next.Armed-m.previous.HeldAt)*time.Millisecond < m.r.job.TTL
 }
 
 // remover returns a function that removes the keys it is given, in batches that put
@@ -107,7 +102,7 @@ func (r *run) remover(ctx context.Context, claim *cache.Claim,
 func (r *run) retainVanished(m *manifestState) func(key []byte) error {
 	return func(key []byte) error {
 		if key != nil {
-			m.note(key, manifest.Held)
+			m.next.add(key, manifest.Held)
 			if m.next.Held++; m.next.HeldAt == 0 {
 				m.next.HeldAt = m.next.Armed
 				if m.held() {
@@ -134,13 +129,13 @@ func (r *run) removeAll(ctx context.Context, claim *cache.Claim, m *manifestStat
 	if err == nil {
 		err = r.w.cache.DropJournals(ctx, r.job.Name, m.untracked.Journals)
 	}
-	if err != nil || !m.hasPrevious {
+	if err != nil || !m.previous.there {
 		return err
 	}
 	remove := r.remover(ctx, claim, r.w.cache.Put)
-	for e, err := range manifest.Read(r.w.cache.Chunks(ctx, r.job.Name, m.previous)) {
+	for e, err := range manifest.Read(r.w.cache.Chunks(ctx, r.job.Name, m.previous.Manifest)) {
 		if err != nil {
-			if err := m.ignorePrevious(err); err != nil {
+			if err := m.previous.ignore(err); err != nil {
 				return err
 			}
 			break
@@ -152,5 +147,5 @@ func (r *run) removeAll(ctx context.Context, claim *cache.Claim, m *manifestStat
 	if err := remove(nil); err != nil {
 		return err
 	}
-	return r.w.cache.DropManifest(ctx, r.job.Name, m.previous)
+	return r.w.cache.DropManifest(ctx, r.job.Name, m.previous.Manifest)
 }
