@@ -60,7 +60,7 @@ func (p *keyParser) parse(rest string, n int) {
 	case !ok:
 	case part.column < 0:
 		if rest == "" {
-			p.note()
+			p.countFit()
 		}
 	case p.set[part.column]:
 		if rest, ok = strings.CutPrefix(rest, p.found[part.column]); ok {
@@ -95,7 +95,7 @@ func (p *keyParser) try(rest string, n int) {
 }
 
 // note counts a way that fits.
-func (p *keyParser) note() {
+func (p *keyParser) countFit() {
 	if p.fits++; p.fits == 1 {
 		p.first = append([]string(nil), p.found...)
 	}

@@ -80,7 +80,7 @@ func (s *Source) Estimate(ctx context.Context, job *jobs.Job) (rows int64, err e
 			return err
 		}
 		sql, offset := p.runSQL()
-		_, rows, err = explain(ctx, c, p, sql, offset, nil)
+		_, rows, err = estimate(ctx, c, p, sql, offset, nil)
 		return err
 	})
 	return rows, err
@@ -95,7 +95,7 @@ func (s *Source) Explain(ctx context.Context, job *jobs.Job) (cost Cost, err err
 			return err
 		}
 		sql, offset := p.runSQL()
-		if cost.Run, cost.Rows, err = explain(ctx, c, p, sql, offset, nil); err != nil {
+		if cost.Run, cost.Rows, err = estimate(ctx, c, p, sql, offset, nil); err != nil {
 			return err
 		}
 		params := make([][]byte, len(p.keys))
@@ -103,13 +103,13 @@ func (s *Source) Explain(ctx context.Context, job *jobs.Job) (cost Cost, err err
 			params[i] = []byte("{NULL}")
 		}
 		sql, offset = p.refreshSQL()
-		cost.Refresh, _, err = explain(ctx, c, p, sql, offset, params)
+		cost.Refresh, _, err = estimate(ctx, c, p, sql, offset, params)
 		return err
 	})
 	return cost, err
 }
 
-func explain(ctx context.Context, c *pgx.Conn, p *plan, sql string, offset int, params [][]byte) (total float64,
+func estimate(ctx context.Context, c *pgx.Conn, p *plan, sql string, offset int, params [][]byte) (total float64,
 	rows int64, err error) {
 	const prefix = "EXPLAIN (FORMAT JSON) "
 	res := c.PgConn().ExecParams(ctx, prefix+sql, params, nil, nil, nil).Read()

@@ -80,7 +80,7 @@ func (v *comparison) findCauses(ctx context.Context) error {
 			s.kind = held
 			continue
 		}
-		s.cause = v.doubts.causeOf(s, m, p)
+		s.cause = v.recheck.causeOf(s, m, p)
 	}
 	return nil
 }

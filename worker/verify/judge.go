@@ -35,11 +35,11 @@ const (
 // pause ago, against the same row, is wrong: whoever was to mend it had the time.
 func judge(last *observation, now observation) verdict {
 	switch {
-	case now.want.face == now.before.face || now.want.face == now.after.face:
+	case now.want.print == now.before.face || now.want.print == now.after.face:
 		return right
 	case !now.before.still(now.after):
 		return again
-	case last == nil || last.want.face != now.want.face || !last.after.still(now.before):
+	case last == nil || last.want.print != now.want.print || !last.after.still(now.before):
 		return again
 	}
 	return wrong
@@ -48,7 +48,7 @@ func judge(last *observation, now observation) verdict {
 // kind says what is wrong with a key that is.
 func (s observation) kind() Kind {
 	switch {
-	case !s.want.face.there():
+	case !s.want.print.there():
 		return Orphan
 	case !s.after.face.there():
 		return Missing

@@ -8,7 +8,7 @@ func TestJudge(t *testing.T) {
 	faces := map[byte]fingerprint{'a': {'a'}, 'b': {'b'}, 'c': {'c'}, 'z': {}}
 	at := func(s string) cacheRead { return cacheRead{face: faces[s[0]], mark: s[1:]} }
 	look := func(before, want, after string) *observation {
-		return &observation{before: at(before), want: wanted{face: faces[want[0]]}, after: at(after)}
+		return &observation{before: at(before), want: wanted{print: faces[want[0]]}, after: at(after)}
 	}
 	for _, tt := range []struct {
 		name string

@@ -103,10 +103,10 @@ func (v *comparison) suspect(ctx context.Context, page []*candidate) error {
 		case l.unclear[s.key]:
 			v.out.Unclear++
 		case has:
-		case v.doubts.open() == mostDoubts:
+		case v.recheck.open() == mostDoubts:
 			return errTooMany
 		default:
-			v.doubts.add(s)
+			v.recheck.add(s)
 		}
 	}
 	v.watch()

@@ -149,7 +149,7 @@ func TestHastyComparisonsAreCaught(t *testing.T) {
 	for name, hasty := range map[string]func(*observation, observation) verdict{
 		"a second look that does not mind what moved": func(last *observation, now observation) verdict {
 			switch {
-			case now.want.face == now.before.face || now.want.face == now.after.face:
+			case now.want.print == now.before.face || now.want.print == now.after.face:
 				return right
 			case last == nil:
 				return again
@@ -157,13 +157,13 @@ func TestHastyComparisonsAreCaught(t *testing.T) {
 			return wrong
 		},
 		"two readings, compared": func(_ *observation, now observation) verdict {
-			if now.want.face == now.before.face {
+			if now.want.print == now.before.face {
 				return right
 			}
 			return wrong
 		},
 		"no second look": func(_ *observation, now observation) verdict {
-			if now.want.face == now.before.face || now.want.face == now.after.face {
+			if now.want.print == now.before.face || now.want.print == now.after.face {
 				return right
 			}
 			return wrong

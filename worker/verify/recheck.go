@@ -204,9 +204,9 @@ func (d *recheckQueue) recheck(ctx context.Context, part []*candidate, busy bool
 			continue
 		}
 		now := observation{before[i], after[i], l.want[s.key]}
-		free := loose && (now.after.face.there() || !now.want.face.there())
+		free := loose && (now.after.face.there() || !now.want.print.there())
 		if free {
-			now.want.face = now.after.face
+			now.want.print = now.after.face
 		}
 		done[s] = d.decide(s, now, busy, run, free, out)
 	}
@@ -229,7 +229,7 @@ func (d *recheckQueue) decide(s *candidate, now observation, busy bool, run stri
 	}
 	switch d.judge(last, now) {
 	case right:
-		if now.want.face.there() {
+		if now.want.print.there() {
 			out.right++
 			if !free && !d.job.Volatile {
 				out.compared++

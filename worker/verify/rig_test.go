@@ -37,7 +37,7 @@ func (r *rig) verifyAs(v Verification, pause time.Duration, judge func(*observat
 	r.t.Helper()
 	job, _ := r.spec.Job(v.Job)
 	ver := newComparison(r.v, job, nil)
-	ver.doubts.pause, ver.doubts.judge = pause, judge
+	ver.recheck.pause, ver.recheck.judge = pause, judge
 	if err := ver.do(r.t.Context(), v); err != nil {
 		r.t.Fatalf("verify %s: %v", v.Job, err)
 	}

@@ -35,7 +35,7 @@ func (v *comparison) sample(ctx context.Context, n int) error {
 				return err
 			}
 			if _, is := places[next]; is && e.Digest != manifest.Held {
-				v.doubts.add(&candidate{key: string(e.Key)})
+				v.recheck.add(&candidate{key: string(e.Key)})
 			}
 			next++
 		}

@@ -18,7 +18,7 @@ func (v *comparison) compareAll(ctx context.Context) error {
 	var fits keyPrefilter
 	err := v.env.source.Run(ctx, v.job, func(r *store.Reading) error {
 		fits = newKeyPrefilter(v.job, r)
-		return v.pour(ctx, r)
+		return v.compareRows(ctx, r)
 	})
 	if err != nil {
 		return err
@@ -40,7 +40,7 @@ type fullScan struct {
 
 // pour compares every row of a reading. It is the way of a run, but for its end:
 // what would be written is held to what is there.
-func (v *comparison) pour(ctx context.Context, r *store.Reading) error {
+func (v *comparison) compareRows(ctx context.Context, r *store.Reading) error {
 	last, ok, err := v.env.ledger.LastComplete(ctx, v.job.Name)
 	if err == nil && ok {
 		v.at.Expected = last.Rows // what is wrong with the ledger, a run will tell
@@ -96,10 +96,10 @@ func (p *fullScan) compare(ctx context.Context, b *store.Batch) (cache.Outcome, 
 			p.v.out.Right++
 			continue
 		}
-		if p.v.doubts.open() == mostDoubts {
+		if p.v.recheck.open() == mostDoubts {
 			return cache.Outcome{}, errTooMany
 		}
-		p.v.doubts.add(&candidate{key: key, values: values})
+		p.v.recheck.add(&candidate{key: key, values: values})
 	}
 	return cache.Outcome{}, nil
 }
@@ -143,7 +143,7 @@ func (n *keyValues) over(rows store.Rows) store.Rows {
 		var buf []byte
 		for row, err := range rows {
 			if err == nil {
-				buf = n.keep(buf, row)
+				buf = n.remember(buf, row)
 			}
 			if !yield(row, err) {
 				return
@@ -152,7 +152,7 @@ func (n *keyValues) over(rows store.Rows) store.Rows {
 	}
 }
 
-func (n *keyValues) keep(buf []byte, row store.Row) []byte {
+func (n *keyValues) remember(buf []byte, row store.Row) []byte {
 	key, ok, err := n.renderer.Key(buf[:0], row)
 	if err != nil || !ok {
 		return buf // the renderer of the scan reports it

@@ -89,7 +89,7 @@ func (env *Verifier) Verify(ctx context.Context, v Verification, watch func(stor
 type comparison struct {
 	env    *Verifier
 	job    *jobs.Job
-	doubts *recheckQueue
+	recheck *recheckQueue
 	seen   seenKeys
 	out    Verified
 	at     store.Progress
@@ -98,7 +98,7 @@ type comparison struct {
 }
 
 func newComparison(env *Verifier, job *jobs.Job, watch func(store.Progress)) *comparison {
-	v := &comparison{env: env, job: job, doubts: newRecheckQueue(env, job)}
+	v := &comparison{env: env, job: job, recheck: newRecheckQueue(env, job)}
 	v.out = Verified{Job: job.Name, Volatile: job.Volatile, Findings: []Finding{}}
 	v.at = store.Progress{Job: job.Name, Start: time.Now()}
 	v.watch = func() {
@@ -140,7 +140,7 @@ func (v *comparison) check(ctx context.Context, how Verification) error {
 		return err
 	}
 	if !v.out.Sampled {
-		v.out.Rechecks = int64(v.doubts.open()) // they have been looked at once
+		v.out.Rechecks = int64(v.recheck.open()) // they have been looked at once
 	}
 	settled, err := v.recheckAll(ctx)
 	v.out.Right += settled.right
@@ -158,11 +158,11 @@ func (v *comparison) check(ctx context.Context, how Verification) error {
 
 // recheckAll looks again until there is a verdict on every key in doubt.
 func (v *comparison) recheckAll(ctx context.Context) (sum verdicts, err error) {
-	for v.doubts.open() > 0 {
-		if store.Sleep(ctx, v.doubts.wait(time.Now())); ctx.Err() != nil {
+	for v.recheck.open() > 0 {
+		if store.Sleep(ctx, v.recheck.wait(time.Now())); ctx.Err() != nil {
 			return sum, ctx.Err()
 		}
-		out, err := v.doubts.recheckDue(ctx, time.Now())
+		out, err := v.recheck.recheckDue(ctx, time.Now())
 		sum.add(out)
 		if v.out.Sampled {
 			v.at.Keys = sum.right + int64(len(sum.wrong))
@@ -195,7 +195,7 @@ func (v *comparison) sumUp() {
 		}
 	}
 	v.out.Took = time.Since(v.at.Start)
-	v.out.Rechecks += v.doubts.rechecks
+	v.out.Rechecks += v.recheck.rechecks
 	v.out.Checked = v.out.Right + v.out.Held + v.out.Missing + v.out.Stale + v.out.Orphan
 }
 
@@ -209,7 +209,7 @@ func (v *comparison) repair(ctx context.Context) error {
 	anew := make(map[string]*candidate, len(mend))
 	for _, s := range mend {
 		anew[s.key] = &candidate{key: s.key, values: s.values}
-		v.doubts.add(anew[s.key])
+		v.recheck.add(anew[s.key])
 	}
 	settled, err := v.recheckAll(ctx)
 	if err != nil {

@@ -73,7 +73,7 @@ func Apply(ctx context.Context, s *postgres.Source, script Script) error {
 			if i > 0 {
 				state = fmt.Sprintf("%d of %d transactions are done and stay", i, len(script))
 			}
-			return t.explain(err, state)
+			return t.describeError(err, state)
 		}
 	}
 	return nil
@@ -108,7 +108,7 @@ func lockedOut(err error) bool {
 }
 
 // explain adds to an error what to do; state is what has become of the script.
-func (t Transaction) explain(err error, state string) error {
+func (t Transaction) describeError(err error, state string) error {
 	pe, _ := errors.AsType[*pgconn.PgError](err)
 	switch {
 	case lockedOut(err) && t.Table != "":
