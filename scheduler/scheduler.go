@@ -37,7 +37,7 @@ type Ledger interface {
 	Holder(ctx context.Context, job string) (holder string, left time.Duration, err error) // of the lease of a run
 }
 
-// Epochs tells in which epoch the cache is, and in which one this history of
+// Epochs returns in which epoch the cache is, and in which one this history of
 // Postgres began; store/cache does.
 type Epochs interface {
 	Epoch(ctx context.Context) (now, history uint32, err error)

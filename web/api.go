@@ -109,7 +109,7 @@ func (s *Server) warmJob(w http.ResponseWriter, r *http.Request) {
 	answerJSON(w, http.StatusAccepted, accepted{TaskID: info.ID, Queue: info.Queue})
 }
 
-// enqueue puts a task on its queue and tells the log who asked.
+// enqueue puts a task on its queue and logs who asked.
 func (s *Server) enqueue(r *http.Request, task *asynq.Task, job string) (*asynq.TaskInfo, error) {
 	info, err := s.cfg.Enqueuer.EnqueueContext(r.Context(), task)
 	if err != nil {

@@ -46,7 +46,7 @@ func roughly(d time.Duration) string {
 	return duration(d.Truncate(time.Second))
 }
 
-// ago and in word a moment as seen from now. What is past is told by its largest
+// ago and in word a moment as seen from now. What is past is shown by its largest
 // unit alone: its exact time stands beside it or in the tooltip.
 func ago(now, at time.Time) string {
 	d := now.Sub(at)

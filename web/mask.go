@@ -48,7 +48,7 @@ func (m masker) record(r *store.Record) {
 }
 
 // joinDistinct words several errors as one line. Errors with one cause, as four
-// reads of a Redis that is down, are told once.
+// reads of a Redis that is down, are reported once.
 func joinDistinct(errs []error) string {
 	var lines []string
 	seen := map[string]bool{}

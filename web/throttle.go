@@ -16,8 +16,8 @@ const (
 )
 
 // throttle answers for the guessing of tokens. Only wrong guesses cost, and who
-// has spent a budget of them is told to wait. The right token always passes:
-// behind a proxy everybody has one address, and nobody may lock out the others.
+// has spent a budget of them gets 429. The right token always passes:
+// behind a proxy all clients share one address, and none may lock out the others.
 // So it is the token's length that keeps it from being guessed; the throttle
 // makes guessing seen.
 type throttle struct {

@@ -193,7 +193,7 @@ func (v statusView) Totals() totals {
 	return t
 }
 
-// Outage is the one reason why nothing could be read, so that it is told once
+// Outage is the one reason why nothing could be read, so that it is reported once
 // and not under every job.
 func (v statusView) Outage() string {
 	if len(v.Jobs) == 0 {

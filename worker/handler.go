@@ -104,7 +104,7 @@ func (w *Worker) handleRefresh(ctx context.Context, task *asynq.Task) error {
 	return w.leave(task, inv.Job, out)
 }
 
-// leave writes a task's result for who waits. That nobody can read it is no
+// leave writes a task's result for its waiter. That it cannot be read is no
 // reason to do the work again.
 func (w *Worker) leave(task *asynq.Task, job string, result any) error {
 	b, err := json.Marshal(result)

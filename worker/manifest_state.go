@@ -11,7 +11,7 @@ import (
 
 // manifestState is what a run knows of the last complete run of its job, and what it leaves for the next one.
 // Nothing depends on it but work that is saved: when a part of it is gone, or cannot be kept, the run sends
-// what it must and goes on. docs/consistency.md tells the whole rule.
+// what it must and goes on. docs/consistency.md has the whole rule.
 //
 //	previous ──► is the value in Redis already? ──► next      a complete run keeps it as the next previous
 //	untracked ─► is the key in the result?          journal   a run that fails leaves it as untracked keys

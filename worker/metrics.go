@@ -82,7 +82,7 @@ func (m *Metrics) begin(list []*jobs.Job) {
 	}
 }
 
-// observeRun tells of a run's end in metrics and in one line of log.
+// observeRun reports a run's end in metrics and in one line of log.
 func (w *Worker) observeRun(rec store.Record, err error) {
 	m, job := w.metrics, rec.Job
 	m.runs.WithLabelValues(job, string(rec.State)).Inc()
@@ -120,7 +120,7 @@ func (w *Worker) observeRun(rec store.Record, err error) {
 	}
 }
 
-// observeRefresh tells of a refresh's end in metrics and one line of log.
+// observeRefresh reports a refresh's end in metrics and one line of log.
 func (w *Worker) observeRefresh(id string, asked int, out Refreshed, err error) {
 	m, job := w.metrics, out.Job
 	state := store.StateOK
@@ -167,7 +167,7 @@ func (w *Worker) countRefresh(ctx context.Context, job string, asked int, err er
 	}
 }
 
-// observeWait tells how long a task waited since it was enqueued.
+// observeWait records how long a task waited since it was enqueued.
 func (m *Metrics) observeWait(queue string, since time.Time) {
 	m.wait.WithLabelValues(queue).Observe(max(0, time.Since(since).Seconds()))
 }

@@ -43,7 +43,7 @@ func tickOutcome(ctx context.Context, t jobs.Run, err error) error {
 	return err
 }
 
-// isFailure tells Asynq which errors use up a retry.
+// isFailure decides for Asynq which errors use up a retry.
 func isFailure(err error) bool {
 	return err != nil && !errors.Is(err, ErrStopping) && !errors.Is(err, errBusy)
 }

@@ -27,7 +27,7 @@ type run struct {
 }
 
 // Run does what t asks, now and in this process, and returns its record. watch,
-// if not nil, is told of progress about four times a second. A run that fails
+// if not nil, gets the progress about four times a second. A run that fails
 // has changed nothing that was good: values that were written stay, values it
 // did not reach keep their TTL, nothing is removed.
 func (w *Worker) Run(ctx context.Context, id string, t jobs.Run, watch func(store.Progress)) (store.Record, error) {

@@ -70,7 +70,7 @@ func (r *run) removeVanished(ctx context.Context, claim *cache.Claim, m *manifes
 }
 
 // shrunkTooMuch reports whether the result lost more than shrink_guard of its keys, with
-// those that are held already, and nobody has said that this is right.
+// those that are held already, and no --accept-shrink has confirmed it.
 func (r *run) shrunkTooMuch(m *manifestState) bool {
 	before := m.previous.Keys
 	if m.held() {

@@ -13,7 +13,7 @@ import (
 	"github.com/stokerhq/stoker/cmd/bench/internal/report"
 )
 
-// The writer that is followed for long, and the probe that tells how far behind
+// The writer that is followed for long, and the probe that measures how far behind
 // its changes are read.
 const (
 	loadRows  = 10_000 // a second

@@ -91,7 +91,7 @@ func (r *recv) Write(p []byte) (int, error) {
 	}
 }
 
-// lags tells how long commits took to be shown. Those of the last moments may
+// lags returns how long commits took to be shown. Those of the last moments may
 // still come.
 func (r *recv) lags(ctx context.Context, probes []baseline.Probe) (took []time.Duration, lost int) {
 	for end := time.Now().Add(patience); r.missing(probes) > 0 && time.Now().Before(end) && ctx.Err() == nil; {

@@ -73,7 +73,7 @@ func (d *daemon) stop() error {
 }
 
 // run asks for a run and waits for its end. The outcome begins just before the
-// daemon is asked and ends with the end that the run's record tells.
+// daemon is asked and ends with the end that the run's record has.
 func (d *daemon) run(ctx context.Context) (o outcome, err error) {
 	before, err := proc.CPU(d.cmd.Process.Pid)
 	if err != nil {
@@ -165,7 +165,7 @@ func (d *daemon) call(ctx context.Context, method, path string, want int, answer
 // peak is the most memory the daemon has had resident.
 func (d *daemon) peak() (int64, error) { return proc.Peak(d.cmd.Process.Pid) }
 
-// freeAddress is where nobody listens.
+// freeAddress is where no server listens.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

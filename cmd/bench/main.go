@@ -1,6 +1,6 @@
 // Command bench measures Stoker against other ways to fill a cache, on private
 // servers and data of its own, and says which of its goals are reached. `make
-// bench` builds and runs it; `bench -h` tells its flags.
+// bench` builds and runs it; `bench -h` lists its flags.
 package main
 
 import (

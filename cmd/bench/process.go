@@ -131,7 +131,7 @@ func left(err error) error {
 	return nil
 }
 
-// leftover is what remains to be told of an error after Ctrl-C, which cut off
+// leftover is what remains to be reported of an error after Ctrl-C, which cut off
 // everything else.
 func leftover(err error) error {
 	if errors.Is(err, errLeft) {

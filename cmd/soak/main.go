@@ -1,6 +1,6 @@
 // Command soak is the long form of the consistency checker: the mutation score, and
 // then random mixes of faults, seed after seed, until its time is over. `make soak`
-// builds and runs it; `soak -h` tells its flags.
+// builds and runs it; `soak -h` lists its flags.
 package main
 
 import (

@@ -91,7 +91,7 @@ func (f *findings) postgres(ctx context.Context, spec *jobs.Spec, s *servers) bo
 }
 
 // dear is the planner's cost above which a refresh that reads the whole query
-// is worth a warning: below, nobody notices.
+// is worth a warning: below, it is not noticed.
 const dear = 500
 
 // job prepares and explains one job's query.

@@ -68,7 +68,7 @@ func newDaemon(spec *jobs.Spec, roles []string, log *slog.Logger) (*daemon, erro
 
 func (d *daemon) has(role string) bool { return slices.Contains(d.roles, role) }
 
-// listen binds the admin address, so that one that is taken is told before
+// listen binds the admin address, so that one that is taken is reported before
 // anything has begun.
 func (d *daemon) listen() error {
 	if !d.has(roleAdmin) {
@@ -149,7 +149,7 @@ func (d *daemon) awaitRedis(ctx context.Context) error {
 	}
 }
 
-// passes reports whether err is of the kind that passes by itself: nobody listens
+// passes reports whether err is of the kind that passes by itself: no server listens
 // yet, the connection broke off, or Redis is still loading its data.
 func passes(err error) bool {
 	_, network := errors.AsType[net.Error](err)

@@ -27,7 +27,7 @@ func demoRedis(ctx context.Context, kind string) (url, cli string, closeIt func(
 	return r.URL(0), fmt.Sprintf(get, r.Port()), r.Close, nil
 }
 
-// clockStep is how often the embedded Redis is told the time.
+// clockStep is how often the embedded Redis gets the time.
 const clockStep = 50 * time.Millisecond
 
 // embeddedRedis starts a Redis inside this process. Its keys age only when its

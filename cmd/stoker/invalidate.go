@@ -176,7 +176,7 @@ func add(sum *worker.Refreshed, out worker.Refreshed) {
 	}
 }
 
-// refreshed tells the end of an invalidation.
+// refreshed prints the end of an invalidation.
 func (r *runner) refreshed(out worker.Refreshed) error {
 	if r.json {
 		if err := r.printJSON(out); err != nil {

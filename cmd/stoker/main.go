@@ -1,5 +1,5 @@
 // Command stoker keeps a shared Redis warm with the results of hot Postgres
-// queries. `stoker help` tells its commands.
+// queries. `stoker help` lists its commands.
 package main
 
 import (

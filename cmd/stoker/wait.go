@@ -82,7 +82,7 @@ func (w *waiter) wait(ctx context.Context, job string, task *asynq.TaskInfo) ([]
 	}
 }
 
-// heard reports an error when nobody takes tasks from the queue: no worker is
+// heard reports an error when no worker takes tasks from the queue: no worker is
 // registered, or one is but does nothing, though our task lies there. What is
 // registered outlives a worker that was killed by some ten seconds.
 func (w *waiter) heard(queue string) error {

@@ -161,7 +161,7 @@ func (r *runner) run(job *jobs.Job, cause jobs.Cause, remove bool) jobs.Run {
 	return run
 }
 
-// waiter follows tasks of a job; watch, if not nil, is told of a run's progress.
+// waiter follows tasks of a job; watch, if not nil, gets a run's progress.
 func (r *runner) waiter(job string, watch func(store.Progress) error) *waiter {
 	return &waiter{inspector: asynq.NewInspectorFromRedisClient(r.servers.queueC), ledger: r.servers.ledger,
 		watch: watch,
@@ -219,7 +219,7 @@ func (r *runner) follow(job string, run func(watch func(store.Progress) error) (
 	return err
 }
 
-// enqueued tells the IDs of tasks that nobody waits for.
+// enqueued prints the IDs of tasks that are not waited for.
 func (r *runner) enqueued(infos []*asynq.TaskInfo, name func(i int) string) error {
 	type line struct {
 		Job   string `json:"job"`
@@ -239,7 +239,7 @@ func (r *runner) enqueued(infos []*asynq.TaskInfo, name func(i int) string) erro
 	return nil
 }
 
-// say tells the user something beside the output proper.
+// say prints something beside the output proper.
 func (r *runner) say(format string, args ...any) {
 	fmt.Fprintf(r.stderr, format+"\n", args...)
 }

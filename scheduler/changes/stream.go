@@ -185,7 +185,7 @@ func (s *stream) give(commits *feed.Commits) {
 	}
 }
 
-// acknowledge tells the feed what it need not yield again: what was fenced, and then loaded,
+// acknowledge reports to the feed what it need not yield again: what was fenced, and then loaded,
 // run, or kept for retry.
 func (s *stream) acknowledge(ctx context.Context) error {
 	if len(s.unacked) == 0 {

@@ -7,7 +7,7 @@
 // lost. What is written carries the stamp of the snapshot it was read in, and a
 // book beside the cached keys, one Redis hash, knows what may still be written:
 //
-//	#n           the nonce: who armed before the book was lost is told so
+//	#n           the nonce: whoever armed before the book was lost gets an error
 //	#r:<job>     the stamp of the newest run that writes or has written
 //	#w:<job>     which run that was: only its manifest is trusted
 //	#t           the longest life that the book was armed with
@@ -20,7 +20,7 @@
 // a key that was fenced or refreshed above the stamp is OLD and left alone.
 // Fence comes after a change: it raises the key's field and removes the value, or
 // leaves it readable for a grace. A refresh writes its stamp into the field, a
-// run never does, so that a key that nobody changes costs nothing.
+// run never does, so that a key that never changes costs nothing.
 //
 // Beside the book is a set of the job's untracked keys, for what has come and gone
 // between two runs: see Untracked. It decides about nothing but removals.

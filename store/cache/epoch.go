@@ -16,7 +16,7 @@ import (
 // server}.
 const epochKey = "stoker:epoch:postgres"
 
-// readEpoch reads which epoch it is. A record that is gone says that nobody knows
+// readEpoch reads which epoch it is. A record that is gone means that it is not known
 // what the books' stamps are worth. One that another server has written says that
 // fences may be lost: Redis was started again, from data of a moment ago, or a
 // replica that lagged was promoted. In both cases a new epoch begins, and the
@@ -86,7 +86,7 @@ func (c *Cache) beginBooks(ctx context.Context, a *Armed) error {
 	return err
 }
 
-// Gap opens an epoch because changes may have been missed that no fence tells of. What
+// Gap opens an epoch because changes may have been missed, without a fence for them. What
 // was read before is refused from when a run of the new epoch has claimed its job.
 func (c *Cache) Gap(ctx context.Context) error {
 	for {

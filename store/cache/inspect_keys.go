@@ -45,7 +45,7 @@ func scan(ctx context.Context, c redis.Cmdable, pattern string, fn func([]string
 	}
 }
 
-// Chunk returns chunk n of a manifest. NoManifest tells an error that says it is
+// Chunk returns chunk n of a manifest. NoManifest recognizes an error that says it is
 // gone.
 func (c *Cache) Chunk(ctx context.Context, job string, m Manifest, n int) ([]byte, error) {
 	b, err := c.c.Get(ctx, m.chunk(job, n)).Bytes()

@@ -93,7 +93,7 @@ func (c *Cache) Chunks(ctx context.Context, job string, m Manifest) iter.Seq2[[]
 func NoManifest(err error) bool { return errors.Is(err, redis.Nil) }
 
 // KeepChunk keeps the next chunk of a manifest that is being made. It lives as
-// long as the values it tells of.
+// long as the values it lists.
 func (c *Cache) KeepChunk(ctx context.Context, job string, m *Manifest, chunk []byte, ttl time.Duration) error {
 	if err := c.c.Set(ctx, m.chunk(job, m.Chunks), chunk, ttl).Err(); err != nil {
 		return fmt.Errorf("keep chunk %d of the manifest of %s: %w", m.Chunks, job, withAdvice(err))

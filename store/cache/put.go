@@ -49,7 +49,7 @@ func (c *Cache) Put(ctx context.Context, cl *Claim, b *store.Batch) (Outcome, er
 	return c.putAll(ctx, cl, b, everything(b))
 }
 
-// Touch sees to entries that are all Keep, whose values may be left out, and
+// Touch handles entries that are all Keep, whose values may be left out, and
 // returns how many are in Redis as they should be.
 func (c *Cache) Touch(ctx context.Context, cl *Claim, b *store.Batch) (there int64, err error) {
 	rest := everything(b)
@@ -118,7 +118,7 @@ func (c *Cache) put(ctx context.Context, cl *Claim, b *store.Batch, at []int) (o
 	return out, nil
 }
 
-// touch sees to entries that should be there, and returns those that are not.
+// touch checks entries that should be there, and returns those that are not.
 func (c *Cache) touch(ctx context.Context, cl *Claim, b *store.Batch, at []int) (missing []int, err error) {
 	groups, replies, err := c.runGrouped(ctx, touchScript, "", b, at, cl.heads(cl.since),
 		func(args []any, e store.Entry) []any {

@@ -13,7 +13,7 @@ import (
 )
 
 // The steps of the write protocol, a file each. Their order and the proof that
-// they suffice are told in doc.go.
+// they suffice is in doc.go.
 //
 //go:embed scripts/*.lua
 var scripts embed.FS

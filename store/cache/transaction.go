@@ -103,7 +103,7 @@ func (s *txBatch) do(ctx context.Context) (rest []int, err error) {
 	return s.write(ctx)
 }
 
-// sort tells apart what is to be done with the entries.
+// sort separates what is to be done with the entries.
 func (s *txBatch) sort() {
 	for i := range s.b.Len() {
 		switch e := s.b.Entry(i); {

@@ -15,7 +15,7 @@ import (
 )
 
 // Untracked are keys that refreshes have brought since the last complete run of
-// their job. Its manifest does not have them; when their rows go and no fence tells
+// their job. Its manifest does not have them; when their rows go and no fence reports
 // of it (a TRUNCATE, a gap, commits that a failover lost), the next run knows from
 // here that they must go. They are kept beside the book:
 //

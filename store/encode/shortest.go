@@ -53,13 +53,13 @@ func appendEven(dst []byte, start int, v float64, format byte, bitSize, prec int
 	return append(dst[:start], even...)
 }
 
-// isInside tells whether text reads back as v and would with any rounding.
+// isInside reports whether text reads back as v and would with any rounding.
 func isInside(text []byte, v float64, bitSize int) bool {
 	back, err := strconv.ParseFloat(string(text), bitSize)
 	return err == nil && back == v && !isHalfway(parseDecimal(text), v, bitSize)
 }
 
-// isHalfway tells whether d, which reads back as v, lies halfway to a neighbour:
+// isHalfway reports whether d, which reads back as v, lies halfway to a neighbour:
 // it is an odd multiple of half the gap between the two. Twos alone decide, for
 // only integers come into question: d never has more decimals than v itself.
 //
@@ -75,7 +75,7 @@ func isHalfway(d decimal, v float64, bitSize int) bool {
 	return bits.TrailingZeros64(d.digits)+d.exp == gap-1
 }
 
-// isBetween tells whether v lies halfway between d, which reads back as it, and
+// isBetween reports whether v lies halfway between d, which reads back as it, and
 // the next decimal of as many digits: v has just one decimal more, a 5. Integers
 // need no check of their own: for two such decimals to be in question the gap,
 // of which v is a multiple, must have more twos than half a unit of d has.

@@ -1,6 +1,6 @@
 package encode
 
-// escaped tells, as Postgres' escape_json does, which bytes cannot stand for
+// escaped reports, as Postgres' escape_json does, which bytes cannot stand for
 // themselves in a JSON string. All others can, DEL and U+2028 included.
 var escaped = func() (t [256]bool) {
 	for c := range 0x20 {

@@ -13,7 +13,7 @@ import (
 // do the same work twice. It is a matter of efficiency only: a worker that lost
 // it unnoticed does no harm.
 
-// Lease takes the job's lease for ttl, if nobody holds it.
+// Lease takes the job's lease for ttl, if it is free.
 func (l *Ledger) Lease(ctx context.Context, job, holder string, ttl time.Duration) (bool, error) {
 	err := l.c.SetArgs(ctx, key("lease", job), holder, redis.SetArgs{Mode: "NX", TTL: ttl}).Err()
 	if errors.Is(err, redis.Nil) {
@@ -52,7 +52,7 @@ func (l *Ledger) Release(ctx context.Context, job, holder string) error {
 }
 
 // Holder returns who holds the job's lease and how much of it is left; an empty
-// holder is nobody.
+// holder is empty: no one holds it.
 func (l *Ledger) Holder(ctx context.Context, job string) (holder string, left time.Duration, err error) {
 	var who *redis.StringCmd
 	var ttl *redis.DurationCmd

@@ -1,4 +1,4 @@
-// Package manifest tells what a complete run wrote: each key with a digest of
+// Package manifest records what a complete run wrote: each key with a digest of
 // its value. The next run compares itself with it, row by row, and so knows which
 // values have changed and which keys are no longer there. It does no I/O:
 // store/cache keeps the chunks.

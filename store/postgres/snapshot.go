@@ -46,7 +46,7 @@ func ReadSnapshot(row store.Row) (store.Snapshot, error) {
 // clock is the commit clock of a snapshot, as pg_current_snapshot prints it
 // ("xmin:xmax:xip,xip"): xmax less the number of transactions in progress. It
 // never goes back while a primary lives, and is larger after every commit that
-// becomes visible: so one number tells which of two snapshots sees more.
+// becomes visible: so one number decides which of two snapshots sees more.
 //
 // For it counts the transactions below xmax that are not running. None of them
 // can begin to run later; xmax only grows; and a commit that becomes visible

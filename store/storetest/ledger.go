@@ -258,7 +258,7 @@ func (l *FakeLedger) Tally(_ context.Context, job string) (store.Tally, error) {
 	return j.tally, nil
 }
 
-// Lease takes the job's lease for ttl, if nobody holds it.
+// Lease takes the job's lease for ttl, if it is free.
 func (l *FakeLedger) Lease(_ context.Context, job, holder string, ttl time.Duration) (bool, error) {
 	j, now := l.lock(job)
 	defer l.mu.Unlock()
@@ -269,7 +269,7 @@ func (l *FakeLedger) Lease(_ context.Context, job, holder string, ttl time.Durat
 	return true, nil
 }
 
-// Renew extends the lease that holder has, or takes it again if nobody has it.
+// Renew extends the lease that holder has, or takes it again if it is free.
 func (l *FakeLedger) Renew(_ context.Context, job, holder string, ttl time.Duration) (bool, error) {
 	j, now := l.lock(job)
 	defer l.mu.Unlock()

@@ -136,7 +136,7 @@ func checkLastComplete(ctx context.Context, l Ledger, _ func(time.Duration)) err
 	return errors.Join(errs, differ("last complete run after a newer one", got, full("j", 4), err))
 }
 
-// checkLive: progress is seen while it is told, and goes with the record of the
+// checkLive: progress is seen while it is published, and goes with the record of the
 // run or with the worker that told it.
 func checkLive(ctx context.Context, l Ledger, pass func(time.Duration)) error {
 	p := store.Progress{ID: "x", Job: "j", Start: someTime, Rows: 1, Keys: 2, Bytes: 3, Expected: 4}
@@ -287,7 +287,7 @@ func checkLease(ctx context.Context, l Ledger, pass func(time.Duration)) error {
 	return errors.Join(errs, leases(ctx, l, "other", "a", false)) // another job's lease was left alone
 }
 
-// checkLeaseLapses: a holder that was killed holds nobody up for longer than the
+// checkLeaseLapses: a holder that was killed holds others up for no longer than the
 // lease, and one that only was slow does not take the next one's away.
 func checkLeaseLapses(ctx context.Context, l Ledger, pass func(time.Duration)) error {
 	errs := leases(ctx, l, "j", "a", true)
@@ -296,7 +296,7 @@ func checkLeaseLapses(ctx context.Context, l Ledger, pass func(time.Duration)) e
 	pass(leaseTTL - time.Second)
 	errs = errors.Join(errs, holds(ctx, l, "a", time.Second))
 	pass(2 * time.Second)
-	// nobody was first
+	// no one was first
 	errs = errors.Join(errs, holds(ctx, l, "", 0), renews(ctx, l, "a", true), holds(ctx, l, "a", leaseTTL))
 	pass(leaseTTL + time.Second)
 	errs = errors.Join(errs, leases(ctx, l, "j", "b", true))

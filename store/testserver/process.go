@@ -52,7 +52,7 @@ const stopTimeout = 10 * time.Second
 // then SIGKILL. It returns when the process has been reaped.
 func (p *process) end(sig, hard syscall.Signal) {
 	for _, s := range []syscall.Signal{sig, hard, syscall.SIGKILL} {
-		// A signal to a process that has ended is refused; done tells.
+		// A signal to a process that has ended is refused; done says so.
 		_ = p.cmd.Process.Signal(s)
 		// A paused process acts on nothing but SIGKILL before it is continued.
 		_ = p.cmd.Process.Signal(syscall.SIGCONT)

@@ -129,7 +129,7 @@ func newFolder(name string, o *owner) (string, error) {
 	return dir, nil
 }
 
-// freePort asks the kernel for a port nobody listens on. Another process may
+// freePort asks the kernel for a free port. Another process may
 // take it before the server does; callers start again with a new one.
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

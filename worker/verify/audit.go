@@ -38,7 +38,7 @@ const auditShare = 0.1
 // keys that each job's last complete run has left, again and again, so that every
 // key is confirmed in its turn; jobs take turns in proportion to their keys. Of
 // several processes one does it at a time. What is compared, and when a key is
-// wrong, is told at doubts.
+// wrong, is reported to doubts.
 //
 // A job is held to what it promises. With a change feed that is what the database
 // has now. Without one it is what its last complete run saw: while nothing has
@@ -111,7 +111,7 @@ func (a *auditor) rest() {
 	}
 }
 
-// end tells what was counted and gives the lease back.
+// end reports what was counted and gives the lease back.
 func (a *auditor) end(ctx context.Context) {
 	if !a.mine {
 		return

@@ -30,7 +30,7 @@ func (a *auditor) report(ctx context.Context) {
 	}
 }
 
-// say tells the log of a key that is wrong.
+// say logs a key that is wrong.
 func (a *auditor) logFinding(job string, s *candidate) {
 	ok, left := a.lines.allow(time.Now())
 	if !ok {
@@ -43,7 +43,7 @@ func (a *auditor) logFinding(job string, s *candidate) {
 	a.env.log.Warn("audit: a key was not as it should be; it is loaded again", attrs...)
 }
 
-// complain tells the log that the audit could not go on.
+// complain logs that the audit could not go on.
 func (a *auditor) logFailure(err error) {
 	if ok, _ := a.lines.allow(time.Now()); ok {
 		a.env.log.Warn("the audit could not go on; it tries again", jobs.LogErr, err)

@@ -61,7 +61,7 @@ func (d *recheckQueue) causeOf(s *candidate, m cache.Manifest, past remembered) 
 	return change
 }
 
-// findCauses gives every key that is wrong its cause, tells those apart that are
+// findCauses gives every key that is wrong its cause, separates those that are
 // held, and drops those that are another job's.
 func (v *comparison) findCauses(ctx context.Context) error {
 	if len(v.wrong) == 0 {

@@ -15,7 +15,7 @@ import (
 
 // wanted is what the query gives of a key.
 type wanted struct {
-	print   fingerprint
+	print  fingerprint
 	digest uint64 // as a manifest has it
 }
 

@@ -113,12 +113,12 @@ func (v *comparison) suspect(ctx context.Context, page []*candidate) error {
 	return nil
 }
 
-// fitter tells values that a key column's type cannot have made, so that Postgres
+// fitter recognizes values that a key column's type cannot have made, so that Postgres
 // is not asked for keys of somebody else's that only look like the job's: each
 // would cost a refusal. What it lets through, Postgres decides.
 type keyPrefilter map[string]func(text string) bool
 
-// The types whose texts are told at a glance.
+// The types whose texts are recognized without Postgres.
 var fitOIDs = map[uint32]func(string) bool{
 	21:   func(s string) bool { return isInt(s, 16) },
 	23:   func(s string) bool { return isInt(s, 32) },

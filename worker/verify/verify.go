@@ -73,7 +73,7 @@ const findings = 5
 // query gives now, and writes nothing unless v says so. What looks wrong is looked
 // at again until it holds still, so that a change in between is no finding; see
 // doubts. It holds one connection to the database at a time. watch, if not nil, is
-// told of progress by one goroutine at a time. On an error, Verified is what was
+// given the progress by one goroutine at a time. On an error, Verified is what was
 // found until then.
 func (env *Verifier) Verify(ctx context.Context, v Verification, watch func(store.Progress)) (Verified, error) {
 	job, ok := env.spec.Job(v.Job)
@@ -87,14 +87,14 @@ func (env *Verifier) Verify(ctx context.Context, v Verification, watch func(stor
 
 // verifier is one comparison.
 type comparison struct {
-	env    *Verifier
-	job    *jobs.Job
+	env     *Verifier
+	job     *jobs.Job
 	recheck *recheckQueue
-	seen   seenKeys
-	out    Verified
-	at     store.Progress
-	watch  func()
-	wrong  []*candidate
+	seen    seenKeys
+	out     Verified
+	at      store.Progress
+	watch   func()
+	wrong   []*candidate
 }
 
 func newComparison(env *Verifier, job *jobs.Job, watch func(store.Progress)) *comparison {

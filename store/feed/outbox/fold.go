@@ -26,7 +26,7 @@ func (o *Feed) fold(c *feed.Commits, n outboxRow) {
 	}
 }
 
-// keys are the recorded values; of a table that nobody watches by key there are
+// keys are the recorded values; of a table that no job watches by key there are
 // none, but it has changed.
 func (n outboxRow) keys() [][]*string {
 	if len(n.Keys) == 0 {

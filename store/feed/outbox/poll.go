@@ -21,7 +21,7 @@ const mostRows = 10_000
 
 // pollSQL reads rows that are not in $1. There is always one row, for the clock and
 // the origin: a standby may show a row before any snapshot of the primary shows
-// what it tells of.
+// what it lists.
 // Rows are not read in the order of their ids, nor from an id on: a transaction
 // that commits late has lower ones. The text is converted to UTF-8 here, because
 // the encoding of a session is not ours to set.

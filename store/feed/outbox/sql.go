@@ -36,7 +36,7 @@ REVOKE ALL ON FUNCTION %[1]s.stoker_invalidate(text, jsonb), %[1]s.stoker_invali
 
 // ownedSQL fails unless what is there already is owned by who installs: its owner
 // could change it, and with it what the triggers do with our rights. It fails, too,
-// for who does not own the watched tables, before anything is made.
+// for a role that does not own the watched tables, before anything is made.
 const ownedSQL = `
 DECLARE
 	names text;

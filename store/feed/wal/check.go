@@ -58,7 +58,7 @@ func (c *checkup) identities(tables []feed.Table) {
 // carried: an update or a delete carries the old values of the replica identity
 // alone. Without them, the key that a row has left would stay stale. Of a
 // partition these are the columns that its own identity has and, because the
-// change is told as one of the partitioned table, that table's too.
+// change arrives as one of the partitioned table, that table's too.
 func (c *checkup) carried(job *jobs.Job, w jobs.Watch, t feed.Table) {
 	for _, p := range t.Parts {
 		if len(p.Identity) > 0 { // else it was told

@@ -46,9 +46,9 @@ func newDecoder(spec *jobs.Spec, tables []feed.Table) *decoder {
 	return d
 }
 
-// publishedAs are the tables under which changes of a watched one are told: itself, those
+// publishedAs are the tables under which changes of a watched one arrive: itself, those
 // that inherit from it, and partitioned tables that are watched too and that it is
-// part of, because all that lies in these is told under the topmost alone.
+// part of, because all that lies in these arrives under the topmost alone.
 func publishedAs(t feed.Table, tables []feed.Table) []uint32 {
 	as := []uint32{t.OID}
 	for _, p := range t.Parts {
@@ -66,7 +66,7 @@ func publishedAs(t feed.Table, tables []feed.Table) []uint32 {
 	return slices.Compact(as)
 }
 
-// addParts notes under which table changes are told: those of a partition as the
+// addParts notes under which table changes arrive: those of a partition as the
 // partitioned table's, all others as those of the table itself.
 func (d *decoder) addParts(t feed.Table) {
 	for _, p := range t.Parts {

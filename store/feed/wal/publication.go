@@ -20,7 +20,7 @@ type publication struct {
 	state  string       // differs after any alteration that may have kept a change back
 }
 
-// place is where a permanent slot of this publication tells what the spec watches.
+// place is where a permanent slot of this publication streams what the spec watches.
 // What was committed under another one may be missing.
 func (p publication) place(spec *jobs.Spec) string {
 	h := fnv.New64a()

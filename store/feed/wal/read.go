@@ -23,7 +23,7 @@ const (
 )
 
 // silence is how long Postgres may say nothing, not even answer, before the
-// connection is taken for dead: it answers when it is told how far we are.
+// connection is taken for dead: it answers when we send our position.
 // One that decodes a large transaction answers after half of wal_sender_timeout only,
 // which is a minute unless it was changed.
 const silence = 3 * time.Minute
@@ -63,7 +63,7 @@ func (w *Feed) receive(ctx context.Context) (got bool, err error) {
 		if err != nil {
 			return got, err
 		}
-		// A message counts even if the time is over by now: nobody sends it again.
+		// A message counts even if the time is over by now: it is not sent again.
 		got = true
 		asked, err := w.handle(msg)
 		if err != nil || asked {

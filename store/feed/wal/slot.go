@@ -115,7 +115,7 @@ func writing(ctx context.Context, s *postgres.Source) (xids []string, err error)
 // for every transaction that has written and is still open.
 const slowSlot = 3 * time.Second
 
-// create makes the slot and returns from where on it tells of commits.
+// create makes the slot and returns the position from which it streams commits.
 func (w *Feed) create(ctx context.Context, temporary bool) (position uint64, err error) {
 	slow := time.AfterFunc(slowSlot, func() {
 		w.log.Warn("postgres makes the slot only when every transaction has ended that has written and is still "+
@@ -134,7 +134,7 @@ func (w *Feed) create(ctx context.Context, temporary bool) (position uint64, err
 	return uint64(from), nil
 }
 
-// boundedWAL refuses a server on which a permanent slot that nobody reads fills the
+// boundedWAL refuses a server on which a permanent slot without a reader fills the
 // disk.
 func boundedWAL(ctx context.Context, s *postgres.Source) error {
 	return s.Do(ctx, func(c *pgx.Conn) error {

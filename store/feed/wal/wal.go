@@ -21,7 +21,7 @@ import (
 
 // Feed is the change feed from Postgres' write-ahead log: logical decoding by
 // pgoutput, protocol version 1, on a connection of its own. A goroutine reads it
-// and answers Postgres, also while nobody calls Next.
+// and answers Postgres, also while Next is not called.
 type Feed struct {
 	queue   *feed.CommitQueue
 	conn    *pgconn.PgConn
@@ -170,7 +170,7 @@ func (w *Feed) Done(_ context.Context, position uint64) error {
 	return nil
 }
 
-// acknowledged is what Postgres is told. Of a temporary slot it is all that was
+// acknowledged is what is sent to Postgres. Of a temporary slot it is all that was
 // received: what is lost with the connection is made up by runs. Of a permanent one
 // it is what is done.
 func (w *Feed) acknowledged() pglogrepl.LSN {

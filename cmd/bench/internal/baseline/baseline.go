@@ -1,8 +1,8 @@
 // Package baseline is what the benchmark holds Stoker against: other ways to bring
 // the rows of a query into Redis, and the reader that feels it. Each is written
 // as a sensible person would write it, not to lose. The probe changes rows and
-// tells when their keys show it. They run in processes of their own, so that
-// nobody else's work is counted as theirs.
+// measures when their keys show it. They run in processes of their own, so that
+// no other work is counted as theirs.
 package baseline
 
 import (

@@ -145,7 +145,7 @@ func (p *prober) watch(c Probe) error {
 	return nil
 }
 
-// caller is a connection that nobody watches on.
+// caller is a connection that watches nothing.
 func (p *prober) caller() (*caller, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -73,7 +73,7 @@ var contenderNames = map[Contender]string{
 }
 
 // Sample is one measurement of one contender. CPU times are 0 where they are
-// not known or nobody used any.
+// not known or none was used.
 type Sample struct {
 	Part      string    `json:"part"` // products, accounts
 	Contender Contender `json:"contender"`

@@ -107,7 +107,7 @@ func setFlag(h *history, rnd *rand.Rand) txAction {
 	})
 }
 
-// truncateItems deletes all of them, and no fence tells of it: what was inserted since
+// truncateItems deletes all of them, and no fence reports it: what was inserted since
 // the last run must go, too.
 func truncateItems(h *history, _ *rand.Rand) txAction {
 	rows := h.rows["item"]

@@ -61,7 +61,7 @@ jobs:
 `))
 
 // jobs are those of the world: without a change feed, only the one whose changes
-// are told.
+// are reported.
 func (o Options) jobs() []job {
 	if o.Source == "none" {
 		return checked[:1]

@@ -127,7 +127,7 @@ func (w *Cluster) invalidateAll(changes []change) {
 	}
 }
 
-// invalidate tells a daemon that items have changed, and reports whether it answers
+// invalidate reports to a daemon that items have changed, and reports whether it answers
 // that it has fenced them: from then on, nothing older may be read for longer than
 // the grace.
 func (w *Cluster) invalidate(d *daemon, changes ...change) bool {

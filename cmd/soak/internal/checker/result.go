@@ -69,7 +69,7 @@ func (w *Cluster) mishaps() {
 	}
 }
 
-// String tells the counts, one a line.
+// String prints the counts, one a line.
 func (r Result) String() string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(r.Counts)) {

@@ -14,7 +14,7 @@ var (
 )
 
 // fenceScenario: what an invalidation has said is out of date may be read for the
-// grace, and no longer, though nobody is there to load it again.
+// grace, and no longer, though no worker is there to load it again.
 var fenceScenario = Scenario{
 	Name:    "an invalidation while the worker is paused",
 	Options: Options{Roles: two, Grace: 500 * time.Millisecond},

@@ -9,7 +9,7 @@ import (
 
 // barrierScenario: a commit that waits for a standby comes through the log before
 // any snapshot shows it. Whoever fences and loads its keys then loads the old
-// value, and nobody does it again.
+// value, and it is not repeated.
 var barrierScenario = Scenario{
 	Name:    "a commit that waits for a standby",
 	Options: Options{Roles: one, Source: "wal"},
@@ -46,7 +46,7 @@ func (w *Cluster) misled(ctx context.Context) {
 }
 
 // untrackedScenario: a row comes after the last run and goes with a TRUNCATE: no
-// manifest has its key, and no fence tells of it.
+// manifest has its key, and no fence reports it.
 var untrackedScenario = Scenario{
 	Name:    "a TRUNCATE after an INSERT",
 	Options: Options{Roles: one, Source: "wal"},

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// writer commits changes, and rolls back others, until it is told to stop.
+// writer commits changes, and rolls back others, until it is stopped.
 type writer struct {
 	w    *Cluster
 	n    int
@@ -32,7 +32,7 @@ var endings = []struct {
 }
 
 // step does one transaction. A writer that has lost its connection takes a new
-// one; what became of its transaction nobody knows.
+// one; the fate of its transaction is not known.
 func (wr *writer) step(ctx context.Context) {
 	d := choose(wr.w.history, wr.rnd)
 	if !take(d.rows) {

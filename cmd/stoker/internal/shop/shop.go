@@ -63,7 +63,7 @@ func (s *Shop) exec(ctx context.Context, database, sql string) error {
 
 // Write keeps changing the shop until ctx ends: every tenth of a second some
 // orders are placed, stock goes down, and the prices of a few products change.
-// It says so to nobody.
+// It does not report it.
 func (s *Shop) Write(ctx context.Context) error {
 	// The session outlives ctx, so that the last transaction ends in order.
 	shell, err := s.server.Shell(context.WithoutCancel(ctx), s.database)
