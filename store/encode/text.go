@@ -1,5 +1,9 @@
 package encode
 
+import (
+	"encoding/hex"
+)
+
 // escaped reports, as Postgres' escape_json does, which bytes cannot stand for
 // themselves in a JSON string. All others can, DEL and U+2028 included.
 var escaped = func() (t [256]bool) {
@@ -64,4 +68,26 @@ func appendChar(dst, raw []byte) ([]byte, error) {
 		return append(dst, '"', '\\', '\\', '0'+c>>6, '0'+c>>3&7, '0'+c&7, '"'), nil
 	}
 	return appendQuoted(dst, raw), nil
+}
+
+// appendBytea writes the hex form; its backslash is doubled in JSON.
+func appendBytea(dst, raw []byte) ([]byte, error) {
+	dst = append(dst, `"\\x`...)
+	dst = hex.AppendEncode(dst, raw)
+	return append(dst, '"'), nil
+}
+
+func appendUUID(dst, raw []byte) ([]byte, error) {
+	if len(raw) != 16 {
+		return dst, wrongLength("uuid", 16, raw)
+	}
+	dst = append(dst, '"')
+	dst = hex.AppendEncode(dst, raw[:4])
+	for i := 4; i < 10; i += 2 {
+		dst = append(dst, '-')
+		dst = hex.AppendEncode(dst, raw[i:i+2])
+	}
+	dst = append(dst, '-')
+	dst = hex.AppendEncode(dst, raw[10:])
+	return append(dst, '"'), nil
 }

@@ -1,5 +1,9 @@
 package feed
 
+import (
+	"context"
+)
+
 // Slot is the state of a replication slot.
 type Slot struct {
 	Exists   bool
@@ -9,4 +13,26 @@ type Slot struct {
 	Safe     int64  // bytes that may be written before the slot is in danger; -1: no limit
 	Position uint64 // up to which everything was acknowledged
 	Database string
+}
+
+// Start is where a change feed begins to read.
+type Start struct {
+	// Place names the feed and how it was set up. What is known of one place says
+	// nothing of another.
+	Place string
+	// Position is what the feed has been told to be done, where Postgres keeps it.
+	// Higher than what we have told says that somebody else has read from it.
+	Position uint64
+	// Fresh says that the feed begins now: what was committed before is not in it.
+	Fresh bool
+	// Durable says that what the feed is not told to be done comes again, also to
+	// who opens it next.
+	Durable bool
+	// Unsettled reports whether a transaction is still open that may have been written
+	// to the log before the feed began, and that no snapshot shows yet: it waits for a
+	// synchronous standby, say. It is in neither the feed nor a run of this moment.
+	// nil: there is none.
+	Unsettled func(ctx context.Context) (bool, error)
+	// Origin is the history of Postgres that it is read from, as of a Snapshot.
+	Origin string
 }

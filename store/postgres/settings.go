@@ -1,6 +1,12 @@
 package postgres
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
 
 // Setting is a setting of a Postgres session, and its value.
 type Setting struct{ Name, Value string }
@@ -35,3 +41,30 @@ func localSettings() string {
 	}
 	return b.String()
 }
+
+// begin queues what every reading starts with: the transaction, unless enter has
+// begun it, its snapshot, and the settings that JSON depends on. They are local
+// to the transaction, so that a pooler in between, or a setting of the role,
+// cannot change a byte. lock is how long to wait for a table that is locked; 0 is
+// as long as a statement may take.
+func (s *Source) begin(entered bool, lock time.Duration) *pgconn.Batch {
+	b := &pgconn.Batch{}
+	if !entered {
+		b.ExecParams("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", nil, nil, nil, nil)
+	}
+	b.ExecParams(beginSQL, [][]byte{milliseconds(s.timeout), milliseconds(lock)}, nil, nil, nil)
+	return b
+}
+
+var beginSQL = SnapshotSQL + localSettings() + `, set_config('client_encoding', 'UTF8', true),
+	set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true)`
+
+// How long readings wait for a locked table. A run waits as long as a statement
+// may. A refresh, and the check of an invalidation, come again: if they waited,
+// one locked table would hold up the refreshes of every other job.
+const (
+	lockWaitRun     = 0
+	lockWaitRefresh = 2 * time.Second
+)
+
+func milliseconds(d time.Duration) []byte { return strconv.AppendInt(nil, d.Milliseconds(), 10) }
