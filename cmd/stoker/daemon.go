@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stokerhq/stoker/cmd/stoker/internal/connect"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/scheduler"
 	"github.com/stokerhq/stoker/store/cache"
@@ -40,7 +41,7 @@ type daemon struct {
 	spec    *jobs.Spec
 	roles   []string
 	log     *slog.Logger
-	servers *servers
+	servers *connect.Servers
 	metrics *prometheus.Registry
 	worker  *worker.Worker // the admin role fences with it, too
 
@@ -54,7 +55,7 @@ func newDaemon(spec *jobs.Spec, roles []string, log *slog.Logger) (*daemon, erro
 	if err := web.CheckListen(spec.Admin); err != nil {
 		return nil, usageError{err}
 	}
-	s, err := openServers(spec, log)
+	s, err := connect.Open(spec, log)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +90,7 @@ func (d *daemon) listen() error {
 // new ticks and changes; what is in hand ends or goes back to the queue; and the admin listener last, so
 // that metrics stay readable while the workers drain.
 func (d *daemon) run(ctx context.Context) (err error) {
-	defer func() { err = errors.Join(err, d.servers.close()) }()
+	defer func() { err = errors.Join(err, d.servers.Close()) }()
 	if err := d.listen(); err != nil {
 		return err
 	}
@@ -136,7 +137,7 @@ func (d *daemon) adminURL() string {
 // answers but cannot serve is an error.
 func (d *daemon) awaitRedis(ctx context.Context) error {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		err := d.servers.suitable(ctx, d.log)
+		err := d.servers.Suitable(ctx, d.log)
 		if err == nil || ctx.Err() != nil || !passes(err) {
 			return err
 		}
@@ -162,10 +163,10 @@ func (d *daemon) startAdmin() (stop func(), err error) {
 		return func() {}, nil
 	}
 	server, err := web.New(web.Config{
-		Spec: d.spec, Ledger: d.servers.ledger, Sampler: d.servers.sampler(), Enqueuer: d.servers.client(),
-		Fencer: d.worker, Tasks: d.servers.inspector(),
-		Queue: queueOption{d.spec.Redis.QueueURL}, Gatherer: d.metrics, Ready: d.isReady, Version: version(),
-		Logger: d.log,
+		Spec: d.spec, Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(), Enqueuer: d.servers.Client(),
+		Fencer: d.worker, Tasks: d.servers.Inspector(),
+		Queue: connect.QueueOption{URL: d.spec.Redis.QueueURL}, Gatherer: d.metrics, Ready: d.isReady,
+		Version: version(), Logger: d.log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, d.listener.Close())
@@ -191,11 +192,11 @@ func (d *daemon) isReady(ctx context.Context) error {
 	if !d.ready.Load() {
 		return errors.New("starting or stopping")
 	}
-	if err := d.servers.queueC.Ping(ctx).Err(); err != nil {
+	if err := d.servers.QueueClient.Ping(ctx).Err(); err != nil {
 		return fmt.Errorf("redis: %w", err)
 	}
 	if d.has(roleWorker) {
-		return d.servers.source.Ping(ctx)
+		return d.servers.Source.Ping(ctx)
 	}
 	return nil
 }
@@ -215,8 +216,8 @@ func (d *daemon) startWorker() (stop func(), err error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var loops sync.WaitGroup
-	loops.Go(func() { d.worker.Prune(ctx, d.servers.cache) })
-	loops.Go(func() { d.worker.Watch(ctx, d.servers.cache) })
+	loops.Go(func() { d.worker.Prune(ctx, d.servers.Cache) })
+	loops.Go(func() { d.worker.Watch(ctx, d.servers.Cache) })
 	loops.Go(func() { d.verifier.Audit(ctx, d.spec.Audit.Rate) })
 	return func() {
 		cancel()
@@ -249,8 +250,8 @@ func (d *daemon) startScheduler() (stop func()) {
 		return func() {}
 	}
 	s := scheduler.New(scheduler.Config{
-		Jobs: d.spec.Jobs, Queue: d.servers.client(), Tasks: d.servers.inspector(), Ledger: d.servers.ledger,
-		Epochs:  d.servers.cache,
+		Jobs: d.spec.Jobs, Queue: d.servers.Client(), Tasks: d.servers.Inspector(), Ledger: d.servers.Ledger,
+		Epochs:  d.servers.Cache,
 		Metrics: scheduler.NewMetrics(d.metrics), Log: d.log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -117,7 +117,7 @@ func (a *app) demoRuns(ctx context.Context, d *daemon, s *shop.Shop) error {
 	defer cancel(nil)
 	report, err := newReporter(a, d.spec, s)
 	if err != nil {
-		return errors.Join(err, d.servers.close())
+		return errors.Join(err, d.servers.Close())
 	}
 	var wg sync.WaitGroup
 	var errs [3]error

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stokerhq/stoker/cmd/stoker/internal/connect"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/shop"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/jobs"
@@ -19,18 +20,18 @@ type reporter struct {
 	*app
 	spec    *jobs.Spec
 	shop    *shop.Shop
-	servers *servers
+	servers *connect.Servers
 }
 
 func newReporter(a *app, spec *jobs.Spec, s *shop.Shop) (*reporter, error) {
-	servers, err := openServers(spec, a.log(slog.LevelWarn))
+	servers, err := connect.Open(spec, a.log(slog.LevelWarn))
 	if err != nil {
 		return nil, err
 	}
 	return &reporter{app: a, spec: spec, shop: s, servers: servers}, nil
 }
 
-func (r *reporter) close() error { return r.servers.close() }
+func (r *reporter) close() error { return r.servers.Close() }
 
 // reportEvery is how often the demo says what is going on.
 const reportEvery = 3 * time.Second
@@ -44,7 +45,7 @@ func (r *reporter) run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		list, err := web.Collect(ctx, r.spec, r.servers.ledger, r.servers.sampler(), time.Now())
+		list, err := web.Collect(ctx, r.spec, r.servers.Ledger, r.servers.Sampler(), time.Now())
 		if ctx.Err() != nil {
 			return nil
 		}

@@ -51,9 +51,12 @@ func packages(t *testing.T) []pkg {
 // ours is what each package may import of ours. Imports point to the leaves:
 // what is not listed imports nothing of ours.
 var ours = map[string][]string{
-	"cmd/stoker":               {"*"},
-	"cmd/stoker/internal/shop": {"store/testserver"},
-	"cmd/stoker/internal/show": {"store"},
+	"cmd/stoker": {"*"},
+	"cmd/stoker/internal/check": {"cmd/stoker/internal/connect", "cmd/stoker/internal/show", "jobs", "store",
+		"store/cache", "store/feed", "store/feed/outbox", "store/feed/wal", "store/postgres"},
+	"cmd/stoker/internal/connect": {"jobs", "store/cache", "store/ledger", "store/postgres"},
+	"cmd/stoker/internal/shop":    {"store/testserver"},
+	"cmd/stoker/internal/show":    {"store"},
 	"cmd/bench": {"cmd/bench/internal/proc", "cmd/bench/internal/report",
 		"cmd/bench/internal/baseline", "store/testserver"},
 	"cmd/bench/internal/report":   {"cmd/bench/internal/proc"},
@@ -85,7 +88,8 @@ var theirs = map[string][]string{
 	"github.com/jackc/pgx/": {"store/postgres", "store/feed", "store/feed/wal", "store/feed/outbox",
 		"store/storetest", "cmd/soak/internal/checker", "cmd/bench/internal/baseline"},
 	"github.com/redis/go-redis/": {"store/cache", "store/cache/resp", "store/ledger", "store/internal/redisjson",
-		"worker", "cmd/stoker", "cmd/bench", "cmd/soak/internal/checker", "cmd/bench/internal/baseline"},
+		"worker", "cmd/stoker", "cmd/stoker/internal/check", "cmd/stoker/internal/connect", "cmd/bench",
+		"cmd/soak/internal/checker", "cmd/bench/internal/baseline"},
 	"github.com/robfig/cron/":       {"jobs"},
 	"github.com/hibiken/asynqmon":   {"web"},
 	"github.com/alicebob/miniredis": {"cmd/stoker"},

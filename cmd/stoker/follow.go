@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/stokerhq/stoker/cmd/stoker/internal/check"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/scheduler/changes"
 	"github.com/stokerhq/stoker/store/feed"
@@ -34,9 +35,9 @@ func (d *daemon) startChanges(starting context.Context) (stop func()) {
 	s := d.servers
 	f := changes.New(changes.Config{
 		Jobs: d.spec.Jobs, RunAbove: d.spec.Changes.RunAbove, Concurrency: d.refreshers(),
-		Open: d.openFeed(d.followable()), Database: feed.Database{Source: s.source}, Fencer: d.worker,
-		Refresher: d.worker, Reporter: s.ledger,
-		Epochs: s.cache, Leases: s.ledger, Queue: s.client(), Tasks: s.inspector(),
+		Open: d.openFeed(d.followable()), Database: feed.Database{Source: s.Source}, Fencer: d.worker,
+		Refresher: d.worker, Reporter: s.Ledger,
+		Epochs: s.Cache, Leases: s.Ledger, Queue: s.Client(), Tasks: s.Inspector(),
 		Metrics: changes.NewMetrics(d.metrics), Log: d.log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -44,7 +45,7 @@ func (d *daemon) startChanges(starting context.Context) (stop func()) {
 	wg.Go(func() { f.Run(ctx) })
 	if d.spec.Changes.Source == jobs.SourceWAL && d.spec.Changes.Slot == jobs.SlotPermanent {
 		wg.Go(func() {
-			changes.WatchSlot(ctx, changes.SlotConfig{Name: d.spec.Changes.Name, Slots: slots{s.source},
+			changes.WatchSlot(ctx, changes.SlotConfig{Name: d.spec.Changes.Name, Slots: slots{s.Source},
 				Metrics: d.metrics, Log: d.log})
 		})
 	}
@@ -62,10 +63,11 @@ func (d *daemon) followable() *changes.Followable {
 	if d.spec.Changes.Source == jobs.SourceOutbox {
 		open = d.outboxOpener()
 	}
-	check := feedCheck{d.servers.source}
-	return changes.NewFollowable(changes.FollowableConfig{Spec: d.spec, Checker: check, Metrics: d.metrics, Log: d.log,
+	feedCheck := check.Feed{Source: d.servers.Source}
+	return changes.NewFollowable(changes.FollowableConfig{Spec: d.spec, Checker: feedCheck, Metrics: d.metrics,
+		Log: d.log,
 		Open: func(ctx context.Context, spec *jobs.Spec) (changes.OpenedFeed, feed.Start, error) {
-			return open(ctx, d.servers.source, spec, d.log)
+			return open(ctx, d.servers.Source, spec, d.log)
 		}})
 }
 
@@ -97,18 +99,6 @@ func opened[F changes.OpenedFeed](f F, start feed.Start, err error) (changes.Ope
 	return f, start, nil
 }
 
-// feedCheck checks what the change feed of a spec needs.
-type feedCheck struct{ source *postgres.Source }
-
-// Check checks the feed that the spec names.
-func (c feedCheck) Check(ctx context.Context, spec *jobs.Spec) ([]feed.Problem, error) {
-	own := wal.Check
-	if spec.Changes.Source == jobs.SourceOutbox {
-		own = outbox.Check
-	}
-	return feed.Check(ctx, c.source, spec, own)
-}
-
 // slots reads replication slots.
 type slots struct{ source *postgres.Source }
 
@@ -129,7 +119,7 @@ func (d *daemon) fitForChanges(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
-	problems, err := feedCheck{d.servers.source}.Check(ctx, d.spec)
+	problems, err := check.Feed{Source: d.servers.Source}.Check(ctx, d.spec)
 	if err != nil {
 		d.log.Warn("what the change feed needs could not be checked yet", jobs.LogErr, err)
 		return nil
@@ -150,7 +140,7 @@ func (d *daemon) openFeed(followable *changes.Followable) func(context.Context) 
 			if len(job.Watch) == 0 {
 				continue
 			}
-			if _, err := d.servers.source.Describe(ctx, job); err != nil {
+			if _, err := d.servers.Source.Describe(ctx, job); err != nil {
 				d.log.Warn("the columns of a job that watches tables could not be read; its first fence tries again",
 					jobs.LogJob, job.Name, jobs.LogErr, err)
 			}

@@ -85,7 +85,7 @@ func parseKeyArgs(job *jobs.Job, args []string) ([]jobs.Key, error) {
 // do not fit their column are refused before anything is done.
 func (r *runner) invalidate(ctx context.Context, job *jobs.Job, keys []jobs.Key, remove bool) error {
 	if r.local {
-		if err := r.servers.source.Keys(ctx, job, keys, func(*store.Reading) error { return nil }); err != nil {
+		if err := r.servers.Source.Keys(ctx, job, keys, func(*store.Reading) error { return nil }); err != nil {
 			return commandMistake(err)
 		}
 		return r.invalidateHere(ctx, job, keys, remove)
@@ -95,7 +95,7 @@ func (r *runner) invalidate(ctx context.Context, job *jobs.Job, keys []jobs.Key,
 
 // invalidator fences with this process' own servers, and enqueues.
 func (r *runner) invalidator() jobs.Invalidator {
-	client := r.servers.client()
+	client := r.servers.Client()
 	return jobs.Invalidator{
 		Fence:   r.worker().Fence,
 		Refused: store.Permanent,
@@ -127,7 +127,7 @@ func (r *runner) invalidateHere(ctx context.Context, job *jobs.Job, keys []jobs.
 }
 
 func (r *runner) invalidateThere(ctx context.Context, job *jobs.Job, keys []jobs.Key, remove bool) error {
-	if err := r.servers.suitable(ctx, r.log); err != nil {
+	if err := r.servers.Suitable(ctx, r.log); err != nil {
 		return err
 	}
 	done, err := r.invalidator().Keys(ctx, job, keys, remove)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store/feed/outbox"
 	"github.com/stokerhq/stoker/store/postgres"
@@ -101,6 +102,6 @@ func (a *app) outbox(ctx context.Context, apply bool,
 	if err := outbox.Apply(ctx, source, sql); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "done: %s\n", plural(len(sql), "transaction"))
+	_, err = fmt.Fprintf(a.stdout, "done: %s\n", show.Plural(len(sql), "transaction"))
 	return err
 }

@@ -35,7 +35,7 @@ func (a *app) previewCmd() *cobra.Command {
 					return err
 				}
 				p := printer{app: a, job: list[0]}
-				warning, err := worker.Preview(cmd.Context(), r.servers.source, list[0], limit, p.show)
+				warning, err := worker.Preview(cmd.Context(), r.servers.Source, list[0], limit, p.show)
 				if err != nil {
 					return err
 				}
@@ -125,7 +125,7 @@ func (p *printer) end(job string) error {
 		}
 		return p.printJSON(p.list)
 	}
-	_, err := fmt.Fprintf(p.stdout, "%s: %s shown, %s; nothing was written\n", job, plural(p.keys, "key"),
+	_, err := fmt.Fprintf(p.stdout, "%s: %s shown, %s; nothing was written\n", job, show.Plural(p.keys, "key"),
 		show.Bytes(p.bytes))
 	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/jobs/specfile"
 )
@@ -70,7 +71,7 @@ func (a *app) exit(err error) int {
 	switch {
 	case located:
 		fmt.Fprintln(a.stderr, err)
-		fmt.Fprintf(a.stderr, "stoker: %s\n", plural(len(problems), "problem"))
+		fmt.Fprintf(a.stderr, "stoker: %s\n", show.Plural(len(problems), "problem"))
 		return exitWrong
 	case errors.Is(err, errReported):
 		return exitFailed

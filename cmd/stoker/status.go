@@ -20,11 +20,11 @@ func (a *app) statusCmd() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(false, false, func(r *runner) error {
-				if err := r.servers.queueC.Ping(cmd.Context()).Err(); err != nil {
+				if err := r.servers.QueueClient.Ping(cmd.Context()).Err(); err != nil {
 					// once, not for each job
 					return fmt.Errorf("reach redis at %s: %w", r.spec.Redis.QueueURL.Redacted(), err)
 				}
-				list, err := web.Collect(cmd.Context(), r.spec, r.servers.ledger, r.servers.sampler(), time.Now())
+				list, err := web.Collect(cmd.Context(), r.spec, r.servers.Ledger, r.servers.Sampler(), time.Now())
 				if err != nil {
 					return err
 				}

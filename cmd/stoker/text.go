@@ -10,13 +10,6 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 )
 
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
 func jobNames(spec *jobs.Spec) string {
 	names := make([]string, len(spec.Jobs))
 	for i, j := range spec.Jobs {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stokerhq/stoker/cmd/stoker/internal/connect"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/worker/verify"
@@ -60,7 +61,7 @@ func (a *app) verify(ctx context.Context, names []string, how verify.Verificatio
 		}
 	}
 	log := a.log(slog.LevelWarn)
-	s, err := openServers(spec, log)
+	s, err := connect.Open(spec, log)
 	if err != nil {
 		return err
 	}
@@ -78,7 +79,7 @@ func (a *app) verify(ctx context.Context, names []string, how verify.Verificatio
 		switch {
 		case ctx.Err() != nil:
 			out.Stopped = fmt.Sprintf("stopped after %s were compared; no verdict on what did not look right",
-				plural(int(last.Keys), "key"))
+				show.Plural(int(last.Keys), "key"))
 		case err != nil:
 			out.Stopped = err.Error()
 		}
@@ -86,7 +87,7 @@ func (a *app) verify(ctx context.Context, names []string, how verify.Verificatio
 			break
 		}
 	}
-	if err := errors.Join(a.printVerified(found), s.close()); err != nil {
+	if err := errors.Join(a.printVerified(found), s.Close()); err != nil {
 		return err
 	}
 	if slices.ContainsFunc(found, func(v verify.Verified) bool { return v.Wrong() > 0 || v.Stopped != "" }) {
@@ -137,7 +138,7 @@ func (a *app) explainVerified(v verify.Verified, paint func(show.Colour, string)
 	}
 	if v.Skipped > 0 {
 		fmt.Fprintf(a.stdout, "%s: %s without an entry: no key, a reserved one, or a value over max_value_bytes\n",
-			v.Job, plural(int(v.Skipped), "row"))
+			v.Job, show.Plural(int(v.Skipped), "row"))
 	}
 	if v.Stopped != "" {
 		fmt.Fprintf(a.stderr, "stoker: %s: %s\n", v.Job, v.Stopped)

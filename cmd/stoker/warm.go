@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"github.com/stokerhq/stoker/cmd/stoker/internal/connect"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
@@ -21,7 +22,7 @@ import (
 type runner struct {
 	*app
 	spec    *jobs.Spec
-	servers *servers
+	servers *connect.Servers
 	wait    bool
 	local   bool
 	how     jobs.Run // of warm: what its flags ask for
@@ -77,11 +78,11 @@ func (a *app) with(wait, local bool, do func(*runner) error) error {
 		return err
 	}
 	log := a.log(slog.LevelWarn)
-	s, err := openServers(spec, log)
+	s, err := connect.Open(spec, log)
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(&runner{app: a, spec: spec, servers: s, wait: wait, local: local, log: log}), s.close())
+	return errors.Join(do(&runner{app: a, spec: spec, servers: s, wait: wait, local: local, log: log}), s.Close())
 }
 
 // worker does runs and refreshes in this process. The command says itself how
@@ -96,20 +97,20 @@ func (r *runner) verifier() *verify.Verifier {
 }
 
 // newVerifier returns a verifier that repairs through w.
-func newWorker(spec *jobs.Spec, s *servers, metrics prometheus.Registerer, log *slog.Logger) *worker.Worker {
+func newWorker(spec *jobs.Spec, s *connect.Servers, metrics prometheus.Registerer, log *slog.Logger) *worker.Worker {
 	return worker.New(worker.Config{
-		Spec: spec, Source: s.source, Cache: s.cache, Ledger: s.ledger, Metrics: worker.NewMetrics(metrics), Log: log,
+		Spec: spec, Source: s.Source, Cache: s.Cache, Ledger: s.Ledger, Metrics: worker.NewMetrics(metrics), Log: log,
 	})
 }
 
-func newVerifier(spec *jobs.Spec, s *servers, w *worker.Worker, metrics prometheus.Registerer,
+func newVerifier(spec *jobs.Spec, s *connect.Servers, w *worker.Worker, metrics prometheus.Registerer,
 	log *slog.Logger) *verify.Verifier {
 	mend := func(ctx context.Context, id string, inv jobs.Invalidation) error {
 		_, err := w.Refresh(ctx, id, inv)
 		return err
 	}
 	return verify.New(verify.Config{
-		Spec: spec, Source: s.source, Cache: s.cache, Ledger: s.ledger, Mend: mend,
+		Spec: spec, Source: s.Source, Cache: s.Cache, Ledger: s.Ledger, Mend: mend,
 		Metrics: verify.NewMetrics(metrics), Log: log,
 	})
 }
@@ -130,7 +131,7 @@ func (r *runner) runs(ctx context.Context, list []*jobs.Job, remove bool) error 
 			})
 		})
 	}
-	if err := r.servers.suitable(ctx, r.log); err != nil {
+	if err := r.servers.Suitable(ctx, r.log); err != nil {
 		return err
 	}
 	var tasks []*asynq.Task
@@ -163,7 +164,7 @@ func (r *runner) run(job *jobs.Job, cause jobs.Cause, remove bool) jobs.Run {
 
 // waiter follows tasks of a job; watch, if not nil, gets a run's progress.
 func (r *runner) waiter(job string, watch func(store.Progress) error) *waiter {
-	return &waiter{inspector: asynq.NewInspectorFromRedisClient(r.servers.queueC), ledger: r.servers.ledger,
+	return &waiter{inspector: asynq.NewInspectorFromRedisClient(r.servers.QueueClient), ledger: r.servers.Ledger,
 		watch: watch,
 		note:  func(why string) { r.say("%s: %s", job, why) }}
 }

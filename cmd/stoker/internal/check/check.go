@@ -1,0 +1,84 @@
+// Package check examines what a spec names: the servers, each job's query, and what its change feed needs. It
+// reads only.
+package check
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/stokerhq/stoker/cmd/stoker/internal/connect"
+	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/feed"
+	"github.com/stokerhq/stoker/store/feed/outbox"
+	"github.com/stokerhq/stoker/store/feed/wal"
+	"github.com/stokerhq/stoker/store/postgres"
+)
+
+// Grade is the verdict of one check.
+type Grade string
+
+const (
+	Pass Grade = "pass"
+	Warn Grade = "warn"
+	Fail Grade = "fail"
+)
+
+// Finding is one line of what `stoker check` found.
+type Finding struct {
+	Grade   Grade  `json:"grade"`
+	Subject string `json:"subject"` // spec, postgres, redis, queue, or a job
+	Message string `json:"message"`
+}
+
+// Findings collects them.
+type Findings struct{ List []Finding }
+
+func (f *Findings) add(g Grade, subject, format string, args ...any) {
+	f.List = append(f.List, Finding{g, subject, fmt.Sprintf(format, args...)})
+}
+
+// Count counts the findings of one grade.
+func (f *Findings) Count(g Grade) (n int) {
+	for _, x := range f.List {
+		if x.Grade == g {
+			n++
+		}
+	}
+	return n
+}
+
+// shortToken is a length that can be guessed over a network, given time.
+const shortToken = 16
+
+// Run checks everything in the order a reader would mend it.
+func Run(ctx context.Context, spec *jobs.Spec, s *connect.Servers) *Findings {
+	f := &Findings{}
+	f.add(Pass, "spec", "%s with %s", spec.File, show.Plural(len(spec.Jobs), "job"))
+	for _, w := range spec.Warnings {
+		f.add(Warn, "spec", "%s", w)
+	}
+	if n := len(spec.Admin.Token.Reveal()); n > 0 && n < shortToken {
+		f.add(Warn, "admin", "the token has %d characters: with %d or more nobody guesses it", n, shortToken)
+	}
+	f.redis(ctx, spec, s)
+	if f.postgres(ctx, spec, s) {
+		for _, job := range spec.Jobs {
+			f.job(ctx, job, s)
+		}
+		f.changes(ctx, spec, s)
+	}
+	return f
+}
+
+// Feed checks what the change feed of a spec needs.
+type Feed struct{ Source *postgres.Source }
+
+// Check checks the feed that the spec names.
+func (c Feed) Check(ctx context.Context, spec *jobs.Spec) ([]feed.Problem, error) {
+	own := wal.Check
+	if spec.Changes.Source == jobs.SourceOutbox {
+		own = outbox.Check
+	}
+	return feed.Check(ctx, c.Source, spec, own)
+}

@@ -1,0 +1,157 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stokerhq/stoker/cmd/stoker/internal/connect"
+	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/postgres"
+)
+
+// redis looks at the cache and at the queue.
+func (f *Findings) redis(ctx context.Context, spec *jobs.Spec, s *connect.Servers) {
+	f.oneRedis(ctx, "redis", spec.Redis.URL, s.CacheClient, false)
+	if spec.Redis.QueueURL.Equal(spec.Redis.URL) {
+		f.queuePolicy(ctx, s.CacheClient, "the queue shares it")
+		return
+	}
+	f.oneRedis(ctx, "queue", spec.Redis.QueueURL, s.QueueClient, true)
+	f.queuePolicy(ctx, s.QueueClient, "the queue has it for itself")
+}
+
+func (f *Findings) oneRedis(ctx context.Context, subject string, url jobs.Secret, c redis.UniversalClient, queue bool) {
+	info, err := cache.Inspect(ctx, c)
+	switch {
+	case err != nil:
+		f.add(Fail, subject, "%s: %v", url.Redacted(), err)
+	case !info.AtLeast(connect.OldestMajor, connect.OldestMinor):
+		f.add(Fail, subject, "version %s is too old: Stoker needs %d.%d or newer", info.Version, connect.OldestMajor,
+			connect.OldestMinor)
+	case info.Version == "":
+		f.add(Warn, subject, "%s answers, but does not say its version: Stoker is tested with Redis 7", url.Redacted())
+	default:
+		f.add(Pass, subject, "version %s at %s", info.Version, url.Redacted())
+	}
+	if !queue && err == nil && info.Evicts() {
+		f.add(Warn, subject, "maxmemory_policy is %s: it may evict the book of fences, and then runs and refreshes "+
+			"begin again; volatile-ttl or volatile-lru spares it", info.Policy)
+	}
+	if !queue && err == nil && info.MaxMemory > 0 && info.Policy == "noeviction" {
+		f.add(Warn, subject, "maxmemory is set with noeviction: when it is full, nothing more can be written; "+
+			"watch its memory, or choose volatile-ttl")
+	}
+}
+
+// queuePolicy: a server that may evict keys without a TTL loses tasks silently.
+func (f *Findings) queuePolicy(ctx context.Context, c redis.UniversalClient, who string) {
+	info, err := cache.Inspect(ctx, c)
+	switch {
+	case err != nil: // told already
+	case info.Evicts():
+		f.add(Warn, "queue", "maxmemory_policy is %s, and %s: queued tasks may be evicted without a word; set "+
+			"redis.queue_url to another Redis, or choose volatile-* or noeviction", info.Policy, who)
+	case info.Policy != "":
+		f.add(Pass, "queue", "maxmemory_policy %s keeps queued tasks", info.Policy)
+	}
+}
+
+// oldestPostgres has the functions that snapshots are read with.
+const oldestPostgres = 140000
+
+// postgres looks at the database server and reports whether jobs can be looked
+// at as well.
+func (f *Findings) postgres(ctx context.Context, spec *jobs.Spec, s *connect.Servers) bool {
+	info, err := s.Source.Server(ctx)
+	if err != nil {
+		f.add(Fail, "postgres", "%s: %v", spec.Postgres.URL.Redacted(), err)
+		return false
+	}
+	if info.Version < oldestPostgres {
+		f.add(Fail, "postgres", "version %s is too old: Stoker needs 14 or newer", info.Text)
+		return false
+	}
+	f.add(Pass, "postgres", "version %s at %s, as %s", info.Text, spec.Postgres.URL.Redacted(), info.User)
+	if info.Encoding != "UTF8" {
+		f.add(Warn, "postgres", "the database's encoding is %s: values are converted to UTF-8, and text that "+
+			"cannot be fails a run", info.Encoding)
+	}
+	if info.Standby {
+		f.add(Fail, "postgres", "%v", postgres.ErrStandby)
+		return true
+	}
+	if _, err := s.Source.Now(ctx); err != nil {
+		f.add(Fail, "postgres", "the order of snapshots cannot be read, without which nothing is written: %v", err)
+	}
+	return true
+}
+
+// dear is the planner's cost above which a refresh that reads the whole query
+// is worth a warning: below, it is not noticed.
+const dear = 500
+
+// job prepares and explains one job's query.
+func (f *Findings) job(ctx context.Context, job *jobs.Job, s *connect.Servers) {
+	shape, err := s.Source.Describe(ctx, job)
+	if err != nil {
+		f.jobFails(job, err)
+		return
+	}
+	cost, err := s.Source.Explain(ctx, job)
+	if err != nil {
+		f.jobFails(job, err)
+		return
+	}
+	columns := make([]string, len(shape.Columns))
+	for i, c := range shape.Columns {
+		columns[i] = c.Name + " " + c.Type
+	}
+	f.add(Pass, job.Name, "key %s, %s, about %d rows: %s", job.Key, job.Value, cost.Rows, strings.Join(columns, ", "))
+	if len(shape.Converted) > 0 {
+		f.add(Pass, job.Name, "the JSON of %s is built by Postgres", strings.Join(shape.Converted, ", "))
+	}
+	if len(shape.Keys) > 0 && cost.Run > dear && cost.Refresh > cost.Run/2 {
+		f.add(Warn, job.Name, "a refresh of one key costs a full query (planner cost %.0f, the run %.0f): the "+
+			"condition on %s cannot be pushed into it", cost.Refresh, cost.Run, strings.Join(job.Key.Columns(), ", "))
+	}
+}
+
+func (f *Findings) jobFails(job *jobs.Job, err error) {
+	if q, ok := errors.AsType[*store.QueryError](err); ok && q.SQLState == "42501" {
+		f.add(Fail, job.Name, "%v; grant SELECT to Stoker's role", err)
+		return
+	}
+	f.add(Fail, job.Name, "%v", err)
+}
+
+// changes looks at what the change feed needs, if there is one.
+func (f *Findings) changes(ctx context.Context, spec *jobs.Spec, s *connect.Servers) {
+	if spec.Changes.Source == jobs.SourceNone {
+		return
+	}
+	problems, err := Feed{s.Source}.Check(ctx, spec)
+	if err != nil {
+		f.add(Fail, "changes", "%v", err)
+		return
+	}
+	good := true
+	for _, p := range problems {
+		subject, verdict := "changes", Warn
+		if p.Job != "" {
+			subject = p.Job
+		}
+		if p.Fatal {
+			verdict, good = Fail, false
+		}
+		f.add(verdict, subject, "%s", p.Message)
+	}
+	if good {
+		f.add(Pass, "changes", "source %s: %s watched", spec.Changes.Source, show.Plural(len(spec.Watched()), "table"))
+	}
+}

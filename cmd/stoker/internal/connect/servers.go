@@ -1,0 +1,125 @@
+// Package connect opens the connections of one process to the servers that a spec names.
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/ledger"
+	"github.com/stokerhq/stoker/store/postgres"
+)
+
+// Servers are the connections of one process to the spec's databases. Nothing
+// is connected before it is used.
+type Servers struct {
+	Source      *postgres.Source
+	CacheClient redis.UniversalClient // where API nodes read
+	QueueClient redis.UniversalClient // where Asynq and the ledger live
+	Cache       *cache.Cache
+	Ledger      *ledger.Ledger
+}
+
+// Open prepares the connections. An error is a mistake in one of the spec's URLs.
+func Open(spec *jobs.Spec, log *slog.Logger) (*Servers, error) {
+	quietRedis(log)
+	s := &Servers{}
+	var err error
+	if s.Source, err = postgres.Open(spec.Postgres); err != nil {
+		return nil, err
+	}
+	if s.CacheClient, err = cache.Open(spec.Redis.URL); err == nil {
+		s.QueueClient, err = cache.Open(spec.Redis.QueueURL)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	s.Cache, s.Ledger = cache.New(s.CacheClient, longest(spec)), ledger.New(s.QueueClient)
+	return s, nil
+}
+
+// longest is how long a run or a refresh of any job may take.
+func longest(spec *jobs.Spec) (d time.Duration) {
+	for _, job := range spec.Jobs {
+		d = max(d, job.Timeout)
+	}
+	return d
+}
+
+// Close ends all connections.
+func (s *Servers) Close() error {
+	s.Source.Close()
+	var errs error
+	for _, c := range []redis.UniversalClient{s.CacheClient, s.QueueClient} {
+		if c != nil {
+			errs = errors.Join(errs, c.Close())
+		}
+	}
+	return errs
+}
+
+// Sampler counts which keys of a job are in the cache.
+func (s *Servers) Sampler() ledger.Sampler { return ledger.Sampler{Ledger: s.Ledger, Cache: s.Cache} }
+
+// Client enqueues tasks; it shares QueueClient and needs no closing.
+func (s *Servers) Client() *asynq.Client { return asynq.NewClientFromRedisClient(s.QueueClient) }
+
+// Inspector looks at tasks; it shares QueueClient and needs no closing.
+func (s *Servers) Inspector() *asynq.Inspector {
+	return asynq.NewInspectorFromRedisClient(s.QueueClient)
+}
+
+// OldestMajor and OldestMinor: asynq archives tasks with commands that older servers lack.
+const OldestMajor, OldestMinor = 6, 2
+
+// Suitable refuses a Redis that cannot work and warns of one that may lose
+// tasks.
+func (s *Servers) Suitable(ctx context.Context, log *slog.Logger) error {
+	info, err := cache.Inspect(ctx, s.QueueClient)
+	if err != nil {
+		return err
+	}
+	if !info.AtLeast(OldestMajor, OldestMinor) {
+		return fmt.Errorf("redis %s is too old: Stoker needs %d.%d or newer", info.Version, OldestMajor, OldestMinor)
+	}
+	if info.Evicts() {
+		log.Warn("redis may evict queued tasks without a word: give the queue a Redis of its own "+
+			"(redis.queue_url), or choose a volatile-* policy or noeviction", "maxmemory_policy", info.Policy)
+	}
+	return nil
+}
+
+// QueueOption hands our way of connecting to the Asynq dashboard, which opens
+// and closes clients of its own.
+type QueueOption struct{ URL jobs.Secret }
+
+// MakeRedisClient implements asynq.RedisConnOpt.
+func (o QueueOption) MakeRedisClient() any {
+	c, err := cache.Open(o.URL)
+	if err != nil {
+		// Open has opened the same URL: it parses.
+		panic(err)
+	}
+	return c
+}
+
+// redisLog hands go-redis' own lines to slog: they repeat what the failed
+// command's error says, so they are for debugging.
+type redisLog struct{ log *slog.Logger }
+
+func (l redisLog) Printf(_ context.Context, format string, v ...any) {
+	l.log.Debug("go-redis: " + fmt.Sprintf(format, v...))
+}
+
+var quietOnce sync.Once
+
+// quietRedis: go-redis has one logger a process.
+func quietRedis(log *slog.Logger) { quietOnce.Do(func() { redis.SetLogger(redisLog{log}) }) }
