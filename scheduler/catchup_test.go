@@ -46,19 +46,19 @@ func TestCatchUp(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ledger, q := storetest.NewLedger(), &queue{}
+				records, q := storetest.NewLedger(), &queue{}
 				sleepUntil("2000-01-01 12:34:00")
 				if tt.state != "" {
 					began, err := time.Parse(time.DateTime, tt.began)
 					if err != nil {
 						t.Fatal(err)
 					}
-					ran(t, ledger, "j", began, tt.state)
+					ran(t, records, "j", began, tt.state)
 				}
 				list := []*jobs.Job{job(t, "j", tt.schedule, "UTC")}
 				var replicas []*replica
 				for range 3 {
-					replicas = append(replicas, start(list, q, ledger))
+					replicas = append(replicas, start(list, q, records))
 					time.Sleep(10 * time.Second)
 				}
 				for _, r := range replicas {
@@ -68,7 +68,7 @@ func TestCatchUp(t *testing.T) {
 				if diff := cmp.Diff(tt.want, q.taken()); diff != "" {
 					t.Errorf("enqueued (-want +got):\n%s", diff)
 				}
-				wantMissed(t, ledger, "j", 0)
+				wantMissed(t, records, "j", 0)
 			})
 		})
 	}
@@ -150,12 +150,12 @@ func TestCatchUpOnRealServers(t *testing.T) {
 		job(t, "done", "0 0 1 1 *", "UTC")}
 	c := redis.NewClient(o)
 	defer c.Close()
-	ledger := ledger.New(c)
-	if err := ledger.Add(t.Context(), store.Record{Job: "done", State: store.StateOK, Start: time.Now()}); err != nil {
+	records := ledger.New(c)
+	if err := records.Add(t.Context(), store.Record{Job: "done", State: store.StateOK, Start: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
-		replicas = append(replicas, start(list, asynq.NewClientFromRedisClient(c), ledger))
+		replicas = append(replicas, start(list, asynq.NewClientFromRedisClient(c), records))
 	}
 	inspector := asynq.NewInspectorFromRedisClient(c)
 	yearly, _ := list[0].Schedule.Prev(time.Now())

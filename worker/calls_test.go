@@ -24,9 +24,9 @@ type Cache interface {
 	Untracked(ctx context.Context, job string) (cache.Untracked, error)
 }
 
-// newWorker returns a worker of the rig on a source and the cache real, whose calls go to c.
-func (r *rig) newWorker(source Source, real *cache.Cache, c Cache, m *Metrics, log *slog.Logger) *Worker {
-	w := New(Config{Spec: r.spec, Source: source, Cache: real, Ledger: r.ledger, Metrics: m, Log: log})
+// newWorker returns a worker of the rig on a source and the cache direct, whose calls go to c.
+func (r *rig) newWorker(source Source, direct *cache.Cache, c Cache, m *Metrics, log *slog.Logger) *Worker {
+	w := New(Config{Spec: r.spec, Source: source, Cache: direct, Ledger: r.ledger, Metrics: m, Log: log})
 	w.calls = calls{stamp: c.Stamp, claimRun: c.ClaimRun, put: c.Put, fence: c.Fence, manifest: c.Manifest,
 		dropChunks: c.DropChunks, beginJournal: c.BeginJournal, untracked: c.Untracked}
 	return w

@@ -64,8 +64,8 @@ func (c oneStamp) Stamp(ctx context.Context, a *cache.Armed, s store.Snapshot) (
 // lost meanwhile, which it often is.
 type lateArm struct {
 	Cache
-	real *cache.Cache
-	w    *race
+	direct *cache.Cache
+	w      *race
 }
 
 func (c lateArm) ClaimRun(ctx context.Context, a *cache.Armed, job *jobs.Job, s store.Stamp, id string) (*cache.Claim,
@@ -73,8 +73,8 @@ func (c lateArm) ClaimRun(ctx context.Context, a *cache.Armed, job *jobs.Job, s 
 	if rand.IntN(2) == 0 {
 		c.w.r.redis.Unlink(ctx, raceBook)
 	}
-	c.real.Disarm(a)
-	fresh, err := c.real.Arm(ctx)
+	c.direct.Disarm(a)
+	fresh, err := c.direct.Arm(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -43,9 +43,9 @@ func TestRaceCatches(t *testing.T) {
 		"a fence that does nothing":        func(_ *race, _ *cache.Cache, c Cache) Cache { return noFence{c} },
 		"a fence that graces for too long": func(_ *race, _ *cache.Cache, c Cache) Cache { return longGrace{c} },
 		"stamps that are all the same":     func(_ *race, _ *cache.Cache, c Cache) Cache { return oneStamp{c} },
-		"a cache that is armed after reading": func(w *race, real *cache.Cache,
+		"a cache that is armed after reading": func(w *race, direct *cache.Cache,
 			c Cache) Cache {
-			return lateArm{c, real, w}
+			return lateArm{c, direct, w}
 		},
 		"a manifest that is always trusted": func(w *race, _ *cache.Cache,
 			c Cache) Cache {

@@ -48,7 +48,7 @@ type race struct {
 }
 
 // breakage puts a broken cache around the real one.
-type breakage = func(w *race, real *cache.Cache, c Cache) Cache
+type breakage = func(w *race, direct *cache.Cache, c Cache) Cache
 
 func newRace(t *testing.T, broken breakage) *race {
 	url := storetest.Redis(t)
@@ -78,14 +78,14 @@ func (w *race) start(url string, grace time.Duration, broken breakage) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	real := cache.New(client(w.t, url), time.Minute)
-	var c Cache = real
+	direct := cache.New(client(w.t, url), time.Minute)
+	var c Cache = direct
 	if broken != nil {
-		c = broken(w, real, c)
+		c = broken(w, direct, c)
 	}
 	spec := &jobs.Spec{File: "stoker.yaml", Jobs: []*jobs.Job{race, flag}}
 	proc := &rig{spec: spec, ledger: w.r.ledger}
-	w.procs = append(w.procs, proc.newWorker(slowSource{source, w}, real, slowCache{c}, newMetrics(),
+	w.procs = append(w.procs, proc.newWorker(slowSource{source, w}, direct, slowCache{c}, newMetrics(),
 		slog.New(slog.DiscardHandler)))
 	w.ends = append(w.ends, source.Close)
 }

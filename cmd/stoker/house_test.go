@@ -61,6 +61,9 @@ func houseFaults(name string, sources map[string][]byte) (faults []string) {
 			continue
 		}
 		faults = append(faults, wideLines(file, src, parsed)...)
+		for _, name := range badNames(parsed) {
+			faults = append(faults, file+": "+name)
+		}
 		if strings.HasSuffix(file, "_test.go") {
 			continue
 		}
@@ -116,6 +119,10 @@ func TestHouseLimitsCanFail(t *testing.T) {
 		"a wide line of tabs":  {"a.go": []byte(head + "var _ = " + strings.Repeat("\t", 29) + "1\n")},
 		"no package comment":   {"a.go": []byte("package p\n")},
 		"two package comments": {"a.go": []byte(head), "b.go": []byte(head)},
+		"a shadowed built-in":  {"a.go": []byte(head + "func f(new int) {}\n")},
+		"a shadowed package":   {"a.go": []byte(head + "import \"time\"\nfunc f() { time := 1; _ = time }\n")},
+		"a vague verb":         {"a.go": []byte(head + "type t int\nfunc (t) settle() {}\n")},
+		"a vague closure":      {"a.go": []byte(head + "func f() { look := func() {}; look() }\n")},
 		"a file that is no Go": {"a.go": []byte("packge p\n")},
 	} {
 		if faults := houseFaults("p", sources); len(faults) != 1 {

@@ -70,12 +70,12 @@ func TestPut(t *testing.T) {
 				}
 				after := redisTime(t, c)
 				want := map[string]store.Entry{}
-				bytes := 0
+				size := 0
 				for _, e := range tt.entries {
 					want[string(e.Key)] = e
-					bytes += e.Size()
+					size += e.Size()
 				}
-				if d := cmp.Diff(cache.Outcome{Written: int64(len(tt.entries)), Bytes: int64(bytes)}, out); d != "" {
+				if d := cmp.Diff(cache.Outcome{Written: int64(len(tt.entries)), Bytes: int64(size)}, out); d != "" {
 					t.Error("outcome", d)
 				}
 				for k, e := range want {

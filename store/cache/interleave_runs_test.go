@@ -62,11 +62,11 @@ func (s setup) keep(w *world, by *writer) {
 	}
 }
 
-// look has the rules of stream.go: what it does not allow is put by script. That
+// inspect has the rules of stream.go: what it does not allow is put by script. That
 // they are these is tested on real connections.
 //
 //go:norace
-func (s setup) look(w *world, m move) {
+func (s setup) inspect(w *world, m move) {
 	by := &w.writers[m.who]
 	by.step, by.dirty = sending, false
 	if s.free(w, m) {

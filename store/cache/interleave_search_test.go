@@ -29,7 +29,7 @@ type node struct {
 type search struct {
 	setup
 	b       *bench
-	see     func(*world, []move) // nil: nobody looks on
+	visited func(*world, []move) // may be nil
 	nodes   []node               // nearest first
 	seen    map[world]struct{}
 	unknown map[deed]bool
@@ -37,12 +37,13 @@ type search struct {
 	found   found
 }
 
-// explore goes through every state, nearest first, until one breaks a rule. see is
+// explore goes through every state, nearest first, until one breaks a rule. visited is
 // shown each state and what may happen next.
-func (s setup) explore(t testing.TB, b *bench, see func(*world, []move)) found {
+func (s setup) explore(t testing.TB, b *bench, visited func(*world, []move)) found {
 	t.Helper()
 	begin := s.begin()
-	x := &search{setup: s, b: b, see: see, nodes: []node{{world: begin, from: -1}}, seen: map[world]struct{}{begin: {}},
+	x := &search{setup: s, b: b, visited: visited, nodes: []node{{world: begin, from: -1}},
+		seen:    map[world]struct{}{begin: {}},
 		unknown: map[deed]bool{}}
 	for first := 0; first < len(x.nodes) && x.found.broken == 0; {
 		last := len(x.nodes)
@@ -94,8 +95,8 @@ func (x *search) visit(i int) (known bool) {
 		}
 		return true
 	}
-	if x.see != nil {
-		x.see(&from, x.moves)
+	if x.visited != nil {
+		x.visited(&from, x.moves)
 	}
 	for _, m := range x.moves {
 		x.found.moves++

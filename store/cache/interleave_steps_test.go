@@ -79,7 +79,7 @@ func (s setup) write(w *world, m move, e effect) {
 			by.step, by.since = trusting, w.last.age
 		}
 	case looks:
-		s.look(w, m)
+		s.inspect(w, m)
 	case executes:
 		s.executed(w, by)
 	case touches, asks:

@@ -24,7 +24,7 @@ type watchman struct {
 	windows map[window]bool
 }
 
-func (s watchman) see(w *world, moves []move) {
+func (s watchman) record(w *world, moves []move) {
 	for _, m := range moves {
 		if m.kind != looks {
 			continue
@@ -80,7 +80,7 @@ func TestInterleavingsByTransaction(t *testing.T) {
 		full.with(func(s *setup) { s.wire = true }),
 		full.with(func(s *setup) { s.wire, s.grace, s.prune = true, true, false }),
 	} {
-		f := s.explore(t, b, watchman{s, windows}.see)
+		f := s.explore(t, b, watchman{s, windows}.record)
 		t.Log(f)
 		f.want(t, 0)
 	}

@@ -178,9 +178,9 @@ func (r *race) lose(c *cache.Cache) {
 	r.reader.Unlink(r.Context(), c.Book())
 }
 
-// settle looks at what is left when everything has come to an end: the newest, or
+// waitForRefreshes looks at what is left when everything has come to an end: the newest, or
 // nothing, or what will be gone in a moment.
-func (r *race) settle() {
+func (r *race) waitForRefreshes() {
 	_, rows := r.data.snapshot()
 	for row, version := range rows {
 		text, err := r.reader.Get(r.Context(), raceKey(row)).Result()

@@ -54,7 +54,7 @@ func TestRace(t *testing.T) {
 	}
 	close(r.stop)
 	r.group.Wait()
-	r.settle()
+	r.waitForRefreshes()
 	if m := r.missing(); m != "" {
 		t.Error("never seen:", m)
 	}

@@ -80,9 +80,9 @@ func (s *story) claim(clock uint64) *Claim {
 // complete is the end of a run that has k in its result, or has not.
 func (s *story) complete(cl *Claim, has bool) {
 	s.Helper()
-	new, err := s.c.Untracked(s.Context(), storyJob.Name)
+	untracked, err := s.c.Untracked(s.Context(), storyJob.Name)
 	s.check(err)
-	switch _, is := new.Keys["k"]; {
+	switch _, is := untracked.Keys["k"]; {
 	case has && is:
 		s.check(s.c.ForgetUntracked(s.Context(), cl, [][]byte{[]byte("k")}))
 	case is:
@@ -94,9 +94,9 @@ func (s *story) complete(cl *Claim, has bool) {
 // want is whether k is there, and whether it is untracked.
 func (s *story) want(there, untracked bool) {
 	s.Helper()
-	new, err := s.c.Untracked(s.Context(), storyJob.Name)
+	list, err := s.c.Untracked(s.Context(), storyJob.Name)
 	s.check(err)
-	_, is := new.Keys["k"]
+	_, is := list.Keys["k"]
 	if got := s.redis.Exists(s.Context(), "k").Val() == 1; got != there || is != untracked {
 		s.check(fmt.Errorf("k is there: %v, want %v; untracked: %v, want %v", got, there, is, untracked))
 	}
@@ -168,8 +168,8 @@ var stories = map[string]func(*story){
 	},
 }
 
-// tell returns what is wrong at the end of each story, in one string.
-func tell(t *testing.T) string {
+// violations returns what is wrong at the end of each story, in one string.
+func violations(t *testing.T) string {
 	t.Helper()
 	o, err := redis.ParseURL(storetest.Redis(t))
 	if err != nil {
@@ -192,7 +192,7 @@ func tell(t *testing.T) string {
 }
 
 func TestUntracked(t *testing.T) {
-	if wrong := tell(t); wrong != "" {
+	if wrong := violations(t); wrong != "" {
 		t.Error(wrong)
 	}
 }
@@ -224,7 +224,7 @@ func TestUntrackedVariants(t *testing.T) {
 				t.Fatalf("%s.lua does not have %q once", whole.name, v.old)
 			}
 			*v.s = newScript(whole.name, strings.Replace(whole.text, v.old, v.new, 1))
-			if wrong := tell(t); !strings.Contains(wrong, v.breaks) {
+			if wrong := violations(t); !strings.Contains(wrong, v.breaks) {
 				t.Errorf("not noticed; it says: %s", wrong)
 			}
 		})

@@ -96,7 +96,7 @@ func snapshots(t *testing.T, url string) (all []seen) {
 	for range orderLookers {
 		lookers.Go(func() {
 			for ctx.Err() == nil {
-				s, err := look(source, j)
+				s, err := snapshotOf(source, j)
 				if err != nil {
 					t.Error(err)
 				}
@@ -113,8 +113,8 @@ func snapshots(t *testing.T, url string) (all []seen) {
 	return all
 }
 
-// look reads the rows of one snapshot as a run does.
-func look(source *postgres.Source, j *jobs.Job) (s seen, err error) {
+// snapshotOf reads the rows of one snapshot as a run does.
+func snapshotOf(source *postgres.Source, j *jobs.Job) (s seen, err error) {
 	err = source.Run(context.Background(), j, func(r *store.Reading) error {
 		if s, err = parseSeen(r.Snapshot); err != nil {
 			return err

@@ -7,7 +7,7 @@ import "testing"
 func TestJudge(t *testing.T) {
 	faces := map[byte]fingerprint{'a': {'a'}, 'b': {'b'}, 'c': {'c'}, 'z': {}}
 	at := func(s string) cacheRead { return cacheRead{face: faces[s[0]], mark: s[1:]} }
-	look := func(before, want, after string) *observation {
+	compare := func(before, want, after string) *observation {
 		return &observation{before: at(before), want: wanted{print: faces[want[0]]}, after: at(after)}
 	}
 	for _, tt := range []struct {
@@ -16,23 +16,23 @@ func TestJudge(t *testing.T) {
 		now  *observation
 		want verdict
 	}{
-		{"as it should be", nil, look("a", "a", "a"), right},
-		{"was right before a change", nil, look("a", "a", "b"), right},
-		{"has become right", nil, look("b", "a", "a"), right},
-		{"nothing where nothing belongs", nil, look("z", "z", "z"), right},
-		{"wrong at first sight", nil, look("b", "a", "b"), again},
-		{"gone at first sight", nil, look("z", "a", "z"), again},
-		{"still wrong", look("b", "a", "b"), look("b", "a", "b"), wrong},
-		{"still gone", look("z", "a", "z"), look("z", "a", "z"), wrong},
-		{"still there", look("b", "z", "b"), look("b", "z", "b"), wrong},
-		{"moves as it is looked at", look("b", "a", "b"), look("b", "a", "c"), again},
-		{"was fenced as it is looked at", look("b", "a", "b"), look("b", "a", "bx"), again},
-		{"was fenced since", look("b", "a", "b"), look("bx", "a", "bx"), again},
-		{"was fenced again since", look("bx", "a", "bx"), look("by", "a", "by"), again},
-		{"has moved since", look("b", "a", "b"), look("c", "a", "c"), again},
-		{"has expired since", look("b", "a", "b"), look("z", "a", "z"), again},
-		{"the row has moved since", look("b", "c", "b"), look("b", "a", "b"), again},
-		{"moved at the end of the last look", look("b", "a", "c"), look("b", "a", "b"), again},
+		{"as it should be", nil, compare("a", "a", "a"), right},
+		{"was right before a change", nil, compare("a", "a", "b"), right},
+		{"has become right", nil, compare("b", "a", "a"), right},
+		{"nothing where nothing belongs", nil, compare("z", "z", "z"), right},
+		{"wrong at first sight", nil, compare("b", "a", "b"), again},
+		{"gone at first sight", nil, compare("z", "a", "z"), again},
+		{"still wrong", compare("b", "a", "b"), compare("b", "a", "b"), wrong},
+		{"still gone", compare("z", "a", "z"), compare("z", "a", "z"), wrong},
+		{"still there", compare("b", "z", "b"), compare("b", "z", "b"), wrong},
+		{"moves as it is looked at", compare("b", "a", "b"), compare("b", "a", "c"), again},
+		{"was fenced as it is looked at", compare("b", "a", "b"), compare("b", "a", "bx"), again},
+		{"was fenced since", compare("b", "a", "b"), compare("bx", "a", "bx"), again},
+		{"was fenced again since", compare("bx", "a", "bx"), compare("by", "a", "by"), again},
+		{"has moved since", compare("b", "a", "b"), compare("c", "a", "c"), again},
+		{"has expired since", compare("b", "a", "b"), compare("z", "a", "z"), again},
+		{"the row has moved since", compare("b", "c", "b"), compare("b", "a", "b"), again},
+		{"moved at the end of the last look", compare("b", "a", "c"), compare("b", "a", "b"), again},
 	} {
 		if got := judge(tt.last, *tt.now); got != tt.want {
 			t.Errorf("%s: verdict %d, want %d", tt.name, got, tt.want)

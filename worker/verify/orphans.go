@@ -46,7 +46,7 @@ func (k *seenKeys) has(key string) bool {
 func (v *comparison) scanOrphans(ctx context.Context, fits keyPrefilter) error {
 	v.seen.sort()
 	var page []*candidate
-	look := func(keys []string) error {
+	collect := func(keys []string) error {
 		for _, key := range keys {
 			if v.seen.has(key) || jobs.Reserved([]byte(key)) != "" || !v.fits(key, fits) {
 				continue
@@ -62,9 +62,9 @@ func (v *comparison) scanOrphans(ctx context.Context, fits keyPrefilter) error {
 	}
 	var err error
 	if len(v.job.Key.Columns()) == 0 { // it has one key, which need not be looked for
-		err = look([]string{string(v.job.Key.Append(nil, nil))})
+		err = collect([]string{string(v.job.Key.Append(nil, nil))})
 	} else {
-		err = v.env.cache.Scan(ctx, v.job.Key.Pattern(), look)
+		err = v.env.cache.Scan(ctx, v.job.Key.Pattern(), collect)
 	}
 	if err != nil {
 		return err

@@ -78,9 +78,9 @@ func Job(t *testing.T, query, key string) *jobs.Job {
 }
 
 // Open opens a source of the database, until the test ends.
-func Open(t testing.TB, url string) *postgres.Source {
+func Open(t testing.TB, dsn string) *postgres.Source {
 	t.Helper()
-	s, err := postgres.Open(jobs.Postgres{URL: jobs.NewSecret(url), MaxConnections: 2,
+	s, err := postgres.Open(jobs.Postgres{URL: jobs.NewSecret(dsn), MaxConnections: 2,
 		StatementTimeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
