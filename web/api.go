@@ -102,6 +102,10 @@ func (s *Server) warmJob(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	info, err := s.enqueue(r, jobs.NewRun(job.Name, jobs.CauseAPI), job.Name)
+	if refusedWrites(err) {
+		s.refuse(w, r, http.StatusBadGateway, store.WithRemedy(err).Error())
+		return
+	}
 	if err != nil {
 		s.refuse(w, r, http.StatusServiceUnavailable, err.Error())
 		return

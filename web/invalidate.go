@@ -79,6 +79,9 @@ func (s *Server) invalidateJob(w http.ResponseWriter, r *http.Request) {
 		s.refuseInvalidation(w, r, job, done, err)
 		return
 	}
+	if s.refuseFence(w, job, accepted, done) {
+		return
+	}
 	if wait {
 		s.await(w, r, done)
 		return
@@ -151,6 +154,9 @@ func (s *Server) invalidate(r *http.Request, job *jobs.Job, body invalidateBody,
 func (s *Server) refuseInvalidation(w http.ResponseWriter, r *http.Request, job *jobs.Job, done invalidated,
 	err error) {
 	if _, is := errors.AsType[*jobs.QueueError](err); is {
+		if s.refuseWrites(w, err, notKept, done.TaskIDs) {
+			return
+		}
 		answerJSON(w, http.StatusServiceUnavailable, cutShort{s.mask.text(err.Error()), done.TaskIDs})
 		return
 	}

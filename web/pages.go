@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
 )
 
 //go:embed templates/*.html
@@ -40,6 +41,7 @@ func (s *Server) statusPage(w http.ResponseWriter, r *http.Request) {
 	}
 	view := statusView{frame: s.frame(), Notice: s.notice(r)}
 	for _, st := range statuses {
+		st, view.Refused = st.once()
 		view.Jobs = append(view.Jobs, jobView{st, view.Now})
 	}
 	// 200 also when Redis is down: the page works and says so. Proxies like to
@@ -79,7 +81,11 @@ func (s *Server) warmForm(w http.ResponseWriter, r *http.Request) {
 		back = "/jobs/" + url.PathEscape(job.Name)
 	}
 	if _, err := s.enqueue(r, jobs.NewRun(job.Name, jobs.CauseAPI), job.Name); err != nil {
-		s.refuse(w, r, http.StatusServiceUnavailable, err.Error())
+		status := http.StatusServiceUnavailable
+		if refusedWrites(err) {
+			status = http.StatusBadGateway
+		}
+		s.refuse(w, r, status, store.WithRemedy(err).Error())
 		return
 	}
 	http.Redirect(w, r, back+"?asked="+url.QueryEscape(job.Name), http.StatusSeeOther)

@@ -41,6 +41,8 @@ type Config struct {
 	Tasks    jobs.TaskReader             // nil: nobody can wait for an invalidation
 	Queue    asynq.RedisConnOpt          // where the dashboard looks; nil: no dashboard
 	Gatherer prometheus.Gatherer         // nil: no /metrics
+	Refused  func() []Refused            // Redis servers that take no writes now; nil: not known
+	Probe    func(context.Context) error // whether the Redis servers take writes; nil: not asked
 	Ready    func(context.Context) error // what /readyz asks; nil, or a nil error: ready
 	Version  string                      // shown on the page
 	Logger   *slog.Logger                // nil: slog.Default()
@@ -79,6 +81,7 @@ func New(cfg Config) (*Server, error) {
 		if err != nil {
 			s.log.Warn("status is incomplete", "err", err)
 		}
+		MarkRefused(statuses, s.refused())
 		return statuses
 	})
 	if !cfg.Spec.Admin.Token.IsZero() {

@@ -65,12 +65,13 @@ const (
 	FailedRun     = "run"     // the last run
 	FailedRefresh = "refresh" // the last refresh
 	FailedStatus  = "status"  // reading the status itself: the numbers beside it are incomplete
+	FailedWrites  = "writes"  // every write: Redis refuses them
 )
 
 // Failure is one thing that is wrong with a job now. It goes away with the next
 // run, refresh or look that succeeds.
 type Failure struct {
-	Of      string    `json:"of"` // FailedRun, FailedRefresh or FailedStatus
+	Of      string    `json:"of"` // FailedRun, FailedRefresh, FailedStatus or FailedWrites
 	Message string    `json:"message"`
 	At      time.Time `json:"at,omitzero"`
 }

@@ -10,8 +10,9 @@ import (
 // statusView is what status.html shows.
 type statusView struct {
 	frame
-	Jobs   []jobView
-	Notice string // one line above the jobs: what was asked for
+	Jobs    []jobView
+	Refused []Failure // Redis servers that take no writes
+	Notice  string    // one line above the jobs: what was asked for
 }
 
 // jobPageView is what job.html shows.

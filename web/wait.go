@@ -16,6 +16,7 @@ import (
 
 const (
 	waitLook  = 5 * time.Millisecond // how often a task is looked at
+	probeLook = time.Second          // how often it is asked whether Redis takes what the task waits for
 	waitLimit = 25 * time.Second     // less than requestLimit, so that there is an answer
 )
 
@@ -53,7 +54,7 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, done invalidated)
 		failure, err := s.awaitTask(ctx, done.Queue, id)
 		if errors.Is(err, context.DeadlineExceeded) {
 			s.refuse(w, r, http.StatusGatewayTimeout,
-				"the tasks are queued, but not done yet: they will be; is a worker running?")
+				"the tasks are queued, but not done yet: they will be; "+failure)
 			return
 		}
 		if err != nil {
@@ -74,8 +75,9 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, done invalidated)
 }
 
 // awaitTask waits until a task has ended, or the rescue of it that was made because its worker was
-// killed. It returns why it failed.
+// killed. It returns why it failed, and at once that Redis refuses what it is to do; at the end of ctx, what it waits for.
 func (s *Server) awaitTask(ctx context.Context, queue, id string) (failure string, err error) {
+	asked, state := time.Now(), "is a worker running?"
 	for {
 		info, err := jobs.FindTask(s.cfg.Tasks, queue, id)
 		lost := errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound)
@@ -84,9 +86,20 @@ func (s *Server) awaitTask(ctx context.Context, queue, id string) (failure strin
 			return "", err
 		case err == nil && (info.State == asynq.TaskStateCompleted || info.State == asynq.TaskStateArchived):
 			return outcome(info), nil
+		case err == nil && info.State == asynq.TaskStateRetry:
+			if refusal, is := store.RefusalInText(info.LastErr); is {
+				return refusal.String() + "; " + keptInQueue, nil
+			}
+			state = "the last try failed: " + info.LastErr
+		}
+		if s.cfg.Probe != nil && time.Since(asked) >= probeLook {
+			if err := s.cfg.Probe(ctx); refusedWrites(err) {
+				return err.Error() + "; " + keptInQueue, nil
+			}
+			asked = time.Now()
 		}
 		if !store.Sleep(ctx, waitLook) {
-			return "", ctx.Err()
+			return state, ctx.Err()
 		}
 	}
 }

@@ -14,6 +14,13 @@ import (
 // safe, whenever the task is done that loads or removes them. A value that its
 // column's type cannot take is a store.KeyValueError, and nothing is fenced.
 func (w *Worker) Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
+	if err := w.admit(ctx, false); err != nil {
+		return err
+	}
+	return w.noteRefusal(w.fenceNow(ctx, job, keys))
+}
+
+func (w *Worker) fenceNow(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
 	for n := 1; ; n++ {
 		armed, err := w.cache.Arm(ctx)
 		if err != nil {

@@ -19,8 +19,12 @@ func (w *Worker) handleRun(ctx context.Context, task *asynq.Task) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
 	}
-	if _, ok := w.spec.Job(t.Job); !ok {
+	job, ok := w.spec.Job(t.Job)
+	if !ok {
 		return outcome(&jobs.UnknownJobError{Job: t.Job, File: w.spec.File})
+	}
+	if err := w.admit(ctx, false); refused(err) {
+		return owed(job, t, err)
 	}
 	id := task.ResultWriter().TaskID()
 	release, skipped, err := w.begin(ctx, id, t)
@@ -32,6 +36,9 @@ func (w *Worker) handleRun(ctx context.Context, task *asynq.Task) error {
 	}
 	defer release()
 	rec, err := w.Run(ctx, id, t, nil)
+	if refused(err) {
+		return owed(job, t, err)
+	}
 	if err != nil {
 		return tickOutcome(ctx, t, outcome(err))
 	}
@@ -76,7 +83,8 @@ func (w *Worker) failedBefore(ctx context.Context, t jobs.Run) (bool, error) {
 	}
 	runs, err := w.ledger.Runs(ctx, t.Job, recentRuns)
 	return slices.ContainsFunc(runs, func(r store.Record) bool {
-		return r.State == store.StateFailed && r.Cause == string(jobs.CauseTick) && r.Due.Unix() == t.Due
+		_, refused := store.RefusalInText(r.Error) // then the tick is still owed
+		return r.State == store.StateFailed && !refused && r.Cause == string(jobs.CauseTick) && r.Due.Unix() == t.Due
 	}), err
 }
 

@@ -45,7 +45,7 @@ func tickOutcome(ctx context.Context, t jobs.Run, err error) error {
 
 // isFailure decides for Asynq which errors use up a retry.
 func isFailure(err error) bool {
-	return err != nil && !errors.Is(err, ErrStopping) && !errors.Is(err, errBusy)
+	return err != nil && !errors.Is(err, ErrStopping) && !errors.Is(err, errBusy) && !refused(err)
 }
 
 // lastTry reports whether the task has no retry left. Asynq then archives it
@@ -64,6 +64,9 @@ func retryDelay(n int, err error, _ *asynq.Task) time.Duration {
 		return 0
 	case errors.Is(err, errBusy):
 		return time.Second
+	case refused(err):
+		d := refusalPause(err)
+		return d/2 + rand.N(d)
 	}
 	d := min(time.Second<<min(n, 5), 30*time.Second)
 	return d/2 + rand.N(d)

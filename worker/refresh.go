@@ -56,7 +56,12 @@ func (w *Worker) refreshInTime(ctx context.Context, id string, job *jobs.Job, in
 	limited, cancel := context.WithTimeoutCause(ctx, job.Timeout,
 		fmt.Errorf("the refresh took longer than the job's timeout of %s", job.Timeout))
 	defer cancel()
-	out, err := w.refresh(limited, job, inv)
+	var out Refreshed
+	err := w.admit(limited, inv.Fenced)
+	if err == nil {
+		out, err = w.refresh(limited, job, inv)
+		err = w.noteRefusal(err)
+	}
 	if cause := context.Cause(limited); err != nil && cause != nil {
 		err = cause
 	}

@@ -44,7 +44,7 @@ func (w *Worker) Run(ctx context.Context, id string, t jobs.Run, watch func(stor
 	limited, cancel := context.WithTimeoutCause(ctx, job.Timeout,
 		fmt.Errorf("the run took longer than the job's timeout of %s", job.Timeout))
 	defer cancel()
-	err := r.do(limited)
+	err := w.noteRefusal(r.do(limited))
 	return r.end(ctx, err)
 }
 
@@ -55,6 +55,9 @@ const attempts = 5
 // Postgres whose history has changed, asks for a new snapshot.
 func (r *run) do(ctx context.Context) error {
 	if _, err := r.w.cache.Arm(ctx); err != nil { // before the database is asked anything
+		return err
+	}
+	if err := r.w.probe(ctx); err != nil {
 		return err
 	}
 	defer r.publishProgress(ctx)()

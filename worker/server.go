@@ -125,7 +125,7 @@ func (s *Server) handler(queue, typ string, do func(context.Context, *asynq.Task
 		defer cancel()
 		err := context.Cause(stopped)
 		if err == nil {
-			err = do(stopped, task)
+			err = patiently(stopped, func(ctx context.Context) error { return do(ctx, task) })
 		}
 		if err == nil || !errors.Is(context.Cause(stopped), ErrStopping) {
 			return err

@@ -14,6 +14,7 @@ package worker
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
@@ -49,6 +50,7 @@ type Worker struct {
 	ledger  *ledger.Ledger
 	metrics *Metrics
 	log     *slog.Logger
+	refusal atomic.Pointer[store.Refusal] // the last of the cache, if none of its writes was taken since
 }
 
 // New returns a worker of the spec's jobs.

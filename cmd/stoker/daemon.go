@@ -46,6 +46,7 @@ type daemon struct {
 	worker  *worker.Worker // the admin role fences with it, too
 
 	verifier *verify.Verifier
+	writes   *connect.Writes
 
 	listener net.Listener // bound by listen
 	ready    atomic.Bool
@@ -62,6 +63,8 @@ func newDaemon(spec *jobs.Spec, roles []string, log *slog.Logger) (*daemon, erro
 	d := &daemon{spec: spec, roles: roles, log: log, servers: s, metrics: prometheus.NewRegistry()}
 	d.worker = newWorker(spec, s, d.metrics, log)
 	d.verifier = newVerifier(spec, s, d.worker, d.metrics, log)
+	d.writes = connect.NewWrites(spec, s, log)
+	d.writes.Register(d.metrics)
 	d.metrics.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return d, nil
@@ -105,6 +108,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		}
 		return err
 	}
+	defer d.watchWrites()()
 	if err := d.fitForChanges(ctx); err != nil {
 		return err
 	}
@@ -124,6 +128,14 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	d.ready.Store(false)
 	d.log.Info("stoker is stopping", "reason", context.Cause(ctx))
 	return nil
+}
+
+// watchWrites looks whether the Redis servers take writes until the returned function is called.
+func (d *daemon) watchWrites() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { d.writes.Watch(ctx) })
+	return func() { cancel(); wg.Wait() }
 }
 
 func (d *daemon) adminURL() string {
@@ -166,7 +178,7 @@ func (d *daemon) startAdmin() (stop func(), err error) {
 		Spec: d.spec, Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(), Enqueuer: d.servers.Client(),
 		Fencer: d.worker, Tasks: d.servers.Inspector(),
 		Queue: connect.QueueOption{URL: d.spec.Redis.QueueURL}, Gatherer: d.metrics, Ready: d.isReady,
-		Version: version(), Logger: d.log,
+		Refused: d.writes.Refused, Probe: d.writes.Probe, Version: version(), Logger: d.log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, d.listener.Close())
@@ -187,13 +199,13 @@ func (d *daemon) startAdmin() (stop func(), err error) {
 	}, nil
 }
 
-// isReady is what /readyz asks: this process does its work, and Redis answers.
+// isReady is what /readyz asks: this process does its work, and Redis takes what it writes.
 func (d *daemon) isReady(ctx context.Context) error {
 	if !d.ready.Load() {
 		return errors.New("starting or stopping")
 	}
-	if err := d.servers.QueueClient.Ping(ctx).Err(); err != nil {
-		return fmt.Errorf("redis: %w", err)
+	if err := d.writes.Probe(ctx); err != nil {
+		return err
 	}
 	if d.has(roleWorker) {
 		return d.servers.Source.Ping(ctx)

@@ -12,6 +12,7 @@ import (
 	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/jobs/specfile"
+	"github.com/stokerhq/stoker/store"
 )
 
 // env is what a command touches of the world around it.
@@ -82,7 +83,7 @@ func (a *app) exit(err error) int {
 		fmt.Fprintf(a.stderr, "stoker: %v\n", err)
 		return exitWrong
 	}
-	fmt.Fprintf(a.stderr, "stoker: %v\n", err)
+	fmt.Fprintf(a.stderr, "stoker: %v\n", store.WithRemedy(err))
 	return exitFailed
 }
 

@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/stokerhq/stoker/cmd/stoker/internal/connect"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/web"
 )
@@ -28,8 +30,16 @@ func (a *app) statusCmd() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				writes := connect.NewWrites(r.spec, r.servers, slog.New(slog.DiscardHandler))
+				if err := writes.Probe(cmd.Context()); err != nil && len(writes.Refused()) == 0 {
+					return err
+				}
 				if a.json {
+					web.MarkRefused(list, writes.Refused())
 					return a.printJSON(list)
+				}
+				for _, refused := range writes.Refused() {
+					fmt.Fprintf(a.stdout, "nothing can be written: %s\n\n", refused)
 				}
 				return a.printStatus(list, time.Now())
 			})

@@ -30,8 +30,9 @@ type liveRuns interface {
 type waiter struct {
 	inspector inspector
 	ledger    liveRuns
-	note      func(string)               // is given, once, why the task has not begun
-	watch     func(store.Progress) error // is given the progress of the task's run
+	probe     func(context.Context) error // whether the queue's Redis takes writes
+	note      func(string)                // is given, once, why the task has not begun
+	watch     func(store.Progress) error  // is given the progress of the task's run
 }
 
 const (
@@ -59,6 +60,9 @@ func (w *waiter) wait(ctx context.Context, job string, task *asynq.TaskInfo) ([]
 		case asynq.TaskStateArchived:
 			return nil, errors.New(strings.TrimSuffix(info.LastErr, ": "+asynq.SkipRetry.Error()))
 		case asynq.TaskStateRetry:
+			if r, is := store.RefusalInText(info.LastErr); is {
+				return nil, fmt.Errorf("%s; task %s stays in the queue, and is done as soon as Redis takes writes", r, task.ID)
+			}
 			if why := info.LastErr + "; it will be tried again"; why != noted {
 				noted = why
 				w.note(why)
@@ -66,6 +70,9 @@ func (w *waiter) wait(ctx context.Context, job string, task *asynq.TaskInfo) ([]
 			pending = time.Now()
 		case asynq.TaskStatePending:
 			if time.Since(pending) > unheard {
+				if err := w.probe(ctx); err != nil {
+					return nil, fmt.Errorf("no worker can take task %s from the queue: %w; it stays there", task.ID, err)
+				}
 				if err := w.heard(task.Queue); err != nil {
 					return nil, err
 				}

@@ -14,6 +14,7 @@ import (
 	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/worker"
 	"github.com/stokerhq/stoker/worker/verify"
 )
@@ -166,6 +167,7 @@ func (r *runner) run(job *jobs.Job, cause jobs.Cause, remove bool) jobs.Run {
 func (r *runner) waiter(job string, watch func(store.Progress) error) *waiter {
 	return &waiter{inspector: asynq.NewInspectorFromRedisClient(r.servers.QueueClient), ledger: r.servers.Ledger,
 		watch: watch,
+		probe: func(ctx context.Context) error { return cache.Probe(ctx, r.servers.QueueClient) },
 		note:  func(why string) { r.say("%s: %s", job, why) }}
 }
 
@@ -189,7 +191,7 @@ func (r *runner) each(list []*jobs.Job, do func(*jobs.Job) error) error {
 	for _, job := range list {
 		if err := do(job); err != nil {
 			failed++
-			fmt.Fprintf(r.stderr, "stoker: %s: %v\n", job.Name, err)
+			fmt.Fprintf(r.stderr, "stoker: %s: %v\n", job.Name, store.WithRemedy(err))
 		}
 	}
 	if failed > 0 {

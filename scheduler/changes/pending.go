@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
 )
 
 // pendingKeys are the keys of one job that are fenced and not yet loaded. It is not safe for
@@ -52,6 +53,7 @@ type batch struct {
 const (
 	retryFirst   = 100 * time.Millisecond
 	retryLongest = 30 * time.Second
+	refusedPause = 2 * time.Second // a look whether Redis takes writes again costs next to nothing
 
 	// retriesHeld is how often a key may fail before it no longer keeps the feed from being
 	// acknowledged: some 10 seconds.
@@ -140,21 +142,27 @@ func (p *pendingKeys) succeeded(b *batch, now time.Time) {
 	}
 }
 
-// failed ends a batch that failed: its keys are tried again. Where a server cannot be reached,
-// the whole job waits. Any other error may come from a single row: then the keys go in batches
+// failed ends a batch that failed: its keys are tried again. Where a server cannot be reached, or
+// Redis refuses writes, the whole job waits. Any other error may come from a single row: then the keys go in batches
 // of half the size, until the bad one is alone.
 func (p *pendingKeys) failed(b *batch, err error, now time.Time) {
 	p.batches--
 	p.lastErr = err
 	_, unreachable := errors.AsType[net.Error](err)
-	if unreachable {
+	_, refused := store.RefusalIn(err)
+	switch {
+	case refused:
+		p.notBefore = now.Add(refusedPause/2 + rand.N(refusedPause))
+	case unreachable:
 		p.failures++
 		p.notBefore = now.Add(backoff(p.failures))
 	}
 	for _, k := range b.keys {
 		k.inHand, k.again = false, nil // the next load shows every change up to now
-		k.tries++
-		if !unreachable {
+		if !refused { // until Redis takes writes again, the feed stays unacknowledged
+			k.tries++
+		}
+		if !unreachable && !refused {
 			k.notBefore = now.Add(backoff(k.tries))
 			k.most = max(1, len(b.keys)/2)
 		}

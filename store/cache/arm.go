@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/stokerhq/stoker/store"
 )
 
 // Armed is the right to write values of snapshots taken after it, until its
@@ -34,7 +36,7 @@ func (c *Cache) Arm(ctx context.Context) (*Armed, error) {
 	asked := time.Now()
 	a, err := c.arm(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("arm the cache: %w", withAdvice(err))
+		return nil, fmt.Errorf("arm the cache: %w", store.WithRemedy(err))
 	}
 	c.armed, c.until = a, asked.Add(c.life/4)
 	return a, nil

@@ -44,7 +44,7 @@ func (c *Cache) ClaimRun(ctx context.Context, a *Armed, job *jobs.Job, s store.S
 	cmds, err := c.run(ctx, claimScript, call{[]string{c.books.key(0)},
 		append(cl.head(a.nonces[0]), writerField(job.Name), id)})
 	if err != nil {
-		return nil, fmt.Errorf("claim job %s: %w", job.Name, withAdvice(err))
+		return nil, fmt.Errorf("claim job %s: %w", job.Name, store.WithRemedy(err))
 	}
 	if err := refusal(cmds[0].Val()); err != nil {
 		return nil, err

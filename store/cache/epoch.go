@@ -96,7 +96,7 @@ func (c *Cache) Gap(ctx context.Context) error {
 		}
 		opened, err := c.openEpoch(ctx, a, a.origin, true)
 		if err != nil {
-			return fmt.Errorf("open an epoch after a gap: %w", withAdvice(err))
+			return fmt.Errorf("open an epoch after a gap: %w", store.WithRemedy(err))
 		}
 		c.Disarm(a)
 		if opened {
@@ -126,7 +126,7 @@ func (c *Cache) Stamp(ctx context.Context, a *Armed, s store.Snapshot) (store.St
 	if s.Origin != a.origin || clock < a.clock {
 		opened, err := c.openEpoch(ctx, a, s.Origin, false)
 		if err != nil {
-			return store.Stamp{}, fmt.Errorf("open a new epoch: %w", withAdvice(err))
+			return store.Stamp{}, fmt.Errorf("open a new epoch: %w", store.WithRemedy(err))
 		}
 		c.Disarm(a)
 		if !opened || a.origin != "" {
@@ -135,7 +135,7 @@ func (c *Cache) Stamp(ctx context.Context, a *Armed, s store.Snapshot) (store.St
 	}
 	cmds, err := c.run(ctx, clockScript, call{[]string{epochKey}, []any{a.epoch, clock}})
 	if err != nil {
-		return store.Stamp{}, fmt.Errorf("remember the clock of postgres: %w", withAdvice(err))
+		return store.Stamp{}, fmt.Errorf("remember the clock of postgres: %w", store.WithRemedy(err))
 	}
 	if same, err := cmds[0].Int64(); err != nil || same != 1 {
 		c.Disarm(a)
@@ -185,7 +185,7 @@ func (c *Cache) Followed(ctx context.Context) (place string, position uint64, er
 // Follow notes that changes of a feed are followed up to a position.
 func (c *Cache) Follow(ctx context.Context, place string, position uint64) error {
 	if err := c.c.HSet(ctx, epochKey, "feed", place, "position", position).Err(); err != nil {
-		return fmt.Errorf("note how far changes are followed: %w", withAdvice(err))
+		return fmt.Errorf("note how far changes are followed: %w", store.WithRemedy(err))
 	}
 	return nil
 }

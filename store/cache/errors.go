@@ -1,11 +1,6 @@
 package cache
 
-import (
-	"errors"
-	"fmt"
-
-	"github.com/redis/go-redis/v9"
-)
+import "errors"
 
 // Why a run or a refresh may not go on writing what it read. After the first
 // three it begins again: it arms, and reads a new snapshot.
@@ -34,13 +29,4 @@ func refusal(reply any) error {
 		return ErrSuperseded
 	}
 	return nil
-}
-
-// withAdvice adds what to do about an error of Redis' own.
-func withAdvice(err error) error {
-	switch {
-	case redis.IsOOMError(err), redis.HasErrorPrefix(err, "EXECABORT"):
-		return fmt.Errorf("%w (redis is full: raise maxmemory, or choose an eviction policy for the cache)", err)
-	}
-	return err
 }

@@ -96,7 +96,7 @@ func NoManifest(err error) bool { return errors.Is(err, redis.Nil) }
 // long as the values it lists.
 func (c *Cache) KeepChunk(ctx context.Context, job string, m *Manifest, chunk []byte, ttl time.Duration) error {
 	if err := c.c.Set(ctx, m.chunk(job, m.Chunks), chunk, ttl).Err(); err != nil {
-		return fmt.Errorf("keep chunk %d of the manifest of %s: %w", m.Chunks, job, withAdvice(err))
+		return fmt.Errorf("keep chunk %d of the manifest of %s: %w", m.Chunks, job, store.WithRemedy(err))
 	}
 	m.Chunks++
 	return nil
@@ -117,7 +117,7 @@ func (c *Cache) KeepManifest(ctx context.Context, cl *Claim, job string, m, befo
 
 func (c *Cache) keepHead(ctx context.Context, cl *Claim, job string, m Manifest, ttl time.Duration) error {
 	if c.books.cluster { // the book of the head's slot knows nothing of the run
-		return withAdvice(redisjson.Set(ctx, c.c, manifestKey(job, "head"), m, ttl))
+		return store.WithRemedy(redisjson.Set(ctx, c.c, manifestKey(job, "head"), m, ttl))
 	}
 	b, err := json.Marshal(m)
 	if err != nil {
@@ -126,7 +126,7 @@ func (c *Cache) keepHead(ctx context.Context, cl *Claim, job string, m Manifest,
 	cmds, err := c.run(ctx, keepScript, call{[]string{c.books.key(0), manifestKey(job, "head")},
 		[]any{cl.armed.nonces[0], writerField(job), cl.id, b, max(ttl.Milliseconds(), 1)}})
 	if err != nil {
-		return fmt.Errorf("keep the manifest of %s: %w", job, withAdvice(err))
+		return fmt.Errorf("keep the manifest of %s: %w", job, store.WithRemedy(err))
 	}
 	return refusal(cmds[0].Val())
 }

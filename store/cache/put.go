@@ -143,7 +143,7 @@ func wrap(err error, verb string, b *store.Batch, at []int) error {
 	if Again(err) || errors.Is(err, ErrSuperseded) {
 		return err
 	}
-	return fmt.Errorf("%s %d keys, the first is %s: %w", verb, len(at), b.Entry(at[0]).Key, withAdvice(err))
+	return fmt.Errorf("%s %d keys, the first is %s: %w", verb, len(at), b.Entry(at[0]).Key, store.WithRemedy(err))
 }
 
 // runGrouped runs a script for entries of a batch, one call a book, and returns its answers,

@@ -108,7 +108,7 @@ func (c *Cache) ForgetUntracked(ctx context.Context, cl *Claim, keys [][]byte) e
 	}
 	for some := range slices.Chunk(calls, setsAtOnce) {
 		if _, err := c.run(ctx, settleScript, some...); err != nil {
-			return fmt.Errorf("forget the untracked keys of %s: %w", cl.job, withAdvice(err))
+			return fmt.Errorf("forget the untracked keys of %s: %w", cl.job, store.WithRemedy(err))
 		}
 	}
 	return nil
@@ -129,7 +129,7 @@ func (c *Cache) BeginJournal(ctx context.Context, cl *Claim, job *jobs.Job, chun
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("begin the journal of a run of %s: %w", job.Name, withAdvice(err))
+		return fmt.Errorf("begin the journal of a run of %s: %w", job.Name, store.WithRemedy(err))
 	}
 	return nil
 }
@@ -140,7 +140,7 @@ func (c *Cache) journal(ctx context.Context, cl *Claim, b *store.Batch) error {
 		return nil
 	}
 	if err := c.c.RPush(ctx, cl.journal, b.Journal).Err(); err != nil {
-		return fmt.Errorf("write down what a run of %s brings: %w", cl.job, withAdvice(err))
+		return fmt.Errorf("write down what a run of %s brings: %w", cl.job, store.WithRemedy(err))
 	}
 	return nil
 }

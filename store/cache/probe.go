@@ -1,0 +1,66 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stokerhq/stoker/store"
+)
+
+// probeKey never exists.
+const (
+	probeKey = "stoker:probe"
+	probeTTL = time.Second
+)
+
+// Probe reports why a Redis takes no writes now, or does not answer. It sends a write that does nothing: SET XX of
+// a key that does not exist is refused for every reason for which a real one is, and neither changes the data nor
+// reaches a replica. Of a cluster every master is asked.
+func Probe(ctx context.Context, c redis.UniversalClient) error {
+	var err error
+	if cluster, ok := c.(*redis.ClusterClient); ok {
+		err = probeCluster(ctx, cluster)
+	} else {
+		err = probe(ctx, c, probeKey)
+	}
+	if err != nil {
+		return fmt.Errorf("write to redis: %w", store.WithRemedy(err))
+	}
+	return nil
+}
+
+func probe(ctx context.Context, c redis.Cmdable, key string) error {
+	err := c.SetArgs(ctx, key, "1", redis.SetArgs{Mode: "XX", TTL: probeTTL}).Err()
+	if errors.Is(err, redis.Nil) {
+		return nil
+	}
+	return err
+}
+
+// probeCluster asks each master by a key of its first slot.
+func probeCluster(ctx context.Context, c *redis.ClusterClient) error {
+	ranges, err := c.ClusterSlots(ctx).Result()
+	if err != nil {
+		return err
+	}
+	asked := make(map[string]bool)
+	for _, r := range ranges {
+		if len(r.Nodes) == 0 || asked[r.Nodes[0].Addr] || r.Start < 0 || r.Start >= slots {
+			continue
+		}
+		asked[r.Nodes[0].Addr] = true
+		book := bookLocator{cluster: true}.key(r.Start)
+		if err := probe(ctx, c, strings.TrimSuffix(book, "book")+"probe"); err != nil {
+			return fmt.Errorf("the node %s: %w", r.Nodes[0].Addr, err)
+		}
+	}
+	return nil
+}
+
+// Probe reports why the cache takes no writes now.
+func (c *Cache) Probe(ctx context.Context) error { return Probe(ctx, c.c) }
