@@ -75,7 +75,8 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, done invalidated)
 }
 
 // awaitTask waits until a task has ended, or the rescue of it that was made because its worker was
-// killed. It returns why it failed, and at once that Redis refuses what it is to do; at the end of ctx, what it waits for.
+// killed. It returns why it failed, and at once that Redis refuses what it is to do; at the end of ctx,
+// what it waits for.
 func (s *Server) awaitTask(ctx context.Context, queue, id string) (failure string, err error) {
 	asked, state := time.Now(), "is a worker running?"
 	for {

@@ -22,7 +22,8 @@ func (r Refused) String() string { return "the " + r.Redis + "'s Redis refuses w
 func MarkRefused(statuses []JobStatus, refused []Refused) {
 	for i := range statuses {
 		for _, r := range refused {
-			statuses[i].Failures = append(statuses[i].Failures, Failure{Of: FailedWrites, Message: r.String(), At: r.Since})
+			statuses[i].Failures = append(statuses[i].Failures,
+				Failure{Of: FailedWrites, Message: r.String(), At: r.Since})
 		}
 	}
 }
@@ -39,8 +40,8 @@ func (s *Server) refused() []Refused {
 	return list
 }
 
-// once takes what Redis refuses out of a job's failures: the page shows it above all jobs. What was taken is the same for
-// every job.
+// once takes what Redis refuses out of a job's failures: the page shows it above all jobs. What was taken is the
+// same for every job.
 func (st JobStatus) once() (JobStatus, []Failure) {
 	var rest, taken []Failure
 	for _, f := range st.Failures {

@@ -94,7 +94,8 @@ func TestWaitNamesTheLastError(t *testing.T) {
 func TestRefusedWritesAreShown(t *testing.T) {
 	s := newServer(t, func(cfg *Config) {
 		cfg.Refused = func() []Refused {
-			return []Refused{{Redis: "cache", Message: "READONLY You can't write (redis-secret-word)", Since: time.Now()}}
+			return []Refused{{Redis: "cache", Message: "READONLY You can't write (redis-secret-word)",
+				Since: time.Now()}}
 		}
 	})
 	page := call(s, "GET", "/", "", asBrowser)

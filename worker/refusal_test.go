@@ -160,8 +160,8 @@ func TestRefusedTick(t *testing.T) {
 		t.Errorf("a tick is tried beside the next one: %v", err)
 	}
 	r := itemRig(t, func(s Source) Source { return s })
-	if err := r.ledger.Add(t.Context(), store.Record{Job: "j", State: store.StateFailed, Due: due, Error: refusal.Error(),
-		Cause: string(jobs.CauseTick)}); err != nil {
+	if err := r.ledger.Add(t.Context(), store.Record{Job: "j", State: store.StateFailed, Due: due,
+		Error: refusal.Error(), Cause: string(jobs.CauseTick)}); err != nil {
 		t.Fatal(err)
 	}
 	if again, err := r.w.failedBefore(t.Context(), jobs.Run{Job: "j", Cause: jobs.CauseTick, Due: due.Unix()}); again ||
@@ -172,7 +172,8 @@ func TestRefusedTick(t *testing.T) {
 
 // What is no refusal is tried as before.
 func TestNoRefusal(t *testing.T) {
-	for _, err := range []error{&net.OpError{Op: "dial", Err: errors.New("connection refused")}, context.DeadlineExceeded} {
+	for _, err := range []error{&net.OpError{Op: "dial", Err: errors.New("connection refused")},
+		context.DeadlineExceeded} {
 		if !isFailure(err) || refused(err) {
 			t.Errorf("%v", err)
 		}

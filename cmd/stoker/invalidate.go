@@ -132,8 +132,8 @@ func (r *runner) invalidateThere(ctx context.Context, job *jobs.Job, keys []jobs
 	}
 	done, err := r.invalidator().Keys(ctx, job, keys, remove)
 	if _, refused := store.RefusalIn(done.FenceErr); refused && err == nil {
-		return fmt.Errorf("the keys are not fenced: %w; the cached values stay as they are for now: task %s is kept in "+
-			"the queue, and a worker does it as soon as Redis takes writes", store.WithRemedy(done.FenceErr),
+		return fmt.Errorf("the keys are not fenced: %w; the cached values stay as they are for now: task %s is kept "+
+			"in the queue, and a worker does it as soon as Redis takes writes", store.WithRemedy(done.FenceErr),
 			done.Tasks[0].ID)
 	}
 	if done.FenceErr != nil && err == nil {

@@ -61,7 +61,8 @@ func (w *waiter) wait(ctx context.Context, job string, task *asynq.TaskInfo) ([]
 			return nil, errors.New(strings.TrimSuffix(info.LastErr, ": "+asynq.SkipRetry.Error()))
 		case asynq.TaskStateRetry:
 			if r, is := store.RefusalInText(info.LastErr); is {
-				return nil, fmt.Errorf("%s; task %s stays in the queue, and is done as soon as Redis takes writes", r, task.ID)
+				return nil, fmt.Errorf("%s; task %s stays in the queue, and is done as soon as Redis takes writes", r,
+					task.ID)
 			}
 			if why := info.LastErr + "; it will be tried again"; why != noted {
 				noted = why
@@ -71,7 +72,8 @@ func (w *waiter) wait(ctx context.Context, job string, task *asynq.TaskInfo) ([]
 		case asynq.TaskStatePending:
 			if time.Since(pending) > unheard {
 				if err := w.probe(ctx); err != nil {
-					return nil, fmt.Errorf("no worker can take task %s from the queue: %w; it stays there", task.ID, err)
+					return nil, fmt.Errorf("no worker can take task %s from the queue: %w; it stays there", task.ID,
+						err)
 				}
 				if err := w.heard(task.Queue); err != nil {
 					return nil, err

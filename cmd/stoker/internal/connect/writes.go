@@ -38,10 +38,11 @@ type writtenServer struct {
 // NewWrites returns what looks at the servers of a spec; a cache and a queue of one URL are one server.
 func NewWrites(spec *jobs.Spec, s *Servers, log *slog.Logger) *Writes {
 	w := &Writes{log: log, gauge: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stoker_redis_writable",
-		Help: "1 if this Redis (cache, queue) took a write at the last look, some seconds ago; 0 if it refused it, or " +
-			"did not answer."}, []string{"redis"})}
+		Help: "1 if this Redis (cache, queue) took a write at the last look, some seconds ago; 0 if it refused it, " +
+			"or did not answer."}, []string{"redis"})}
 	if spec.Redis.QueueURL.Equal(spec.Redis.URL) {
-		w.servers = []*writtenServer{{name: "cache and queue", labels: []string{"cache", "queue"}, client: s.CacheClient}}
+		w.servers = []*writtenServer{{name: "cache and queue", labels: []string{"cache", "queue"},
+			client: s.CacheClient}}
 		return w
 	}
 	w.servers = []*writtenServer{
