@@ -159,7 +159,7 @@ func (p *pendingKeys) failed(b *batch, err error, now time.Time) {
 	}
 	for _, k := range b.keys {
 		k.inHand, k.again = false, nil // the next load shows every change up to now
-		if !refused { // until Redis takes writes again, the feed stays unacknowledged
+		if !refused {                  // until Redis takes writes again, the feed stays unacknowledged
 			k.tries++
 		}
 		if !unreachable && !refused {
