@@ -10,7 +10,7 @@ import (
 type Snapshot struct {
 	Text   string // pg_current_snapshot()
 	Clock  uint64 // orders all snapshots of one history: xmax less the number of running transactions
-	Origin string // which history of Postgres it belongs to: system identifier, timeline, starts of the server
+	Origin string // which history of Postgres it belongs to: see SameHistory
 	Place  string // what names mean: database, user, search_path
 }
 

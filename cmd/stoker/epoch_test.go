@@ -29,6 +29,16 @@ jobs:
 	})
 	epoch := func() string { return w.client.HGet(t.Context(), "stoker:epoch:postgres", "epoch").Val() }
 	first := epoch()
+	// Monitoring resets statistics. Broken by: a statistic as a sign of another history.
+	storetest.Exec(t, w.vars["PG"], "SELECT pg_stat_reset()", "SELECT pg_stat_reset_slru(NULL)",
+		"SELECT pg_stat_reset_shared(kind) FROM unnest('{bgwriter,archiver,wal}'::text[]) AS kind")
+	reset := time.Now()
+	eventually(t, 20*time.Second, "the scheduled job is run after the reset", func() (bool, error) {
+		return completedSince(t, w.client, "tick", reset), nil
+	})
+	if epoch() != first || len(records(t, w.client, "once")) != 1 {
+		t.Errorf("a reset of statistics began epoch %s after %s", epoch(), first)
+	}
 	w.postgres.Stop()
 	if err := w.postgres.Start(t.Context()); err != nil {
 		t.Fatal(err)

@@ -48,6 +48,45 @@ jobs: [{name: item, key: "i:{id}", query: SELECT id FROM item, schedule: "@every
 	d.stop(os.Interrupt)
 }
 
+// A hardened server, or one that lacks functions. Broken by: a function beyond snapshots
+// that must be callable; a warning that is not given, or given again and again.
+func TestHardenedServer(t *testing.T) {
+	w := newServers(t)
+	storetest.Exec(t, w.vars["PG"], "CREATE ROLE reader LOGIN PASSWORD 'secret-word'",
+		"CREATE TABLE item AS SELECT i AS id FROM generate_series(1, 50) i", "GRANT SELECT ON item TO reader",
+		"REVOKE EXECUTE ON FUNCTION pg_current_wal_lsn(), pg_walfile_name(pg_lsn), pg_control_system(), "+
+			"pg_control_checkpoint(), pg_postmaster_start_time(), pg_stat_get_backend_idset(), "+
+			"pg_stat_get_activity(integer) FROM PUBLIC")
+	_, address, _ := strings.Cut(w.vars["PG"], "@")
+	w.vars["PG"] = "postgres://reader:secret-word@" + address
+	spec := specFile(t, `postgres: {url: "${PG}"}
+redis: {url: "${RD}"}
+admin: {listen: "${LISTEN}"}
+jobs: [{name: item, key: "i:{id}", query: SELECT id FROM item, schedule: "@every 1s", ttl: 1h}]
+`)
+	r := stoker(t, w.vars, "check", "--config", spec)
+	for _, part := range []string{"warn  postgres", "a restart of Postgres", "a crash that Postgres recovers from",
+		"GRANT EXECUTE ON FUNCTION pg_control_system(), pg_walfile_name(pg_lsn)", "TO reader", "1 warning, 0 failed"} {
+		if r.status != 0 || !strings.Contains(r.stdout, part) {
+			t.Errorf("check ends with %d and does not say %q:\n%s", r.status, part, r.stdout)
+		}
+	}
+	d := start(t, w.vars, "run", "--config", spec)
+	eventually(t, 20*time.Second, "the job completes", func() (bool, error) {
+		return completedSince(t, w.client, "item", time.Time{}), nil
+	})
+	for _, args := range [][]string{{"verify"}, {"invalidate", "item", "id=7", "--wait"}, {"warm", "item", "--wait"}} {
+		if r := stoker(t, w.vars, append(args, "--config", spec)...); r.status != 0 {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
+	time.Sleep(11 * time.Second) // the daemon has looked at its servers again
+	if n := strings.Count(d.log.String(), "may go unnoticed"); n != 1 {
+		t.Errorf("the log says %d times what may go unnoticed", n)
+	}
+	d.stop(os.Interrupt)
+}
+
 // counter is a front of a Postgres that counts the statements that pass.
 type counter struct {
 	*front

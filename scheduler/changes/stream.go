@@ -127,7 +127,7 @@ func (s *stream) visible(ctx context.Context) (*feed.Commits, error) {
 	if err != nil {
 		return nil, err
 	}
-	if now.Origin != s.start.Origin {
+	if !store.SameHistory(now.Origin, s.start.Origin) {
 		return nil, errOtherHistory
 	}
 	return s.take(func(c *feed.Commits) (bool, error) { return shows(now, c) })

@@ -123,7 +123,7 @@ func (c *Cache) openEpoch(ctx context.Context, a *Armed, origin string, gap bool
 // history can be written any more, and the caller begins again.
 func (c *Cache) Stamp(ctx context.Context, a *Armed, s store.Snapshot) (store.Stamp, error) {
 	clock := fmt.Sprintf("%020d", s.Clock)
-	if s.Origin != a.origin || clock < a.clock {
+	if a.origin == "" || !store.SameHistory(s.Origin, a.origin) || clock < a.clock {
 		opened, err := c.openEpoch(ctx, a, s.Origin, false)
 		if err != nil {
 			return store.Stamp{}, fmt.Errorf("open a new epoch: %w", store.WithRemedy(err))
@@ -133,7 +133,8 @@ func (c *Cache) Stamp(ctx context.Context, a *Armed, s store.Snapshot) (store.St
 			return store.Stamp{}, ErrNewEpoch
 		}
 	}
-	cmds, err := c.run(ctx, clockScript, call{[]string{epochKey}, []any{a.epoch, clock}})
+	cmds, err := c.run(ctx, clockScript, call{[]string{epochKey},
+		[]any{a.epoch, clock, a.origin, store.FullerOrigin(a.origin, s.Origin)}})
 	if err != nil {
 		return store.Stamp{}, fmt.Errorf("remember the clock of postgres: %w", store.WithRemedy(err))
 	}

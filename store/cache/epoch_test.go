@@ -163,3 +163,26 @@ func TestEpochRemembersTheHighestClock(t *testing.T) {
 		t.Errorf("%v, %v, behind a clock of 120", s, err)
 	}
 }
+
+// Broken by: a sign that one process may not read taken for another history, so that two
+// processes with other rights begin epochs in turns; and a record that never gets the sign
+// that its first writer lacked.
+func TestEpochOfSignsThatAreRefused(t *testing.T) {
+	r := newRig(t)
+	const poor, rich, crashed = "71//1764.5/", "71/00000001/1764.5/21,22,23", "71/00000001/1764.5/41,42,43"
+	_, s := mustStamp(r, r.values, 100, poor)
+	for _, origin := range []string{poor, rich, poor, rich, "71/00000001/1764.5/21,22,23,99"} {
+		if _, got := mustStamp(r, r.other, 100, origin); got != s {
+			t.Errorf("of origin %s the stamp is %v, not %v", origin, got, s)
+		}
+	}
+	if recorded := r.client.HGet(t.Context(), epochKey, "origin").Val(); recorded != rich {
+		t.Errorf("the record has origin %q, want %q", recorded, rich)
+	}
+	if _, _, err := stamped(r, r.values, 101, crashed); !errors.Is(err, cache.ErrNewEpoch) {
+		t.Errorf("after a crash: %v", err)
+	}
+	if n := r.epoch(); n != s.Epoch+1 {
+		t.Errorf("epoch %d, want %d", n, s.Epoch+1)
+	}
+}

@@ -14,9 +14,10 @@ import (
 
 // SQLSTATEs that are acted upon.
 const (
-	stateFeatureNotSupported = "0A000" // also: cached plan must not change result type
-	stateQueryCanceled       = "57014"
-	stateUndefinedFunction   = "42883"
+	stateFeatureNotSupported   = "0A000" // also: cached plan must not change result type
+	stateQueryCanceled         = "57014"
+	stateUndefinedFunction     = "42883"
+	stateInsufficientPrivilege = "42501"
 )
 
 // queryError turns Postgres' answer into a store.QueryError; offset is where the
@@ -77,3 +78,16 @@ func stalePlan(err error) bool {
 // errShapeChanged: between planning and reading, the query began to return other
 // columns.
 var errShapeChanged = errors.New("the columns of the query changed while it was read")
+
+// WithGrant adds to the refusal of a function that must be called what to do about it.
+func WithGrant(err error) error {
+	pe, _ := errors.AsType[*pgconn.PgError](err)
+	if pe == nil || pe.Code != stateInsufficientPrivilege {
+		return err
+	}
+	name, ok := strings.CutPrefix(pe.Message, "permission denied for function ")
+	if !ok {
+		return err
+	}
+	return fmt.Errorf("%w: Stoker cannot work without it; GRANT EXECUTE ON FUNCTION %s TO Stoker's role", err, name)
+}

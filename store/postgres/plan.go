@@ -46,14 +46,28 @@ func (s *Source) describe(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, 
 // user's own text, and under the settings of a reading, because literals are read
 // when a query is parsed. The transaction stays open unless there is an error.
 func (s *Source) enter(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, lock time.Duration) (*plan, error) {
-	if err := c.ExecBatch(ctx, s.begin(false, lock)).Close(); err != nil {
-		return nil, errors.Join(queryError(job, err, noPosition), rollback(ctx, c, job))
+	err := s.enterOnce(ctx, c, lock)
+	if s.retrySigns(err) {
+		if err = rollback(ctx, c, job); err == nil {
+			err = s.enterOnce(ctx, c, lock)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(queryError(job, WithGrant(err), noPosition), rollback(ctx, c, job))
 	}
 	p, err := s.readPlan(ctx, c, job)
 	if err != nil {
 		return nil, errors.Join(err, rollback(ctx, c, job))
 	}
 	return p, nil
+}
+
+func (s *Source) enterOnce(ctx context.Context, c *pgconn.PgConn, lock time.Duration) error {
+	b, err := s.begin(ctx, c, false, lock)
+	if err != nil {
+		return err
+	}
+	return c.ExecBatch(ctx, b).Close()
 }
 
 // readPlan asks what the job's query returns, in the open transaction.

@@ -25,7 +25,10 @@ func (s *Source) Run(ctx context.Context, job *jobs.Job, fn func(*store.Reading)
 				return err
 			}
 			sql, offset := p.runSQL()
-			b := s.begin(true, lockWaitRun)
+			b, err := s.begin(ctx, c.PgConn(), true, lockWaitRun)
+			if err != nil {
+				return err
+			}
 			b.ExecParams(sql, nil, nil, nil, binary)
 			return transact(ctx, c.PgConn(), b, reading{plan: p, entered: true, load: true, offset: offset, fn: fn})
 		})
@@ -69,7 +72,10 @@ func (s *Source) refreshPlan(ctx context.Context, c *pgconn.PgConn, job *jobs.Jo
 // in the transaction that is open or in a new one.
 func (s *Source) execute(ctx context.Context, c *pgconn.PgConn, params [][]byte, r reading) error {
 	r.entered = c.TxStatus() != 'I'
-	b := s.begin(r.entered, lockWaitRefresh)
+	b, err := s.begin(ctx, c, r.entered, lockWaitRefresh)
+	if err != nil {
+		return err
+	}
 	if len(r.plan.keys) > 0 {
 		b.ExecParams(r.plan.givenSQL(), params, nil, nil, binary)
 	}
@@ -80,7 +86,8 @@ func (s *Source) execute(ctx context.Context, c *pgconn.PgConn, params [][]byte,
 		sql, r.offset = r.plan.refreshSQL()
 		b.ExecParams(sql, params, nil, nil, binary)
 	}
-	err := transact(ctx, c, b, r)
+	err = transact(ctx, c, b, r)
+	s.retrySigns(err)
 	if isValueError(err) {
 		return findBadValue(ctx, c, r.plan, r.asked, err)
 	}
@@ -124,7 +131,7 @@ func transact(ctx context.Context, c *pgconn.PgConn, b *pgconn.Batch, r reading)
 	b.ExecParams("ROLLBACK", nil, nil, nil, nil) // on the heels of the rows: no round trip of its own
 	r.begun = time.Now()
 	mrr := c.ExecBatch(ctx, b)
-	err := r.consume(mrr)
+	err := r.consume(c, mrr)
 	if err != nil && !atItsEnd(err) {
 		cancel() // fn wants no more rows: have Postgres stop, the connection goes with it
 	}
@@ -156,7 +163,7 @@ func rollback(ctx context.Context, c *pgconn.PgConn, job *jobs.Job) error {
 }
 
 // consume walks through the batch's results in the order begin queued them.
-func (r reading) consume(mrr *pgconn.MultiResultReader) error {
+func (r reading) consume(c *pgconn.PgConn, mrr *pgconn.MultiResultReader) error {
 	out := &store.Reading{Begun: r.begun, Columns: r.plan.columns, Keys: r.plan.keys}
 	if !r.entered {
 		if _, err := r.next(mrr, noPosition); err != nil { // BEGIN
@@ -167,7 +174,7 @@ func (r reading) consume(mrr *pgconn.MultiResultReader) error {
 	if err != nil {
 		return err
 	}
-	if out.Snapshot, err = ReadSnapshot(snap[0]); err != nil {
+	if out.Snapshot, err = ReadSnapshot(c, snap[0]); err != nil {
 		return fmt.Errorf("job %s: %w", r.plan.job.Name, err)
 	}
 	if r.asked != nil {

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"time"
@@ -47,16 +48,21 @@ func localSettings() string {
 // to the transaction, so that a pooler in between, or a setting of the role,
 // cannot change a byte. lock is how long to wait for a table that is locked; 0 is
 // as long as a statement may take.
-func (s *Source) begin(entered bool, lock time.Duration) *pgconn.Batch {
+func (s *Source) begin(ctx context.Context, c *pgconn.PgConn, entered bool, lock time.Duration) (*pgconn.Batch,
+	error) {
+	snapshot, err := s.SnapshotSQL(ctx, c)
+	if err != nil {
+		return nil, err
+	}
 	b := &pgconn.Batch{}
 	if !entered {
 		b.ExecParams("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", nil, nil, nil, nil)
 	}
-	b.ExecParams(beginSQL, [][]byte{milliseconds(s.timeout), milliseconds(lock)}, nil, nil, nil)
-	return b
+	b.ExecParams(snapshot+beginSettings, [][]byte{milliseconds(s.timeout), milliseconds(lock)}, nil, nil, nil)
+	return b, nil
 }
 
-var beginSQL = SnapshotSQL + localSettings() + `, set_config('client_encoding', 'UTF8', true),
+var beginSettings = localSettings() + `, set_config('client_encoding', 'UTF8', true),
 	set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true)`
 
 // How long readings wait for a locked table. A run waits as long as a statement

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stokerhq/stoker/store"
 )
@@ -17,30 +18,47 @@ import (
 var ErrStandby = errors.New("postgres.url leads to a standby, whose snapshots cannot be ordered: point it at the " +
 	"primary, with target_session_attrs=read-write if it names several hosts")
 
-// OriginSQL says which history a snapshot belongs to: of a standby, whose
-// snapshots have no clock, it says so instead. A crash that the server recovers
-// from by itself may lose commits too; it changes neither the timeline nor the
-// start of the server, but it resets the statistics. The origin is read each time,
-// not once a connection: a pooler may hand us another server's.
-const OriginSQL = `CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE concat_ws('/',
-		(SELECT system_identifier FROM pg_control_system()),
-		substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),
-		extract(epoch FROM pg_postmaster_start_time()),
-		(SELECT extract(epoch FROM stats_reset) FROM pg_stat_bgwriter)) END`
-
-// SnapshotSQL reads a snapshot, and which history it belongs to.
-const SnapshotSQL = `SELECT pg_current_snapshot()::text, ` + OriginSQL + `,
+// snapshotSQL reads a snapshot, and which history it belongs to.
+func snapshotSQL(c *pgconn.PgConn, refused refusals) string {
+	return `SELECT pg_current_snapshot()::text, ` + originSQL(c, refused) + `,
 	concat_ws('/', current_database(), current_user, current_setting('search_path'))`
+}
 
-// ReadSnapshot reads a row of SnapshotSQL.
-func ReadSnapshot(row store.Row) (store.Snapshot, error) {
-	s := store.Snapshot{Text: string(row[0]), Origin: string(row[1]), Place: string(row[2])}
-	if s.Origin == "standby" {
-		return s, ErrStandby
-	}
+// SnapshotSQL returns a SELECT of a snapshot, and of which history it belongs to, on this
+// connection. More columns can be added to it.
+func (s *Source) SnapshotSQL(ctx context.Context, c *pgconn.PgConn) (string, error) {
+	refused, err := s.signsOf(ctx, c)
+	return snapshotSQL(c, refused), err
+}
+
+// ReadSnapshot reads the row that SnapshotSQL has returned on the connection.
+func ReadSnapshot(c *pgconn.PgConn, row store.Row) (store.Snapshot, error) {
+	s := store.Snapshot{Text: string(row[0]), Place: string(row[2])}
 	var err error
+	if s.Origin, err = ReadOrigin(c, string(row[1])); err != nil {
+		return s, err
+	}
 	s.Clock, err = clock(s.Text)
 	return s, err
+}
+
+// SnapshotOn takes a snapshot on a connection that is not of a Source, which may have
+// another role. It works on a replication connection too.
+func SnapshotOn(ctx context.Context, c *pgconn.PgConn) (store.Snapshot, error) {
+	refused, err := trySigns(ctx, c)
+	if err != nil {
+		return store.Snapshot{}, err
+	}
+	return readNow(ctx, c, refused)
+}
+
+// readNow takes a snapshot that nothing is read in.
+func readNow(ctx context.Context, c *pgconn.PgConn, refused refusals) (store.Snapshot, error) {
+	results, err := c.Exec(ctx, snapshotSQL(c, refused)).ReadAll()
+	if err != nil {
+		return store.Snapshot{}, fmt.Errorf("read the clock of postgres: %w", WithGrant(err))
+	}
+	return ReadSnapshot(c, results[0].Rows[0])
 }
 
 // clock is the commit clock of a snapshot, as pg_current_snapshot prints it
@@ -69,11 +87,16 @@ func clock(snapshot string) (uint64, error) {
 // Now takes a snapshot that nothing is read in. It costs one statement.
 func (s *Source) Now(ctx context.Context) (now store.Snapshot, err error) {
 	err = s.Do(ctx, func(c *pgx.Conn) error {
-		res := c.PgConn().ExecParams(ctx, SnapshotSQL, nil, nil, nil, nil).Read()
-		if res.Err != nil {
-			return fmt.Errorf("read the clock of postgres: %w", res.Err)
+		refused, err := s.signsOf(ctx, c.PgConn())
+		if err != nil {
+			return err
 		}
-		now, err = ReadSnapshot(res.Rows[0])
+		if now, err = readNow(ctx, c.PgConn(), refused); err == nil || !s.retrySigns(err) {
+			return err
+		}
+		if refused, err = s.signsOf(ctx, c.PgConn()); err == nil {
+			now, err = readNow(ctx, c.PgConn(), refused)
+		}
 		return err
 	})
 	return now, err

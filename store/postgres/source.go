@@ -21,8 +21,9 @@ type Source struct {
 	pool    *pgxpool.Pool
 	timeout time.Duration // statement_timeout
 
-	mu    sync.Mutex
-	plans map[string]*plan // :: job name -> plan of its query, for refreshes
+	mu      sync.Mutex
+	plans   map[string]*plan // :: job name -> plan of its query, for refreshes
+	history history
 }
 
 // Open prepares a pool of at most cfg.MaxConnections connections. It does not
@@ -86,7 +87,7 @@ func (s *Source) Row(ctx context.Context, sql string, params ...string) (row []s
 	err = s.Do(ctx, func(c *pgx.Conn) error {
 		res := c.PgConn().ExecParams(ctx, sql, values, nil, nil, nil).Read()
 		if res.Err != nil {
-			return fmt.Errorf("ask postgres about its change feed: %w", res.Err)
+			return fmt.Errorf("ask postgres about its change feed: %w", WithGrant(res.Err))
 		}
 		for _, v := range res.Rows[0] {
 			row = append(row, string(v))

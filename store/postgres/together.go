@@ -32,15 +32,19 @@ func (s *Source) ReadTogether(ctx context.Context, job *jobs.Job, statements []S
 
 func (s *Source) readTogether(ctx context.Context, c *pgconn.PgConn, job *jobs.Job,
 	statements []Statement) ([]*pgconn.Result, error) {
-	b := s.begin(false, lockWaitRefresh)
+	b, err := s.begin(ctx, c, false, lockWaitRefresh)
+	if err != nil {
+		return nil, err
+	}
 	for _, st := range statements {
 		b.ExecParams(st.SQL, st.Params, nil, nil, nil)
 	}
 	results, err := c.ExecBatch(ctx, b).ReadAll()
 	if err != nil {
+		s.retrySigns(err)
 		return nil, queryError(job, err, noPosition)
 	}
-	if _, err := ReadSnapshot(results[1].Rows[0]); err != nil { // a standby
+	if _, err := ReadSnapshot(c, results[1].Rows[0]); err != nil { // a standby
 		return nil, err
 	}
 	return results[2:], nil

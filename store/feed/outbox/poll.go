@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/feed"
 	"github.com/stokerhq/stoker/store/postgres"
 )
@@ -25,7 +27,7 @@ const mostRows = 10_000
 // Rows are not read in the order of their ids, nor from an id on: a transaction
 // that commits late has lower ones. The text is converted to UTF-8 here, because
 // the encoding of a session is not ours to set.
-const pollSQL = `SELECT (SELECT ` + postgres.OriginSQL + `), (extract(epoch FROM statement_timestamp()) * 1000000)::bigint, o.ctid, o.id, o.note
+const pollSQL = `SELECT %s, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint, o.ctid, o.id, o.note
 FROM (SELECT) AS one LEFT JOIN (
 	SELECT o.ctid, o.id, convert_to(json_build_object('At', (extract(epoch FROM o.at) * 1000000)::bigint, 'Table', o.tab::bigint, 'Columns', o.columns,
 		'Keys', o.keys, 'Rows', o.changed, 'Whole', o.whole, 'Job', o.job, 'All', o.key IS NULL, 'Key', o.key)::text, 'UTF8') AS note
@@ -85,8 +87,13 @@ func (o *Feed) read(ctx context.Context) (full bool, err error) {
 	}
 	b := batch{commits: &feed.Commits{Effect: feed.NewEffect(o.spec.Changes.RunAbove)}}
 	err = o.source.Do(ctx, func(c *pgx.Conn) error {
-		return o.receive(c.PgConn().ExecParams(ctx, fmt.Sprintf(pollSQL, o.table, mostRows),
-			[][]byte{multirange(spans)}, nil, nil, []int16{0, 0, 0, 0, 1}), &b)
+		origin, err := o.source.OriginSQL(ctx, c.PgConn())
+		if err != nil {
+			return err
+		}
+		res := c.PgConn().ExecParams(ctx, fmt.Sprintf(pollSQL, origin, o.table, mostRows),
+			[][]byte{multirange(spans)}, nil, nil, []int16{0, 0, 0, 0, 1})
+		return o.receive(c.PgConn(), res, &b)
 	})
 	if err != nil {
 		return false, withRemedy("read the outbox", err)
@@ -121,10 +128,10 @@ type batch struct {
 }
 
 // receive reads the rows of a poll, one at a time: what they mean is small.
-func (o *Feed) receive(res *pgconn.ResultReader, b *batch) error {
+func (o *Feed) receive(c *pgconn.PgConn, res *pgconn.ResultReader, b *batch) error {
 	var wrong error
 	for res.NextRow() {
-		if err := o.add(res.Values(), b); wrong == nil {
+		if err := o.add(c, res.Values(), b); wrong == nil {
 			wrong = err
 		}
 	}
@@ -132,9 +139,9 @@ func (o *Feed) receive(res *pgconn.ResultReader, b *batch) error {
 	return errors.Join(wrong, err)
 }
 
-func (o *Feed) add(row [][]byte, b *batch) error {
-	if err := o.same(string(row[0])); err != nil {
-		return err
+func (o *Feed) add(c *pgconn.PgConn, row [][]byte, b *batch) error {
+	if same, err := o.same(c, string(row[0])); err != nil || !same {
+		return cmp.Or(err, errOtherHistory)
 	}
 	clock, err := strconv.ParseInt(string(row[1]), 10, 64)
 	if err != nil {
@@ -160,17 +167,14 @@ func (o *Feed) add(row [][]byte, b *batch) error {
 	return nil
 }
 
-// same is an error if a poll has read another history than the feed was opened for:
-// what is fenced and what is read may be of different ones.
-func (o *Feed) same(origin string) error {
-	switch origin {
-	case o.origin:
-		return nil
-	case "standby":
-		return postgres.ErrStandby
-	}
-	return errors.New("postgres.url leads to another history than when the outbox was opened (a failover, a " +
-		"restart, or another server)")
+var errOtherHistory = errors.New("postgres.url leads to another history than when the outbox was opened (a " +
+	"failover, a restart, or another server)")
+
+// same reports whether an origin, as the connection has returned it, is of the history
+// that the feed was opened for: what is fenced and what is read may be of different ones.
+func (o *Feed) same(c *pgconn.PgConn, text string) (bool, error) {
+	origin, err := postgres.ReadOrigin(c, text)
+	return err == nil && store.SameHistory(origin, o.origin), err
 }
 
 // committed is when the oldest of what was read was committed, or a little before.
@@ -188,18 +192,48 @@ func (o *Feed) committed(written, now time.Time, full bool) time.Time {
 
 // remove deletes rows by where they are, and by their ids in case they were moved:
 // then they are read again. In another history, place and id may be those of a row
-// that was never read.
+// that was never read: nothing is deleted, and the next poll ends the feed.
 func (o *Feed) remove(ctx context.Context, rows unacked) error {
 	err := o.source.Do(ctx, func(c *pgx.Conn) error {
-		sql := "DELETE FROM " + o.table + " WHERE ctid = ANY ($1::tid[]) AND id = ANY ($2::bigint[]) AND (SELECT " +
-			postgres.OriginSQL + ") = $3"
-		return c.PgConn().ExecParams(ctx, sql, [][]byte{postgres.ArrayLiteral(rows.places), idArray(rows.ids),
-			[]byte(o.origin)}, nil, nil, nil).Read().Err
+		same, err := o.enter(ctx, c.PgConn())
+		if err == nil && same {
+			sql := "DELETE FROM " + o.table + " WHERE ctid = ANY ($1::tid[]) AND id = ANY ($2::bigint[])"
+			err = c.PgConn().ExecParams(ctx, sql, [][]byte{postgres.ArrayLiteral(rows.places), idArray(rows.ids)}, nil,
+				nil, nil).Read().Err
+		}
+		return errors.Join(err, o.leave(ctx, c.PgConn()))
 	})
 	if err != nil {
 		return withRemedy("delete from the outbox what is done", err)
 	}
 	return nil
+}
+
+// enter begins a transaction, in which a pooler does not change the server, and reports
+// whether its history is the feed's.
+func (o *Feed) enter(ctx context.Context, c *pgconn.PgConn) (same bool, err error) {
+	origin, err := o.source.OriginSQL(ctx, c)
+	if err != nil {
+		return false, err
+	}
+	results, err := c.Exec(ctx, "BEGIN; SELECT "+origin).ReadAll()
+	if err != nil {
+		return false, err
+	}
+	same, err = o.same(c, string(results[1].Rows[0][0]))
+	if errors.Is(err, postgres.ErrStandby) {
+		return false, nil
+	}
+	return same, err
+}
+
+// leave ends the transaction. One that has failed is rolled back by it.
+func (o *Feed) leave(ctx context.Context, c *pgconn.PgConn) error {
+	if c.IsClosed() || c.TxStatus() == 'I' {
+		return nil
+	}
+	_, err := c.Exec(ctx, "COMMIT").ReadAll()
+	return err
 }
 
 // withRemedy says what to do about the errors that a wrong set-up leads to.

@@ -97,7 +97,7 @@ type relation struct {
 
 // stateSQL describes what is installed, and the relations of the watched tables
 // $1, beside a snapshot.
-const stateSQL = postgres.SnapshotSQL + `, (
+const stateSQL = `, (
 WITH RECURSIVE place AS (
 	SELECT coalesce((SELECT relnamespace FROM pg_class WHERE oid = to_regclass('stoker_outbox')), to_regnamespace(quote_ident(current_schema()))::oid) AS schema,
 		to_regclass('stoker_outbox')::oid AS outbox
@@ -130,11 +130,16 @@ func readState(ctx context.Context, s *postgres.Source, tables []feed.Table) (st
 		oids = append(oids, fmt.Sprint(t.OID))
 	}
 	err = s.Do(ctx, func(c *pgx.Conn) error {
-		res := c.PgConn().ExecParams(ctx, stateSQL, [][]byte{postgres.ArrayLiteral(oids)}, nil, nil, nil).Read()
+		snapshot, err := s.SnapshotSQL(ctx, c.PgConn())
+		if err != nil {
+			return err
+		}
+		res := c.PgConn().ExecParams(ctx, snapshot+stateSQL, [][]byte{postgres.ArrayLiteral(oids)}, nil, nil,
+			nil).Read()
 		if res.Err != nil {
 			return fmt.Errorf("look at the outbox: %w", res.Err)
 		}
-		now, err := postgres.ReadSnapshot(res.Rows[0])
+		now, err := postgres.ReadSnapshot(c.PgConn(), res.Rows[0])
 		if err != nil {
 			return err
 		}

@@ -107,6 +107,31 @@ func TestCheckServer(t *testing.T) {
 		"fail: max_replication_slots is 2 and 2 are in use: raise it and restart Postgres, or end who uses one")
 }
 
+// A function that only the identity of the server is read with may be refused. Broken by: a
+// check that fails, or that says nothing.
+func TestCheckOnAHardenedServer(t *testing.T) {
+	server := storetest.OwnPostgres(t)
+	url := server.URL("postgres")
+	storetest.Exec(t, url, feedtest.Shop, "CREATE ROLE plain LOGIN PASSWORD 'secret' REPLICATION",
+		"GRANT ALL ON SCHEMA public TO plain", "GRANT ALL ON DATABASE postgres TO plain",
+		"ALTER TABLE product OWNER TO plain", "ALTER TABLE price OWNER TO plain", "ALTER TABLE category OWNER TO plain",
+		"REVOKE EXECUTE ON FUNCTION pg_control_system(), pg_current_wal_lsn() FROM PUBLIC")
+	s := feedtest.Open(t, feedtest.AsRole(t, url, "plain", "secret"))
+	const unseen = "warn: it cannot be seen that changes.url and postgres.url lead to one server, because " +
+		"pg_control_system cannot be called: GRANT EXECUTE ON FUNCTION pg_control_system() TO plain, or make sure " +
+		"of it yourself"
+	spec := followingWAL(t, url)
+	spec.Jobs = feedtest.Spec(t, jobs.SourceWAL, feedtest.ByKey("product")).Jobs
+	feedtest.WantProblems(t, "two URLs", checked(t, s, spec), unseen)
+	spec.Postgres.URL = spec.Changes.URL
+	feedtest.WantProblems(t, "one URL", checked(t, s, spec))
+	spec.Changes.Slot = jobs.SlotPermanent
+	_, err := wal.ReadSlot(t.Context(), s, "stoker")
+	if err == nil || !strings.Contains(err.Error(), "GRANT EXECUTE ON FUNCTION pg_current_wal_lsn") {
+		t.Errorf("a permanent slot: %v", err)
+	}
+}
+
 // changes.url must lead to the same database, and not through a pooler.
 func TestCheckWhereChangesURLLeads(t *testing.T) {
 	server, other := storetest.OwnPostgres(t), storetest.OwnPostgres(t)

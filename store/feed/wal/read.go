@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/feed"
 	"github.com/stokerhq/stoker/store/postgres"
 )
@@ -176,7 +177,7 @@ func (w *Feed) changed(ctx context.Context, s *postgres.Source, spec *jobs.Spec,
 	}
 	now, err := s.Now(ctx)
 	switch {
-	case errors.Is(err, postgres.ErrStandby) || err == nil && now.Origin != w.origin:
+	case errors.Is(err, postgres.ErrStandby) || err == nil && !store.SameHistory(now.Origin, w.origin):
 		return errors.New("postgres.url leads to another history than the change feed (a failover, a restart, or " +
 			"another server)"), nil
 	case err != nil:

@@ -24,7 +24,7 @@ func ReadSlot(ctx context.Context, s *postgres.Source, name string) (slot feed.S
 			coalesce(safe_wal_size, -1), coalesce(confirmed_flush_lsn - '0/0'::pg_lsn, 0)::bigint, coalesce(database, '')
 			FROM pg_replication_slots WHERE slot_name = $1`, [][]byte{[]byte(name)}, nil, nil, nil).Read()
 		if res.Err != nil {
-			return fmt.Errorf("look at slot %s: %w", name, res.Err)
+			return fmt.Errorf("look at slot %s: %w", name, postgres.WithGrant(res.Err))
 		}
 		if len(res.Rows) == 0 {
 			return nil

@@ -112,13 +112,9 @@ func (w *Feed) begin(ctx context.Context, s *postgres.Source, c jobs.Changes, pl
 	if err != nil {
 		return start, err
 	}
-	res, err := w.conn.Exec(ctx, postgres.SnapshotSQL).ReadAll()
+	now, err := postgres.SnapshotOn(ctx, w.conn)
 	if err != nil {
 		return start, fmt.Errorf("read the origin of the change feed: %w", err)
-	}
-	now, err := postgres.ReadSnapshot(res[0].Rows[0])
-	if err != nil {
-		return start, err
 	}
 	start.Origin, w.origin = now.Origin, now.Origin
 	w.ackLSN = start.Position

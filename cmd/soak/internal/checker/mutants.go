@@ -43,8 +43,9 @@ var Mutants = []Mutant{
 }`}}, deadlineScenario},
 
 	{"no epoch", []Edit{{"store/cache/epoch.go",
-		`if s.Origin != a.origin || clock < a.clock {`,
-		`if (s.Origin != a.origin || clock < a.clock) && (a.origin == "" || !mutated("no epoch")) {`}}, epochScenario},
+		`if a.origin == "" || !store.SameHistory(s.Origin, a.origin) || clock < a.clock {`,
+		`if a.origin == "" || (!store.SameHistory(s.Origin, a.origin) || clock < a.clock) && !mutated("no epoch") {`}},
+		epochScenario},
 
 	{"LSN in place of the clock", []Edit{{"store/postgres/snapshot.go",
 		`SELECT pg_current_snapshot()::text,`,

@@ -88,6 +88,13 @@ func (f *Findings) postgres(ctx context.Context, spec *jobs.Spec, s *connect.Ser
 	}
 	if _, err := s.Source.Now(ctx); err != nil {
 		f.add(Fail, "postgres", "the order of snapshots cannot be read, without which nothing is written: %v", err)
+		return true
+	}
+	switch lost, err := s.Source.Unnoticed(ctx); {
+	case err != nil:
+		f.add(Fail, "postgres", "%v", err)
+	case lost != "":
+		f.add(Warn, "postgres", "%s", lost)
 	}
 	return true
 }
