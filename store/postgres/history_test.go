@@ -168,7 +168,8 @@ func TestRefusedSigns(t *testing.T) {
 		t.Errorf("granted again: %+v, it was %q", at, all)
 	}
 	storetest.Exec(t, url, "REVOKE EXECUTE ON FUNCTION pg_current_snapshot() FROM PUBLIC")
-	if _, err := s.Now(t.Context()); err == nil || !strings.Contains(err.Error(), "GRANT EXECUTE ON FUNCTION pg_current_snapshot") {
+	_, err := s.Now(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "GRANT EXECUTE ON FUNCTION pg_current_snapshot") {
 		t.Errorf("without snapshots: %v", err)
 	}
 }
@@ -181,12 +182,13 @@ func TestSignsThatFail(t *testing.T) {
 	url := server.URL("postgres")
 	storetest.Exec(t, url, "CREATE TABLE c AS SELECT 1 AS id")
 	for _, f := range []string{"pg_current_wal_lsn() RETURNS pg_lsn", "pg_postmaster_start_time() RETURNS timestamptz",
-		"pg_stat_get_backend_pid(integer) RETURNS integer", "pg_control_system() RETURNS TABLE (system_identifier bigint)"} {
+		"pg_stat_get_backend_pid(integer) RETURNS integer",
+		"pg_control_system() RETURNS TABLE (system_identifier bigint)"} {
 		signature, _, _ := strings.Cut(f, " RETURNS")
 		name, _, _ := strings.Cut(f, "(")
 		storetest.Exec(t, url, "ALTER FUNCTION pg_catalog."+signature+" RENAME TO replaced_"+name[3:],
 			"CREATE FUNCTION pg_catalog."+f+" STABLE LANGUAGE plpgsql AS "+
-				"$$BEGIN RAISE EXCEPTION '"+name+" is not supported here' USING ERRCODE = 'feature_not_supported'; END$$")
+				"$$BEGIN RAISE EXCEPTION '"+name+" is not supported here' USING ERRCODE = '0A000'; END$$")
 	}
 	s := open(t, url)
 	if rows, err := run(t, s, job(t, "SELECT id FROM c", "c:{id}")); err != nil || len(rows) != 1 {

@@ -11,7 +11,9 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
@@ -139,5 +141,30 @@ var closing sync.Map
 func closeOnce(name string, stop func() error) {
 	if _, again := closing.LoadOrStore(name, true); !again {
 		AtEnd(stop)
+	}
+}
+
+// Crash kills a session of the server, and waits until the server has recovered by itself.
+func Crash(t testing.TB, server *testserver.Postgres) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), server.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if err := syscall.Kill(int(conn.PgConn().PID()), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	gone := false
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if gone = gone || conn.Ping(t.Context()) != nil; gone {
+			again, err := pgx.Connect(t.Context(), server.URL("postgres"))
+			if err == nil && again.Close(t.Context()) == nil {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("postgres does not recover from a crash")
+		}
 	}
 }

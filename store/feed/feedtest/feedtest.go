@@ -10,12 +10,10 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
@@ -164,22 +162,4 @@ func Eventually(t *testing.T, what string, ok func() bool) {
 			t.Fatalf("not in time: %s", what)
 		}
 	}
-}
-
-// Crash kills a process of the server, and waits until the server has recovered by itself.
-func Crash(t *testing.T, url string) {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	if err := syscall.Kill(int(conn.PgConn().PID()), syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	Eventually(t, "the connection is gone", func() bool { return conn.Ping(t.Context()) != nil })
-	Eventually(t, "postgres is back", func() bool {
-		again, err := pgx.Connect(t.Context(), url)
-		return err == nil && again.Close(t.Context()) == nil
-	})
 }

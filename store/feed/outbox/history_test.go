@@ -47,7 +47,7 @@ func TestOutboxEndsWithItsHistory(t *testing.T) {
 		if err != nil || len(read) != 1 {
 			t.Fatalf("%v, %v", read, err)
 		}
-		feedtest.Crash(t, server.URL("postgres"))
+		storetest.Crash(t, server)
 		r.exec("UPDATE product SET name = 'x' WHERE id = 2")
 		time.Sleep(1100 * time.Millisecond) // the pool looks whether a connection lives that was idle for longer
 		if err := r.feed.Done(t.Context(), read[0].Position); err != nil {
