@@ -43,6 +43,9 @@ func (d *daemon) startChanges(starting context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { f.Run(ctx) })
+	if d.spec.Changes.Source == jobs.SourceWAL {
+		wg.Go(func() { d.protector().Run(ctx) })
+	}
 	if d.spec.Changes.Source == jobs.SourceWAL && d.spec.Changes.Slot == jobs.SlotPermanent {
 		wg.Go(func() {
 			changes.WatchSlot(ctx, changes.SlotConfig{Name: d.spec.Changes.Name, Slots: slots{s.Source},
@@ -55,6 +58,11 @@ func (d *daemon) startChanges(starting context.Context) (stop func()) {
 	case <-time.After(settleLimit):
 	}
 	return func() { cancel(); wg.Wait() }
+}
+
+// protector keeps the publication from making the application's statements fail. Every replica has one.
+func (d *daemon) protector() *wal.Protector {
+	return wal.NewProtector(wal.ProtectorConfig{Source: d.servers.Source, Spec: d.spec, Log: d.log})
 }
 
 // followable opens the feeds of this process.
@@ -119,6 +127,12 @@ func (d *daemon) fitForChanges(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
+	if d.spec.Changes.Source == jobs.SourceWAL {
+		// What is wrong with a table may keep us from starting, but it must not keep failing because of us.
+		if err := d.protector().Once(ctx); err != nil {
+			d.log.Warn("the published tables could not be looked at yet", jobs.LogErr, err)
+		}
+	}
 	problems, err := check.Feed{Source: d.servers.Source}.Check(ctx, d.spec)
 	if err != nil {
 		d.log.Warn("what the change feed needs could not be checked yet", jobs.LogErr, err)

@@ -1,12 +1,8 @@
 package main
 
 import (
-	"context"
-	"fmt"
-
 	"github.com/spf13/cobra"
 
-	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store/feed/outbox"
 	"github.com/stokerhq/stoker/store/postgres"
@@ -15,13 +11,14 @@ import (
 func (a *app) outboxCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "outbox",
-		Short: "The triggers and the table of changes.source: outbox",
+		Short: "The triggers and the table of changes.source: outbox, as `stoker changes` has them",
 		Example: `  stoker outbox install             the SQL, for the tables' owner to read
   stoker outbox install --apply     run it
   stoker outbox remove --apply      remove all of it`,
 		Long: `Makes and removes what changes.source: outbox reads: one table, stoker_outbox, the
 triggers of the watched tables that write to it, and the function
-stoker_invalidate, which any program may call in its transaction.`,
+stoker_invalidate, which any program may call in its transaction.
+With source: outbox, stoker changes install and remove do the same.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -46,15 +43,13 @@ application's role call stoker_invalidate with:
   stoker outbox install | psql "$OWNER_URL"         where Stoker's role is not the owner`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.outbox(cmd.Context(), apply, func(s *postgres.Source, spec *jobs.Spec) (outbox.Script, error) {
-				if len(spec.Watched()) == 0 {
-					return nil, wrong("no job of %s has a watch list: there is nothing to install", spec.File)
-				}
-				return outbox.Install(cmd.Context(), s, spec)
-			})
+			return a.changesSQL(cmd.Context(), apply, "everything is there: nothing to install",
+				func(s *postgres.Source, spec *jobs.Spec) ([]sqlScript, error) {
+					return installSQL(cmd.Context(), s, spec, jobs.SourceOutbox)
+				})
 		},
 	}
-	cmd.Flags().BoolVar(&apply, "apply", false, "run the SQL instead of printing it")
+	applyFlag(cmd, &apply)
 	return cmd
 }
 
@@ -67,41 +62,12 @@ func (a *app) outboxRemoveCmd() *cobra.Command {
   stoker outbox remove --apply`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.outbox(cmd.Context(), apply, func(s *postgres.Source, _ *jobs.Spec) (outbox.Script, error) {
-				return outbox.Remove(cmd.Context(), s)
-			})
+			return a.changesSQL(cmd.Context(), apply, "there is no outbox: nothing to remove",
+				func(s *postgres.Source, _ *jobs.Spec) ([]sqlScript, error) {
+					return outboxScript(outbox.Remove(cmd.Context(), s))
+				})
 		},
 	}
-	cmd.Flags().BoolVar(&apply, "apply", false, "run the SQL instead of printing it")
+	applyFlag(cmd, &apply)
 	return cmd
-}
-
-// outbox prints or runs the SQL that script returns.
-func (a *app) outbox(ctx context.Context, apply bool,
-	script func(*postgres.Source, *jobs.Spec) (outbox.Script, error)) error {
-	spec, err := a.spec()
-	if err != nil {
-		return err
-	}
-	source, err := postgres.Open(spec.Postgres)
-	if err != nil {
-		return usageError{err}
-	}
-	defer source.Close()
-	sql, err := script(source, spec)
-	switch {
-	case err != nil:
-		return err
-	case sql == nil:
-		_, err = fmt.Fprintln(a.stderr, "there is no outbox: nothing to remove")
-		return err
-	case !apply:
-		_, err = fmt.Fprint(a.stdout, sql)
-		return err
-	}
-	if err := outbox.Apply(ctx, source, sql); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(a.stdout, "done: %s\n", show.Plural(len(sql), "transaction"))
-	return err
 }

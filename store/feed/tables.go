@@ -22,6 +22,8 @@ type Table struct {
 	Owned    bool       // our role is the owner, or has its rights
 	Columns  []string   // by their place
 	Identity []string   // as of a Relation, of the table itself
+	Stored   []string   // of Columns: those that are generated and stored
+	Virtual  []string   // of Columns: those that are generated whenever they are read
 	Parts    []Relation // where its rows lie: itself, its partitions, tables that inherit from it
 }
 
@@ -33,6 +35,8 @@ type Relation struct {
 	// columns of a row that updates and deletes carry; none: the application's updates would fail once they
 	// are published
 	Identity []string
+	Stored   []string // generated columns, as of a Table
+	Virtual  []string
 }
 
 // Partitioned reports whether the table has no rows of its own.
@@ -54,17 +58,22 @@ WITH RECURSIVE given AS (
 		SELECT unnest(x.indkey::int2[]) FROM pg_index x WHERE x.indrelid = c.oid AND x.indisvalid AND x.indimmediate
 			AND (c.relreplident = 'd' AND x.indisprimary OR c.relreplident = 'i' AND x.indisreplident)))
 	GROUP BY c.oid
+), generated AS (
+	SELECT p.oid, json_agg(a.attname ORDER BY a.attnum) FILTER (WHERE a.attgenerated = 's') AS stored,
+		json_agg(a.attname ORDER BY a.attnum) FILTER (WHERE a.attgenerated = 'v') AS virtual
+	FROM (SELECT DISTINCT oid FROM parts) AS p JOIN pg_attribute a ON a.attrelid = p.oid
+	WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated <> '' GROUP BY p.oid
 ), described AS (
 	SELECT root, json_agg(json_build_object('OID', c.oid::bigint, 'Name', format('%I.%I', s.nspname, c.relname), 'Persistence', c.relpersistence,
-		'Identity', i.columns) ORDER BY c.oid) AS parts
-	FROM parts JOIN pg_class c USING (oid) JOIN pg_namespace s ON s.oid = c.relnamespace LEFT JOIN identities i ON i.oid = c.oid
+		'Identity', i.columns, 'Stored', e.stored, 'Virtual', e.virtual) ORDER BY c.oid) AS parts
+	FROM parts JOIN pg_class c USING (oid) JOIN pg_namespace s ON s.oid = c.relnamespace LEFT JOIN identities i ON i.oid = c.oid LEFT JOIN generated e ON e.oid = c.oid
 	WHERE c.relkind <> 'p' GROUP BY root
 )
 SELECT json_build_object('Given', g.name, 'Name', quote_ident(s.nspname) || '.' || quote_ident(c.relname), 'OID', c.oid::bigint, 'Kind', c.relkind,
-	'Owned', pg_has_role(c.relowner, 'USAGE'), 'Parts', d.parts, 'Identity', i.columns,
+	'Owned', pg_has_role(c.relowner, 'USAGE'), 'Parts', d.parts, 'Identity', i.columns, 'Stored', e.stored, 'Virtual', e.virtual,
 	'Columns', (SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped))
 FROM given g LEFT JOIN pg_class c ON c.oid = g.oid LEFT JOIN pg_namespace s ON s.oid = c.relnamespace LEFT JOIN described d ON d.root = g.oid
-	LEFT JOIN identities i ON i.oid = g.oid
+	LEFT JOIN identities i ON i.oid = g.oid LEFT JOIN generated e ON e.oid = g.oid
 ORDER BY g.at`
 
 // KindName says what a relation that is no table is.

@@ -118,6 +118,20 @@ func Remove(ctx context.Context, s *postgres.Source) (Script, error) {
 		fmt.Sprintf("DROP TABLE IF EXISTS %s.stoker_outbox", state.Schema))), nil
 }
 
+// Installed is the table of the outbox that Remove would remove, or what triggers call; "" if there is none.
+func Installed(ctx context.Context, s *postgres.Source) (string, error) {
+	state, err := readState(ctx, s, nil)
+	switch {
+	case err != nil:
+		return "", err
+	case state.OID != 0:
+		return state.Table, nil
+	case len(state.Functions) > 0:
+		return state.Schema + ".stoker_outbox (which is gone, so that they fail)", nil
+	}
+	return "", nil
+}
+
 // dropTriggers drops all triggers but those that are kept.
 func (s *installed) dropTriggers(keep func(trigger) bool) (script Script) {
 	byTable := make(map[string][]string)

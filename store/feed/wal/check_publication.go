@@ -11,14 +11,14 @@ import (
 // publicationCheckSQL describes the publication $1; $2 are the relations of the
 // watched tables. Row filters and column lists came with Postgres 15: before, the
 // catalog has no columns for them.
-const publicationCheckSQL = `SELECT current_user, has_database_privilege(current_database(), 'CREATE'), p.oid IS NOT NULL, pg_has_role(p.pubowner, 'USAGE'),
+const publicationCheckSQL = `SELECT current_user, has_database_privilege(current_database(), 'CREATE'),
 	p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.pubviaroot,
 	(SELECT string_agg(r.prrelid::regclass::text, ', ') FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = ANY (string_to_array($2, ',')::oid[])
 		AND (to_jsonb(r) ->> 'prqual' IS NOT NULL OR to_jsonb(r) ->> 'prattrs' IS NOT NULL))
 FROM (SELECT) AS one LEFT JOIN pg_publication p ON p.pubname = $1`
 
 // publication looks at the publication, or at what is needed to make it.
-func (c *checkup) publication(ctx context.Context, tables []feed.Table) error {
+func (c *checkup) publication(ctx context.Context, tables []feed.Table, now described) error {
 	if len(tables) == 0 {
 		return nil
 	}
@@ -27,23 +27,19 @@ func (c *checkup) publication(ctx context.Context, tables []feed.Table) error {
 	if err != nil {
 		return err
 	}
-	published, err := publishedTables(ctx, c.Source, name)
-	if err != nil {
-		return err
-	}
-	role, create, exists, ours := row[0], row[1] == "t", row[2] == "t", row[3] == "t"
+	role, create := row[0], row[1] == "t"
 	var foreign []string
 	for _, t := range tables {
 		if !t.Owned && !slices.Contains(foreign, t.Name) {
 			foreign = append(foreign, t.Name)
 		}
 	}
-	sql := publicationSQL(name, tables, published)
+	sql := joined(now.completeSQL(name, tables))
 	switch {
-	case exists:
-		c.published(name, row, tables)
-		if may := ours && len(foreign) == 0; !covers(published, tables) && !may {
-			c.FailFor(c.unpublished(published, tables),
+	case now.Exists:
+		c.published(name, row[2:], tables)
+		if may := now.Owned && len(foreign) == 0; !now.covers(tables) && !may {
+			c.FailFor(c.unpublished(now, tables),
 				"publication %s does not have every watched table, and role %s may not add them; have the owner of "+
 					"the tables run: %s", name, role, sql)
 		}
@@ -58,9 +54,9 @@ func (c *checkup) publication(ctx context.Context, tables []feed.Table) error {
 }
 
 // unpublished are the jobs that watch tables that the publication lacks.
-func (c *checkup) unpublished(published map[string]bool, tables []feed.Table) (names []string) {
+func (c *checkup) unpublished(now described, tables []feed.Table) (names []string) {
 	for _, t := range tables {
-		if !covers(published, []feed.Table{t}) {
+		if !now.covers([]feed.Table{t}) {
 			names = append(names, c.Watchers(tables, t.OID)...)
 		}
 	}
@@ -72,7 +68,7 @@ func (c *checkup) unpublished(published map[string]bool, tables []feed.Table) (n
 func (c *checkup) published(name string, row []string, tables []feed.Table) {
 	var lacks []string
 	for i, operation := range []string{"insert", "update", "delete", "truncate"} {
-		if row[4+i] != "t" {
+		if row[i] != "t" {
 			lacks = append(lacks, operation)
 		}
 	}
@@ -80,12 +76,12 @@ func (c *checkup) published(name string, row []string, tables []feed.Table) {
 		c.Fail("", "publication %s does not publish %s: ALTER PUBLICATION %s SET (publish = 'insert, update, "+
 			"delete, truncate')", name, strings.Join(lacks, ", "), quoted(name))
 	}
-	if row[8] != "t" && slices.ContainsFunc(tables, func(t feed.Table) bool { return t.Kind == "p" }) {
+	if row[4] != "t" && slices.ContainsFunc(tables, func(t feed.Table) bool { return t.Kind == "p" }) {
 		c.Fail("", "publication %s names partitions, not the partitioned tables that are watched: ALTER "+
 			"PUBLICATION %s SET (publish_via_partition_root = true)", name, quoted(name))
 	}
-	if row[9] != "" {
+	if row[5] != "" {
 		c.Fail("", "publication %s has a row filter or a column list for %s, so that changes would be missed: "+
-			"ALTER PUBLICATION %s SET TABLE %s", name, row[9], quoted(name), tableList(tables))
+			"ALTER PUBLICATION %s SET TABLE %s", name, row[5], quoted(name), tableList(tables))
 	}
 }

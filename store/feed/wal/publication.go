@@ -2,10 +2,13 @@ package wal
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -31,28 +34,90 @@ func (p publication) place(spec *jobs.Spec) string {
 	return fmt.Sprintf("%016x", h.Sum64())
 }
 
+// described is a publication as the catalog has it.
+type described struct {
+	Exists    bool
+	Made      bool     // Stoker made it: it has the mark
+	Owned     bool     // our role may alter it
+	Generated bool     // it publishes stored generated columns
+	Version   int      // of the server
+	Tables    []string // each with its schema, quoted where needed
+}
+
+// mark is how the comment of a publication begins that Stoker made. Only such a publication is ever dropped, and
+// only from such a one is a table taken out.
+const mark = "Made by Stoker"
+
+// comment is the comment of a publication that Stoker makes.
+const comment = mark + ", for changes.source: wal; to remove it: stoker changes remove"
+
+// madeSQL is true of a publication p with the mark.
+const madeSQL = "coalesce(obj_description(p.oid, 'pg_publication') LIKE '" + mark + "%', false)"
+
+// generatedVersion is the version from which a publication may have stored generated columns. From then on, an
+// UPDATE fails where the replica identity has a generated column that is not published.
+const generatedVersion = 180000
+
+// describe looks at the publication of that name.
+func describe(ctx context.Context, s *postgres.Source, name string) (p described, err error) {
+	row, err := s.Row(ctx, `SELECT json_build_object('Exists', p.oid IS NOT NULL, 'Made', `+madeSQL+`,
+			'Owned', coalesce(pg_has_role(p.pubowner, 'USAGE'), false), 'Generated', coalesce(to_jsonb(p) ->> 'pubgencols' = 's', false),
+			'Version', current_setting('server_version_num')::int,
+			'Tables', (SELECT json_agg(quote_ident(t.schemaname) || '.' || quote_ident(t.tablename)) FROM pg_publication_tables t WHERE t.pubname = p.pubname))
+		FROM (SELECT) AS one LEFT JOIN pg_publication p ON p.pubname = $1`, name)
+	if err == nil {
+		err = json.Unmarshal([]byte(row[0]), &p)
+	}
+	if err != nil {
+		return p, fmt.Errorf("look at publication %s: %w", name, err)
+	}
+	return p, nil
+}
+
+// lacksGenerated reports whether tables have stored generated columns that the publication could have, and has not.
+func (p described) lacksGenerated(tables []feed.Table) bool {
+	return p.Exists && !p.Generated && p.Version >= generatedVersion &&
+		slices.ContainsFunc(tables, func(t feed.Table) bool { return len(t.Stored) > 0 })
+}
+
 // publish makes sure that the publication has the watched tables.
 func publish(ctx context.Context, s *postgres.Source, spec *jobs.Spec) (p publication, err error) {
 	if p.tables, err = feed.WatchedTables(ctx, s, spec); err != nil {
 		return p, err
 	}
 	name := spec.Changes.Name
-	published, err := publishedTables(ctx, s, name)
+	now, err := describe(ctx, s, name)
 	if err != nil {
 		return p, err
 	}
-	if !covers(published, p.tables) {
-		sql := publicationSQL(name, p.tables, published)
-		err = s.Do(ctx, func(c *pgx.Conn) error {
-			return c.PgConn().ExecParams(ctx, sql, nil, nil, nil, nil).Read().Err
-		})
-		if err != nil {
-			return p, fmt.Errorf("publish the watched tables (have their owner run: %s): %w", sql, err)
+	if sql := now.completeSQL(name, p.tables); len(sql) > 0 {
+		if err := alter(ctx, s, sql, 0); err != nil {
+			return p, fmt.Errorf("publish the watched tables (have their owner run: %s): %w", joined(sql), err)
 		}
 	}
 	p.state, err = publicationState(ctx, s, name, p.tables)
 	return p, err
 }
+
+// alter runs statements in one transaction. lock is how long to wait for a table that is locked; 0: as the session
+// has it.
+func alter(ctx context.Context, s *postgres.Source, sql []string, lock time.Duration) error {
+	begin := "BEGIN"
+	if lock > 0 {
+		begin += fmt.Sprintf("; SET LOCAL lock_timeout = %d", lock.Milliseconds())
+	}
+	text := begin + "; " + joined(sql) + "; COMMIT"
+	return s.Do(ctx, func(c *pgx.Conn) error {
+		_, err := c.PgConn().Exec(ctx, text).ReadAll()
+		if err == nil || c.PgConn().IsClosed() || c.PgConn().TxStatus() == 'I' {
+			return err
+		}
+		_, rerr := c.PgConn().Exec(ctx, "ROLLBACK").ReadAll()
+		return errors.Join(err, rerr)
+	})
+}
+
+func joined(sql []string) string { return strings.Join(sql, "; ") }
 
 // publicationState differs after an alteration of the publication, as far as it
 // concerns these tables, also if it was altered back: the version of its row does,
@@ -80,29 +145,13 @@ func relations(tables []feed.Table) string {
 	return strings.Join(oids, ",")
 }
 
-// publishedTables returns the tables of a publication; nil when there is no such
-// publication.
-func publishedTables(ctx context.Context, s *postgres.Source, name string) (tables map[string]bool, err error) {
-	err = s.Do(ctx, func(c *pgx.Conn) error {
-		res := c.PgConn().ExecParams(ctx, `SELECT quote_ident(t.schemaname) || '.' || quote_ident(t.tablename)
-			FROM pg_publication p LEFT JOIN pg_publication_tables t USING (pubname) WHERE pubname = $1`, [][]byte{[]byte(name)}, nil, nil, nil).Read()
-		if res.Err != nil {
-			return fmt.Errorf("look at publication %s: %w", name, res.Err)
-		}
-		for _, row := range res.Rows {
-			if tables == nil {
-				tables = make(map[string]bool)
-			}
-			tables[string(row[0])] = true
-		}
-		return nil
-	})
-	return tables, err
-}
-
 // covers reports whether every watched table, with all that inherits from it, is
 // published: by its own name, or as a part of a partitioned table that is.
-func covers(published map[string]bool, tables []feed.Table) bool {
+func (p described) covers(tables []feed.Table) bool {
+	published := make(map[string]bool, len(p.Tables))
+	for _, name := range p.Tables {
+		published[name] = true
+	}
 	told := make(map[uint32]bool)
 	for _, t := range tables {
 		for _, p := range t.Parts {
@@ -117,16 +166,33 @@ func covers(published map[string]bool, tables []feed.Table) bool {
 	})
 }
 
-// publicationSQL creates a publication of these tables, or adds those that it lacks:
-// another Stoker, or somebody else, may want the others.
-func publicationSQL(name string, tables []feed.Table, published map[string]bool) string {
-	if published == nil {
-		return fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (publish_via_partition_root = true)", quoted(name),
-			tableList(tables))
+// completeSQL creates the publication of these tables, or adds what it lacks: another Stoker, or somebody else, may
+// want the others.
+func (p described) completeSQL(name string, tables []feed.Table) (sql []string) {
+	if !p.Exists {
+		generated := ""
+		if p.Version >= generatedVersion {
+			generated = ", publish_generated_columns = stored"
+		}
+		return []string{fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (publish_via_partition_root = true%s)",
+			quoted(name), tableList(tables), generated),
+			fmt.Sprintf("COMMENT ON PUBLICATION %s IS '%s'", quoted(name), comment)}
 	}
-	lacks := slices.DeleteFunc(slices.Clone(tables),
-		func(t feed.Table) bool { return published[t.Name] || covers(published, []feed.Table{t}) })
-	return fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s", quoted(name), tableList(lacks))
+	if p.Made && p.lacksGenerated(tables) {
+		sql = append(sql, generatedSQL(name))
+	}
+	lacks := slices.DeleteFunc(slices.Clone(tables), func(t feed.Table) bool {
+		return slices.Contains(p.Tables, t.Name) || p.covers([]feed.Table{t})
+	})
+	if !p.covers(tables) {
+		sql = append(sql, fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s", quoted(name), tableList(lacks)))
+	}
+	return sql
+}
+
+// generatedSQL has the publication publish stored generated columns.
+func generatedSQL(name string) string {
+	return fmt.Sprintf("ALTER PUBLICATION %s SET (publish_generated_columns = stored)", quoted(name))
 }
 
 // tableList names each table once.

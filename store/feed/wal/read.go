@@ -171,7 +171,7 @@ func (w *Feed) changed(ctx context.Context, s *postgres.Source, spec *jobs.Spec,
 	if err != nil {
 		return nil, err
 	}
-	published, err := publishedTables(ctx, s, name)
+	published, err := describe(ctx, s, name)
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +188,7 @@ func (w *Feed) changed(ctx context.Context, s *postgres.Source, spec *jobs.Spec,
 	}):
 		return errors.New("a watched table is gone or was made anew, or its partitions or its replica identity " +
 			"have changed"), nil
-	case !covers(published, tables):
+	case !published.covers(tables):
 		return fmt.Errorf("publication %s does not have every watched table any more", name), nil
 	case state != opened.state:
 		return fmt.Errorf("publication %s was altered: it may have kept changes back", name), nil

@@ -67,6 +67,7 @@ func Run(ctx context.Context, spec *jobs.Spec, s *connect.Servers) *Findings {
 			f.job(ctx, job, s)
 		}
 		f.changes(ctx, spec, s)
+		f.left(ctx, spec, s)
 	}
 	return f
 }
