@@ -75,6 +75,9 @@ func (s Secret) Redacted() string {
 	if s.IsZero() {
 		return ""
 	}
+	if scheme, rest, _ := strings.Cut(s.Reveal(), "://"); scheme == "postgres" || scheme == "postgresql" {
+		return redactedPostgres(scheme, rest)
+	}
 	u, err := url.Parse(s.Reveal())
 	if err != nil || u.Scheme == "" || u.Opaque != "" || u.Host == "" && u.Path == "" {
 		return hidden
@@ -86,18 +89,37 @@ func (s Secret) Redacted() string {
 	return out
 }
 
-// redactedUser is "user:***@". A Redis URL with one part before the @ is as
-// likely to hold the password there as a user, so that part is hidden too.
+// redactedPostgres takes a URL apart as libpq and the driver do, for whom the
+// first @ ends the password, whatever it holds; net/url reads "u:1#2@h" otherwise.
+func redactedPostgres(scheme, rest string) string {
+	user := ""
+	if i := strings.IndexAny(rest, "@/"); i >= 0 && rest[i] == '@' {
+		name, _, has := strings.Cut(rest[:i], ":")
+		user, rest = name+"@", rest[i+1:]
+		if has {
+			user = name + ":***@"
+		}
+	}
+	place, query, _ := strings.Cut(rest, "?")
+	parsed, err := url.ParseQuery(query)
+	if err != nil || strings.Contains(place, "@") { // a / in a password
+		return hidden
+	}
+	out := scheme + "://" + user + place
+	if q := redactedQuery(parsed); q != "" {
+		out += "?" + q
+	}
+	return out
+}
+
+// redactedUser hides all that stands before the @: a Redis URL with one part there
+// is as likely to hold the password in it as a user.
 func redactedUser(u *url.URL) string {
 	if u.User == nil {
 		return ""
 	}
-	name := url.User(u.User.Username()).String()
 	if _, has := u.User.Password(); has {
-		return name + ":***@"
-	}
-	if strings.HasPrefix(u.Scheme, "postgres") {
-		return name + "@"
+		return url.User(u.User.Username()).String() + ":***@"
 	}
 	return "***@"
 }

@@ -54,7 +54,7 @@ var ours = map[string][]string{
 	"cmd/stoker": {"*"},
 	"cmd/stoker/internal/check": {"cmd/stoker/internal/connect", "cmd/stoker/internal/show", "jobs", "store",
 		"store/cache", "store/feed", "store/feed/outbox", "store/feed/wal", "store/postgres"},
-	"cmd/stoker/internal/connect": {"jobs", "store", "store/cache", "store/ledger", "store/postgres", "web"},
+	"cmd/stoker/internal/connect": {"jobs", "jobs/specfile", "store", "store/cache", "store/ledger", "store/postgres", "web"},
 	"cmd/stoker/internal/shop":    {"store/testserver"},
 	"cmd/stoker/internal/show":    {"store"},
 	"cmd/bench": {"cmd/bench/internal/proc", "cmd/bench/internal/report",

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stokerhq/stoker/cmd/stoker/internal/connect"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/jobs/specfile"
@@ -135,7 +136,7 @@ func (a *app) heedSecondSignal(cmd *cobra.Command) {
 
 // spec loads the spec file.
 func (a *app) spec() (*jobs.Spec, error) {
-	spec, err := specfile.Load(a.config, a.lookup)
+	spec, err := specfile.LoadWith(a.config, a.lookup, connect.Drivers)
 	if err == nil {
 		return spec, nil
 	}

@@ -52,17 +52,46 @@ func (d *decoder) demand(n *yaml.Node, given map[string]*yaml.Node, what, name, 
 
 func (d *decoder) postgres(n *yaml.Node, p *jobs.Postgres) {
 	given := d.fields(n, "postgres", map[string]setter{
-		"url":               required(d, &p.URL, parsePostgresURL),
+		"url":               required(d, &p.URL, d.postgresURL),
 		"max_connections":   required(d, &p.MaxConnections, parseConnections),
 		"statement_timeout": required(d, &p.StatementTimeout, parsePositive),
 	})
 	d.demand(n, given, "postgres", "url", "add url: ${DATABASE_URL}")
+	if inURL, has := parameter(p.URL, "pool_max_conns"); has && given["max_connections"] == nil {
+		if v, err := parseConnections(inURL); err == nil {
+			p.MaxConnections = v
+		} else {
+			d.problem(given["url"], "write pool_max_conns=8, or max_connections in the spec",
+				"url has a pool_max_conns that is not a whole number from 1 up")
+		}
+	}
+}
+
+func (d *decoder) postgresURL(s string) (jobs.Secret, error) {
+	u, err := parsePostgresURL(s)
+	return u, driverError(d.drivers.Postgres, u, err)
+}
+
+func (d *decoder) redisURL(s string) (jobs.Secret, error) {
+	u, err := parseRedisURL(s)
+	return u, driverError(d.drivers.Redis, u, err)
+}
+
+// driverError returns what a driver says of a URL, unless it has a mistake already.
+func driverError(driver func(jobs.Secret) error, u jobs.Secret, mistake error) error {
+	if mistake != nil || driver == nil {
+		return mistake
+	}
+	if err := driver(u); err != nil {
+		return wrong("cannot be used: "+err.Error(), "")
+	}
+	return nil
 }
 
 func (d *decoder) redis(n *yaml.Node, r *jobs.Redis) {
 	given := d.fields(n, "redis", map[string]setter{
-		"url":       required(d, &r.URL, parseRedisURL),
-		"queue_url": optional(d, &r.QueueURL, parseRedisURL),
+		"url":       required(d, &r.URL, d.redisURL),
+		"queue_url": optional(d, &r.QueueURL, d.redisURL),
 	})
 	d.demand(n, given, "redis", "url", "add url: ${REDIS_URL}")
 	if r.QueueURL.IsZero() {
@@ -74,7 +103,7 @@ func (d *decoder) admin(n *yaml.Node, a *jobs.Admin) {
 	before := len(d.problems)
 	given := d.fields(n, "admin", map[string]setter{
 		"listen": required(d, &a.Listen, parseListen),
-		"token":  optional(d, &a.Token, func(s string) (jobs.Secret, error) { return jobs.NewSecret(s), nil }),
+		"token":  optional(d, &a.Token, parseToken),
 		"queues": required(d, &a.QueuesWrite, parseQueues),
 	})
 	if len(d.problems) == before && a.Token.IsZero() && !isLocal(a.Listen) {

@@ -14,7 +14,7 @@ import (
 func (d *decoder) changes(n *yaml.Node, c *jobs.Changes) {
 	given := d.fields(n, "changes", map[string]setter{
 		"source":        required(d, &c.Source, parseSource),
-		"url":           optional(d, &c.URL, parsePostgresURL),
+		"url":           optional(d, &c.URL, d.postgresURL),
 		"slot":          required(d, &c.Slot, parseSlot),
 		"name":          required(d, &c.Name, parseFeedName),
 		"unbounded_wal": required(d, &c.UnboundedWAL, parseBool),

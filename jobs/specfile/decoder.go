@@ -19,6 +19,7 @@ type decoder struct {
 	file     string
 	lookup   func(string) (string, bool)
 	root     *os.Root // the spec's folder, for query_file
+	drivers  Drivers
 	problems jobs.Problems
 }
 

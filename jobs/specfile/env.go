@@ -1,12 +1,16 @@
 package specfile
 
-import "strings"
+import (
+	"strings"
+	"unicode"
+)
 
 // expand replaces ${VAR} and ${VAR:-default} in one scalar. It works on parsed
 // scalars, not on the file, so that a value cannot add YAML and positions hold.
 // $${ is a literal ${, and a lone $ (as in SQL's $1) stays. The default stands in
 // for a variable that is unset or empty, as in a shell. used says whether the
-// environment was asked, and so whether the result may hold a secret.
+// environment was asked, and so whether the result may hold a secret. Blanks and
+// line breaks around a variable's value are taken off.
 func expand(raw string, lookup func(string) (string, bool)) (value string, used bool, mistakes []error) {
 	var out strings.Builder
 	for rest := raw; ; {
@@ -44,6 +48,7 @@ func resolveVariable(reference string, lookup func(string) (string, bool)) (stri
 			"write ${NAME} or ${NAME:-default}, or $${ for a literal ${")
 	}
 	value, set := lookup(name)
+	value = trimBlanks(value)
 	if hasFallback && value == "" {
 		return fallback, nil
 	}
@@ -62,4 +67,12 @@ func isVariable(name string) bool {
 		}
 	}
 	return name != ""
+}
+
+// trimBlanks takes off what surrounds a value that was kept in a file: line
+// breaks of any system, blanks, a byte order mark.
+func trimBlanks(s string) string {
+	return strings.TrimFunc(s, func(r rune) bool {
+		return unicode.IsSpace(r) || r == '\ufeff' || r == '\u200b' || r == 0
+	})
 }

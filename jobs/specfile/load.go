@@ -15,10 +15,22 @@ import (
 // maxSpec is the largest spec file, in bytes. What is larger is another file.
 const maxSpec = 4 << 20
 
+// Drivers have the last word on the URLs of a spec: what connects is what reads
+// them. A nil one accepts all. An error is shown: it may not hold the URL.
+type Drivers struct {
+	Postgres func(jobs.Secret) error
+	Redis    func(jobs.Secret) error
+}
+
 // Load reads and validates the spec file, and the query files that it names.
 // lookup is os.LookupEnv. When the file can be read but has mistakes, the error
 // is Problems: all of them, in the order of the file.
 func Load(file string, lookup func(string) (string, bool)) (*jobs.Spec, error) {
+	return LoadWith(file, lookup, Drivers{})
+}
+
+// LoadWith is Load that also has the drivers read the URLs.
+func LoadWith(file string, lookup func(string) (string, bool), drivers Drivers) (*jobs.Spec, error) {
 	data, err := readSpec(file)
 	if err != nil {
 		return nil, err
@@ -33,7 +45,7 @@ func Load(file string, lookup func(string) (string, bool)) (*jobs.Spec, error) {
 	if problems != nil {
 		return nil, problems
 	}
-	d := &decoder{file: file, lookup: lookup, root: root}
+	d := &decoder{file: file, lookup: lookup, root: root, drivers: drivers}
 	spec := d.spec(document)
 	if len(d.problems) > 0 {
 		return nil, d.problems.InOrder()

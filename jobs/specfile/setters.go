@@ -13,7 +13,9 @@ import (
 // required sets dst from a field that may not be empty.
 func required[T any](d *decoder, dst *T, parse func(string) (T, error)) setter {
 	return func(name string, n *yaml.Node) {
-		if t, ok := d.text(name, n); ok && t.value == "" {
+		t, ok := d.text(name, n)
+		t.value = trimSecret[T](t.value)
+		if ok && t.value == "" {
 			d.problem(n, "give a value, or remove the field", "%s is empty%s", name, whence(t))
 		} else if ok {
 			set(d, dst, parse, name, n, t)
@@ -25,10 +27,22 @@ func required[T any](d *decoder, dst *T, parse func(string) (T, error)) setter {
 // in queue_url: ${QUEUE_REDIS_URL:-}.
 func optional[T any](d *decoder, dst *T, parse func(string) (T, error)) setter {
 	return func(name string, n *yaml.Node) {
-		if t, ok := d.text(name, n); ok && t.value != "" {
+		t, ok := d.text(name, n)
+		t.value = trimSecret[T](t.value)
+		if ok && t.value != "" {
 			set(d, dst, parse, name, n, t)
 		}
 	}
+}
+
+// trimSecret takes off the line break or blanks that a secret brings from a file,
+// and leaves other texts as they are.
+func trimSecret[T any](s string) string {
+	var zero T
+	if _, secret := any(zero).(jobs.Secret); secret {
+		return trimBlanks(s)
+	}
+	return s
 }
 
 func set[T any](d *decoder, dst *T, parse func(string) (T, error), name string, n *yaml.Node, t text) {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/stokerhq/stoker/jobs"
 )
@@ -110,38 +111,36 @@ func parseZone(s string) (*time.Location, error) {
 	return loc, nil
 }
 
-// parsePostgresURL refuses what is plainly not a connection string. The driver
-// has the last word, when it connects. The error never holds the text.
-func parsePostgresURL(s string) (jobs.Secret, error) {
-	const hint = "write postgres://user:password@host:5432/database, or host=... dbname=..."
-	if strings.HasPrefix(s, "postgres://") || strings.HasPrefix(s, "postgresql://") {
-		if _, err := url.Parse(s); err != nil {
-			return jobs.Secret{}, wrong("is a malformed Postgres URL",
-				"special characters in a password must be percent-encoded")
-		}
-		return jobs.NewSecret(s), nil
-	}
-	if key, _, ok := strings.Cut(s, "="); !ok || key == "" || strings.ContainsAny(key, ":/@?") {
-		return jobs.Secret{}, wrong("is not a Postgres URL", hint)
-	}
-	return jobs.NewSecret(s), nil
-}
-
 // parseRedisURL refuses what is plainly not a Redis URL. The error never holds
 // the text.
 func parseRedisURL(s string) (jobs.Secret, error) {
 	const hint = "write redis://host:6379/0, rediss:// for TLS, or unix:///path"
+	if err := notFilledIn(s); err != nil {
+		return jobs.Secret{}, err
+	}
 	scheme, _, ok := strings.Cut(s, "://")
 	if !ok || scheme != "redis" && scheme != "rediss" && scheme != "unix" {
 		return jobs.Secret{}, wrong("is not a Redis URL", hint)
 	}
 	u, err := url.Parse(s)
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		return jobs.Secret{}, wrong("is a Redis URL with a line break in it", "write it in one line")
+	}
 	if err != nil {
 		return jobs.Secret{}, wrong("is a malformed Redis URL",
 			"special characters in a password must be percent-encoded")
 	}
 	if scheme == "unix" && u.Path == "" || scheme != "unix" && u.Hostname() == "" {
 		return jobs.Secret{}, wrong("is a Redis URL without a host", hint)
+	}
+	return jobs.NewSecret(s), nil
+}
+
+// parseToken reads the token of the admin pages, which must fit in a header and in
+// a form.
+func parseToken(s string) (jobs.Secret, error) {
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		return jobs.Secret{}, wrong("holds a line break or another control character", "write it in one line")
 	}
 	return jobs.NewSecret(s), nil
 }

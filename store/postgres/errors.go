@@ -18,6 +18,8 @@ const (
 	stateQueryCanceled         = "57014"
 	stateUndefinedFunction     = "42883"
 	stateInsufficientPrivilege = "42501"
+	stateUndefinedObject       = "42704" // also: a setting that does not exist
+	stateInvalidPassword       = "28P01"
 )
 
 // queryError turns Postgres' answer into a store.QueryError; offset is where the

@@ -6,11 +6,14 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stokerhq/stoker/jobs"
@@ -29,13 +32,15 @@ type Source struct {
 // Open prepares a pool of at most cfg.MaxConnections connections. It does not
 // connect: a database that is down now may be up when the first run is due.
 func Open(cfg jobs.Postgres) (*Source, error) {
-	pc, err := pgxpool.ParseConfig(cfg.URL.Reveal())
+	pc, err := parseURL(cfg.URL)
 	if err != nil {
 		return nil, fmt.Errorf("postgres.url: %w", err)
 	}
 	pc.MaxConns = int32(cfg.MaxConnections)
 	pc.MinConns = 0
-	pc.MaxConnIdleTime = 5 * time.Minute
+	if !strings.Contains(cfg.URL.Reveal(), "pool_max_conn_idle_time") {
+		pc.MaxConnIdleTime = 5 * time.Minute
+	}
 	if pc.ConnConfig.ConnectTimeout == 0 {
 		pc.ConnConfig.ConnectTimeout = 10 * time.Second
 	}
@@ -48,6 +53,25 @@ func Open(cfg jobs.Postgres) (*Source, error) {
 		return nil, fmt.Errorf("open the postgres pool: %w", err)
 	}
 	return &Source{pool: pool, timeout: cfg.StatementTimeout, plans: make(map[string]*plan)}, nil
+}
+
+// CheckURL returns what the driver has against a connection string: a value that
+// it does not take, a file or a service that is not there.
+func CheckURL(url jobs.Secret) error {
+	_, err := parseURL(url)
+	return err
+}
+
+// parseURL is the driver's reading of a connection string. The driver's error
+// repeats the string with what it takes for the password hidden; only what follows
+// is kept.
+func parseURL(url jobs.Secret) (*pgxpool.Config, error) {
+	pc, err := pgxpool.ParseConfig(url.Reveal())
+	if e, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
+		said := e.Error()
+		return nil, errors.New(said[strings.LastIndex(said, "`: ")+len("`: "):])
+	}
+	return pc, err
 }
 
 // Close closes every connection. It waits for readings that still go on.
@@ -72,10 +96,25 @@ func (s *Source) StatementTimeout() time.Duration { return s.timeout }
 func (s *Source) Do(ctx context.Context, fn func(*pgx.Conn) error) error {
 	c, err := s.pool.Acquire(ctx)
 	if err != nil {
-		return fmt.Errorf("connect to postgres: %w", err)
+		return fmt.Errorf("connect to postgres: %w%s", err, s.connectHint(err))
 	}
 	defer c.Release()
 	return fn(c.Conn())
+}
+
+// connectHint is the next step where the server has refused what the URL says.
+func (s *Source) connectHint(err error) string {
+	pe, ok := errors.AsType[*pgconn.PgError](err)
+	switch {
+	case !ok:
+		return ""
+	case pe.Code == stateUndefinedObject, strings.Contains(pe.Message, "unsupported startup parameter"):
+		return " (a parameter of postgres.url is sent to the server as a setting, and this server or its pooler does " +
+			"not take it: remove it from the URL; a setting can be given to the role, with ALTER ROLE ... SET)"
+	case pe.Code == stateInvalidPassword && s.pool.Config().ConnConfig.Password == "":
+		return " (postgres.url has no password)"
+	}
+	return ""
 }
 
 // Row reads the one row of a small query as text; NULL is "".

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/specfile"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/store/ledger"
 	"github.com/stokerhq/stoker/store/postgres"
@@ -45,6 +46,15 @@ func Open(spec *jobs.Spec, log *slog.Logger) (*Servers, error) {
 	s.Cache, s.Ledger = cache.New(s.CacheClient, longest(spec)), ledger.New(s.QueueClient)
 	return s, nil
 }
+
+// Drivers read the URLs of a spec as Open will, without connecting.
+var Drivers = specfile.Drivers{Postgres: postgres.CheckURL, Redis: func(url jobs.Secret) error {
+	c, err := cache.Open(url)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}}
 
 // longest is how long a run or a refresh of any job may take.
 func longest(spec *jobs.Spec) (d time.Duration) {
