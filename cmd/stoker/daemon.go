@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stokerhq/stoker/cmd/stoker/internal/connect"
+	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
+	"github.com/stokerhq/stoker/cmd/stoker/internal/systemd"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/scheduler"
 	"github.com/stokerhq/stoker/store/cache"
@@ -50,6 +53,7 @@ type daemon struct {
 
 	listener net.Listener // bound by listen
 	ready    atomic.Bool
+	systemd  systemd.Notifier
 }
 
 func newDaemon(spec *jobs.Spec, roles []string, log *slog.Logger) (*daemon, error) {
@@ -60,7 +64,8 @@ func newDaemon(spec *jobs.Spec, roles []string, log *slog.Logger) (*daemon, erro
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{spec: spec, roles: roles, log: log, servers: s, metrics: prometheus.NewRegistry()}
+	d := &daemon{spec: spec, roles: roles, log: log, servers: s, metrics: prometheus.NewRegistry(),
+		systemd: systemd.Notifier{Log: log}}
 	d.worker = newWorker(spec, s, d.metrics, log)
 	d.verifier = newVerifier(spec, s, d.worker, d.metrics, log)
 	d.writes = connect.NewWrites(spec, s, log)
@@ -122,10 +127,13 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	stopScheduler := d.startScheduler()
 	defer stopScheduler()
 	d.ready.Store(true)
+	d.systemd.Ready(fmt.Sprintf("%s, roles %s", show.Plural(len(d.spec.Jobs), "job"), strings.Join(d.roles, ", ")))
 	d.log.Info("stoker is running", "jobs", len(d.spec.Jobs), "roles", d.roles, "admin", d.adminURL(), "version",
 		version())
+	d.systemd.Watchdog(ctx, d.isAlive)
 	<-ctx.Done()
 	d.ready.Store(false)
+	d.systemd.Stopping()
 	d.log.Info("stoker is stopping", "reason", context.Cause(ctx))
 	return nil
 }
@@ -154,6 +162,7 @@ func (d *daemon) awaitRedis(ctx context.Context) error {
 			return err
 		}
 		d.log.Warn("waiting for redis", jobs.LogErr, err)
+		d.systemd.Status("waiting for redis: " + err.Error())
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -211,6 +220,14 @@ func (d *daemon) isReady(ctx context.Context) error {
 		return d.servers.Source.Ping(ctx)
 	}
 	return nil
+}
+
+// isAlive is what the watchdog of systemd asks: the process answers itself.
+func (d *daemon) isAlive(ctx context.Context) error {
+	if d.listener == nil {
+		return nil // the loop that asks runs
+	}
+	return health(ctx, loopbackURL(d.listener.Addr().String())+"/livez")
 }
 
 func (d *daemon) startWorker() (stop func(), err error) {

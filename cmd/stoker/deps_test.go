@@ -56,6 +56,7 @@ var ours = map[string][]string{
 		"store/cache", "store/feed", "store/feed/outbox", "store/feed/wal", "store/postgres"},
 	"cmd/stoker/internal/connect": {"jobs", "jobs/specfile", "store", "store/cache", "store/ledger", "store/postgres", "web"},
 	"cmd/stoker/internal/shop":    {"store/testserver"},
+	"cmd/stoker/internal/systemd": {"jobs"},
 	"cmd/stoker/internal/show":    {"store"},
 	"cmd/bench": {"cmd/bench/internal/proc", "cmd/bench/internal/report",
 		"cmd/bench/internal/baseline", "store/testserver"},
