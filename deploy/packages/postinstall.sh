@@ -5,17 +5,11 @@ set -e
 if command -v systemd-sysusers >/dev/null 2>&1; then
 	systemd-sysusers stoker.conf
 elif ! getent passwd stoker >/dev/null 2>&1; then
-	if command -v useradd >/dev/null 2>&1; then
-		useradd --system --user-group --no-create-home --home-dir / --shell /usr/sbin/nologin stoker
-	elif command -v adduser >/dev/null 2>&1; then
-		adduser -S -D -H -h / -s /sbin/nologin stoker
-	fi
+	useradd --system --user-group --no-create-home --home-dir / --shell /usr/sbin/nologin stoker
 fi
-if getent group stoker >/dev/null 2>&1; then
-	chgrp stoker /etc/stoker /etc/stoker/stoker.yaml
-	chmod 0750 /etc/stoker
-	chmod 0640 /etc/stoker/stoker.yaml
-fi
+chgrp stoker /etc/stoker /etc/stoker/stoker.yaml
+chmod 0750 /etc/stoker
+chmod 0640 /etc/stoker/stoker.yaml
 if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload || true
 fi

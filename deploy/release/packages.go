@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strings"
+	"time"
 
 	"github.com/goreleaser/nfpm/v2"
 	_ "github.com/goreleaser/nfpm/v2/apk"
@@ -47,7 +49,14 @@ func (c *config) packageOf(kind string, t target, work string) error {
 	if err != nil {
 		return err
 	}
-	scripts := filepath.Join(c.source, "deploy", "packages")
+	install := "postinstall.sh"
+	if kind == "apk" {
+		install = "postinstall.apk.sh"
+	}
+	scripts, err := c.scripts(work, install, "preremove.sh", "postremove.sh")
+	if err != nil {
+		return err
+	}
 	info := nfpm.WithDefaults(&nfpm.Info{
 		Name: "stoker", Arch: t.arch, Platform: "linux", Version: c.version, Section: "database", Priority: "optional",
 		Maintainer: maintainer, Vendor: "Stoker", Homepage: "https://github.com/stokerhq/stoker", License: "Apache-2.0",
@@ -57,9 +66,9 @@ func (c *config) packageOf(kind string, t target, work string) error {
 			Recommends: []string{"ca-certificates"},
 			Umask:      0o022,
 			Scripts: nfpm.Scripts{
-				PostInstall: filepath.Join(scripts, "postinstall.sh"),
-				PreRemove:   filepath.Join(scripts, "preremove.sh"),
-				PostRemove:  filepath.Join(scripts, "postremove.sh"),
+				PostInstall: scripts[0],
+				PreRemove:   scripts[1],
+				PostRemove:  scripts[2],
 			},
 			RPM: nfpm.RPM{BuildHost: "release"},
 		},
@@ -72,6 +81,25 @@ func (c *config) packageOf(kind string, t target, work string) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(c.out, packager.ConventionalFileName(info)), b.Bytes(), 0o644)
+}
+
+// scripts copies scripts of the packages and gives the copies the time of the commit, which goes into a package.
+func (c *config) scripts(work string, names ...string) (paths []string, err error) {
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join(c.source, "deploy", "packages", name))
+		if err != nil {
+			return nil, err
+		}
+		path := filepath.Join(work, name)
+		if err := os.WriteFile(path, text, 0o755); err != nil {
+			return nil, err
+		}
+		if err := os.Chtimes(path, c.date, c.date); err != nil {
+			return nil, err
+		}
+		paths = append(paths, path)
+	}
+	return paths, nil
 }
 
 // contents are the files of a package.
@@ -126,11 +154,16 @@ func (c *config) papers(kind, work string) (files.Contents, error) {
 	if err != nil {
 		return nil, err
 	}
-	list = append(list, c.file(changes, docs+"changelog.gz", 0o644))
+	list = append(list, c.file(changes, docs+"CHANGELOG.md.gz", 0o644))
 	if kind != "deb" {
 		return append(list, c.file(filepath.Join(c.source, "LICENSE"), docs+"LICENSE", 0o644)), nil
 	}
-	return append(list, c.file(filepath.Join(deploy, "packages", "copyright"), docs+"copyright", 0o644),
+	changelog, err := c.debianChangelog(work)
+	if err != nil {
+		return nil, err
+	}
+	return append(list, c.file(changelog, docs+"changelog.gz", 0o644),
+		c.file(filepath.Join(deploy, "packages", "copyright"), docs+"copyright", 0o644),
 		c.file(filepath.Join(deploy, "packages", "lintian-overrides"), "/usr/share/lintian/overrides/stoker", 0o644)), nil
 }
 
@@ -144,5 +177,16 @@ func (c *config) packed(work, path string) (string, error) {
 		return "", err
 	}
 	out := filepath.Join(work, filepath.Base(path)+".gz")
+	return out, os.WriteFile(out, text, 0o644)
+}
+
+// debianChangelog writes the one entry that Debian's format asks for.
+func (c *config) debianChangelog(work string) (string, error) {
+	text, err := gzipped(fmt.Appendf(nil, "stoker (%s) unstable; urgency=medium\n\n  * See CHANGELOG.md.gz.\n\n -- %s  %s\n",
+		strings.Replace(c.version, "-", "~", 1), maintainer, c.date.Format(time.RFC1123Z)))
+	if err != nil {
+		return "", err
+	}
+	out := filepath.Join(work, "changelog.debian.gz")
 	return out, os.WriteFile(out, text, 0o644)
 }
