@@ -22,7 +22,9 @@ func (c *config) binaries(ctx context.Context, work string) error {
 	return nil
 }
 
-func (c *config) binary(work string, t target) string { return filepath.Join(work, t.String(), "stoker") }
+func (c *config) binary(work string, t target) string {
+	return filepath.Join(work, t.String(), "stoker")
+}
 
 // compile builds a static binary that says nothing of where it was built.
 func (c *config) compile(ctx context.Context, t target, out string) error {
