@@ -1,4 +1,4 @@
-# `make` alone tells the targets. Each installs what it lacks, on a Debian
+# `make` alone lists the targets. Each installs what it lacks, on a Debian
 # machine as root; elsewhere it says what to install.
 
 GO ?= go
@@ -7,7 +7,7 @@ COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 LDFLAGS = -s -w -X main.release=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench soak lint vuln fuzz go servers tools
+.PHONY: help build demo test bench soak release lint vuln fuzz go servers tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,7 @@ demo: build servers ## see it work: a shop on private throw-away servers, until 
 
 test: lint servers tools ## vet, staticcheck, and every test with the race detector, on private servers
 	$(GO) test -race -timeout 9m ./...
+	$(GO) -C deploy test -timeout 9m ./...
 
 bench: build servers ## our goals, measured (ROUNDS, SCALE, SECONDS, ONLY, JSON=file, MICRO=0, BEFORE=binary of an older build); BENCH=pattern: Go benchmarks alone (OUT=file)
 ifdef BENCH
@@ -34,11 +35,17 @@ soak: go servers ## the consistency checker, long: mutants, then mixes of faults
 	$(GO) build -trimpath -o bin/soak ./cmd/soak
 	@exec bin/soak -duration $(or $(DURATION),10m) -seed $(or $(SEED),1) $(if $(MUTANTS),-mutants "$(MUTANTS)")
 
+release: go ## everything that is shipped, into dist/: archives, deb, rpm, apk, image, chart, SBOM, checksums (VERSION=v1.2.3)
+	$(GO) -C deploy run ./release -go $(GO) -version '$(VERSION)'
+	@ls -l dist
+
 lint: go ## gofmt, vet, staticcheck, go mod tidy
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
+	$(GO) -C deploy vet ./...
+	$(GO) -C deploy mod tidy -diff
 
 vuln: go ## known vulnerabilities in what we depend on
 	$(GO) tool govulncheck ./...

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the server programs that the demo and the tests start for themselves,
 # and with the argument "test" what else the tests need: PgBouncer, the C compiler of
-# the race detector, and Python's msgpack, cbor2 and zstandard, which read what we encode.
+# the race detector, Python's msgpack, cbor2 and zstandard, which read what we encode, and
+# on Debian what tries our package: lintian, mmdebstrap and systemd-analyze.
 # Does nothing where they are there. On Debian and Ubuntu as root it uses apt-get;
 # elsewhere it says what to install. No server is started by this.
 set -eu
@@ -16,12 +17,17 @@ have_cc() { command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1; }
 have_python() { "$1" -c 'import msgpack, cbor2, zstandard' >/dev/null 2>&1; }
 have_readers() { have_python python3 || have_python /usr/bin/python3; }
 
+have_debian() { ! command -v dpkg >/dev/null 2>&1 || command -v "$1" >/dev/null 2>&1; }
+
 missing=""
 have_postgres || missing="$missing postgresql"
 have_redis || missing="$missing redis-server"
 [ "${1:-}" != test ] || have_pooler || missing="$missing pgbouncer"
 [ "${1:-}" != test ] || have_cc || missing="$missing gcc libc6-dev"
 [ "${1:-}" != test ] || have_readers || missing="$missing python3 python3-msgpack python3-cbor2 python3-zstandard"
+[ "${1:-}" != test ] || have_debian lintian || missing="$missing lintian"
+[ "${1:-}" != test ] || have_debian mmdebstrap || missing="$missing mmdebstrap"
+[ "${1:-}" != test ] || have_debian systemd-analyze || missing="$missing systemd"
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" != 0 ]; then

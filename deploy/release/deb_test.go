@@ -15,9 +15,19 @@ import (
 // suite is the Debian that the package is tried in.
 const suite = "bookworm"
 
+// needsDebian skips where Debian's tools cannot be: the continuous integration is a Debian, where one that lacks
+// fails the test.
+func needsDebian(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("dpkg"); err != nil {
+		t.Skip("not a Debian: ", err)
+	}
+}
+
 // chroot unpacks a small Debian. It is fetched once and kept in the user's cache.
 func chroot(t *testing.T) string {
 	t.Helper()
+	needsDebian(t)
 	if os.Getuid() != 0 {
 		t.Skip("a Debian of its own needs root; the continuous integration has it")
 	}
@@ -58,18 +68,7 @@ func dpkg(t *testing.T, root string, arg ...string) string {
 // Broken by: a spec that is no conffile; a script that fails without systemd; a unit whose command line is wrong.
 func TestDebInstallUpgradePurge(t *testing.T) {
 	root := chroot(t)
-	debs := map[string]string{"1.2.3": artefact(t, "*.deb")}
-	newer := filepath.Join(t.TempDir(), "newer")
-	a := args("..", newer)
-	a[5] = "v1.3.0"
-	if err := run(t.Context(), a); err != nil {
-		t.Fatal(err)
-	}
-	list, err := filepath.Glob(filepath.Join(newer, "*.deb"))
-	if err != nil || len(list) != 1 {
-		t.Fatal(list, err)
-	}
-	debs["1.3.0"] = list[0]
+	debs := map[string]string{"1.2.3": artefact(t, "*.deb"), "1.3.0": newerDeb(t)}
 	for version, deb := range debs {
 		command(t, "cp", deb, filepath.Join(root, "tmp", version+".deb"))
 	}
@@ -100,6 +99,25 @@ func TestDebInstallUpgradePurge(t *testing.T) {
 			t.Errorf("%s is left after the purge: %v", path, err)
 		}
 	}
+}
+
+// newerDeb builds the package of the next version.
+func newerDeb(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	c, err := parse(t.Context(), args("..", dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.version = "1.3.0"
+	check(t, c.binaries(t.Context(), dir))
+	check(t, c.manuals(t.Context(), dir))
+	check(t, c.packageOf("deb", c.targets[0], dir))
+	list, err := filepath.Glob(filepath.Join(dir, "*.deb"))
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	return list[0]
 }
 
 // runAsUnit starts the command line of the installed unit as systemd would: as its user, read-only, with its
@@ -155,6 +173,7 @@ func runAsUnit(t *testing.T, root string) {
 
 // Debian's own critic has nothing to say.
 func TestDebIsLintianClean(t *testing.T) {
+	needsDebian(t)
 	arg := []string{"--fail-on", "error,warning", artefact(t, "*.deb")}
 	if os.Getuid() == 0 {
 		arg = append([]string{"--allow-root"}, arg...)
@@ -189,6 +208,7 @@ func TestPackagesHaveTheSameFiles(t *testing.T) {
 //
 // Broken by: a setting of the sandbox that is taken out; an option that systemd does not know.
 func TestUnit(t *testing.T) {
+	needsDebian(t)
 	const unit = "../systemd/stoker.service"
 	out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager", unit).CombinedOutput()
 	if err != nil {
