@@ -18,6 +18,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stokerhq/stoker/cmd/stoker/internal/connect"
+	"github.com/stokerhq/stoker/cmd/stoker/internal/probe"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/systemd"
 	"github.com/stokerhq/stoker/jobs"
@@ -227,7 +228,7 @@ func (d *daemon) isAlive(ctx context.Context) error {
 	if d.listener == nil {
 		return nil // the loop that asks runs
 	}
-	return health(ctx, loopbackURL(d.listener.Addr().String())+"/livez")
+	return probe.Get(ctx, probe.LoopbackURL(d.listener.Addr().String())+"/livez")
 }
 
 func (d *daemon) startWorker() (stop func(), err error) {

@@ -60,7 +60,7 @@ type demoOptions struct {
 func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
 	begun := time.Now()
 	a.printf("starting a private Postgres and Redis ...")
-	cacheURL, cli, closeRedis, err := demoRedis(ctx, o.redis)
+	cacheURL, cli, closeRedis, err := shop.StartRedis(ctx, o.redis)
 	if err != nil {
 		return err
 	}

@@ -93,7 +93,7 @@ var theirs = map[string][]string{
 		"cmd/soak/internal/checker", "cmd/bench/internal/baseline"},
 	"github.com/robfig/cron/":       {"jobs"},
 	"github.com/hibiken/asynqmon":   {"web"},
-	"github.com/alicebob/miniredis": {"cmd/stoker"},
+	"github.com/alicebob/miniredis": {"cmd/stoker/internal/shop"},
 	"testing":                       {"store/storetest", "store/feed/feedtest"},
 }
 

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/stokerhq/stoker/cmd/stoker/internal/probe"
 )
 
 // Broken by: a probe that looks at the connection alone.
@@ -52,7 +54,7 @@ func TestLoopbackURL(t *testing.T) {
 		"10.0.0.7:80":    "http://10.0.0.7:80",
 		"stoker:80":      "http://stoker:80",
 	} {
-		if got := loopbackURL(listen); got != want {
+		if got := probe.LoopbackURL(listen); got != want {
 			t.Errorf("%s: %s, want %s", listen, got, want)
 		}
 	}

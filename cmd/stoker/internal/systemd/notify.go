@@ -26,7 +26,9 @@ func (n Notifier) Ready(status string) { n.send(daemon.SdNotifyReady + "\nSTATUS
 func (n Notifier) Status(status string) { n.send("STATUS=" + status) }
 
 // Stopping reports that the daemon stops in order.
-func (n Notifier) Stopping() { n.send(daemon.SdNotifyStopping + "\nSTATUS=stopping: tasks in hand go back to the queue") }
+func (n Notifier) Stopping() {
+	n.send(daemon.SdNotifyStopping + "\nSTATUS=stopping: tasks in hand go back to the queue")
+}
 
 // Reloading reports that the daemon reads its spec again; Ready ends it. systemd wants the time of the
 // monotonic clock with it, in microseconds, to tell this reload from an earlier one.

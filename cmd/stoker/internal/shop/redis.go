@@ -1,4 +1,4 @@
-package main
+package shop
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 	"github.com/stokerhq/stoker/store/testserver"
 )
 
-// demoRedis starts the demo's Redis. cli is a line that reads a key of it.
-func demoRedis(ctx context.Context, kind string) (url, cli string, closeIt func() error, err error) {
+// StartRedis starts the demo's Redis. cli is a line that reads a key of it.
+func StartRedis(ctx context.Context, kind string) (url, cli string, closeIt func() error, err error) {
 	const get = "redis-cli -p %d GET product:42"
 	if kind == "embedded" {
 		m, stop, err := embeddedRedis()
