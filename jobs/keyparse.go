@@ -16,7 +16,8 @@ const (
 // only with OneFit. A value may be any text, the empty one too, so that a
 // template such as "{a}:{b}" cannot tell how to read 1:2:3.
 func (t *KeyTemplate) Parse(key string) (Key, KeyFit) {
-	p := keyParser{t: t, found: make([]string, len(t.columns)), set: make([]bool, len(t.columns)), steps: maxKeySteps}
+	p := keyParser{t: t, found: make([]string, len(t.columns)), set: make([]bool, len(t.columns)), steps: maxKeySteps,
+		most: 2}
 	p.parse(key, 0)
 	if p.steps <= 0 && p.fits == 1 {
 		p.fits = 2 // there was no time to look for another way
@@ -29,29 +30,45 @@ func (t *KeyTemplate) Parse(key string) (Key, KeyFit) {
 	}
 	values := make(Key, len(t.columns))
 	for i, name := range t.columns {
-		values[name] = p.first[i]
+		values[name] = p.ways[0][i]
 	}
 	return values, OneFit
+}
+
+// ParseAll reads a key back in every way that it fits, most at the most.
+func (t *KeyTemplate) ParseAll(key string, most int) []Key {
+	p := keyParser{t: t, found: make([]string, len(t.columns)), set: make([]bool, len(t.columns)), steps: maxKeySteps,
+		most: most}
+	p.parse(key, 0)
+	keys := make([]Key, len(p.ways))
+	for n, way := range p.ways {
+		keys[n] = make(Key, len(t.columns))
+		for i, name := range t.columns {
+			keys[n][name] = way[i]
+		}
+	}
+	return keys
 }
 
 // maxKeySteps bounds the search. Only a template that names a column twice, and a
 // key that was made to mislead, come to it.
 const maxKeySteps = 10_000
 
-// keyParser looks for two ways to read a key, by trying the places where the next
+// keyParser looks for ways to read a key, by trying the places where the next
 // literal stands.
 type keyParser struct {
 	t     *KeyTemplate
 	found []string // :: column -> its value, on the way that is tried
 	set   []bool
-	first []string // the first way that fits
-	fits  int
+	ways  [][]string // that fit
+	fits  int        // how many these are
+	most  int        // ways that are looked for
 	steps int
 }
 
 // parse reads rest by the parts of the template from n on.
 func (p *keyParser) parse(rest string, n int) {
-	if p.steps--; p.steps <= 0 || p.fits > 1 {
+	if p.steps--; p.steps <= 0 || p.fits >= p.most {
 		return
 	}
 	part := p.t.parts[n]
@@ -83,7 +100,7 @@ func (p *keyParser) try(rest string, n int) {
 		}
 		return
 	}
-	for at := 0; at <= len(rest) && p.fits < 2 && p.steps > 0; at++ {
+	for at := 0; at <= len(rest) && p.fits < p.most && p.steps > 0; at++ {
 		i := strings.Index(rest[at:], next.literal)
 		if i < 0 {
 			return
@@ -94,11 +111,10 @@ func (p *keyParser) try(rest string, n int) {
 	}
 }
 
-// note counts a way that fits.
+// countFit counts a way that fits.
 func (p *keyParser) countFit() {
-	if p.fits++; p.fits == 1 {
-		p.first = append([]string(nil), p.found...)
-	}
+	p.fits++
+	p.ways = append(p.ways, append([]string(nil), p.found...))
 }
 
 // Pattern is a glob-style pattern of Redis' that every key of the template

@@ -52,6 +52,8 @@ type Invalidation struct {
 	Keys   []Key  `json:"keys"`
 	Remove bool   `json:"remove,omitempty"` // drop without loading
 	Fenced bool   `json:"fenced,omitempty"` // who enqueued it has fenced the keys: the worker need not
+	// Exact says that the values are written as in the keys: none is looked for that is equal to them.
+	Exact bool `json:"-"`
 }
 
 // UnmarshalJSON reads an object of strings. A null is an error, where Go would

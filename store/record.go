@@ -34,12 +34,16 @@ type Record struct {
 	Held     int64 `json:"held,omitempty"`
 	NullKeys int64 `json:"null_keys,omitempty"` // rows skipped: NULL in a key column
 	// rows skipped: their key is empty, or begins as keys of ours do
-	BadKeys   int64         `json:"bad_keys,omitempty"`
-	Oversized int64         `json:"oversized,omitempty"` // keys not written: over max_value_bytes
-	Database  time.Duration `json:"database_ns"`         // how long the run held its snapshot
-	Snapshot  string        `json:"snapshot,omitempty"`  // pg_current_snapshot() of the run
-	Epoch     uint32        `json:"epoch,omitempty"`     // of its stamp
-	Restarts  int           `json:"restarts,omitempty"`  // how often it began again with a new snapshot
+	BadKeys   int64 `json:"bad_keys,omitempty"`
+	Oversized int64 `json:"oversized,omitempty"` // keys not written: over max_value_bytes
+	// rows skipped: another row of the job, which has one row a key, had their key before
+	Duplicates int64 `json:"duplicate_keys,omitempty"`
+	// keys of a rows job removed: their rows did not follow one another
+	Returned int64         `json:"returned_keys,omitempty"`
+	Database time.Duration `json:"database_ns"`        // how long the run held its snapshot
+	Snapshot string        `json:"snapshot,omitempty"` // pg_current_snapshot() of the run
+	Epoch    uint32        `json:"epoch,omitempty"`    // of its stamp
+	Restarts int           `json:"restarts,omitempty"` // how often it began again with a new snapshot
 	// nothing was committed since the last run: the query was not run
 	Unchanged bool   `json:"unchanged,omitempty"`
 	Removal   bool   `json:"removal,omitempty"` // the keyset was removed, not written

@@ -54,6 +54,9 @@ type Reading struct {
 	Snapshot Snapshot  // of the transaction
 	Columns  []Column  // of each row
 	Keys     []int     // the columns that fill the job's key template, by its order
-	Given    []Row     // of a refresh: the asked keys' columns, as Postgres reads the given values
-	Rows     Rows
+	// Of a rows job: where a row has, for each of Keys, a hash that equal values share, by the column's own
+	// equality; -1: their text is one. nil: so it is for all of Keys.
+	Hashes []int
+	Given  []Row // of a refresh: the asked keys' columns, as Postgres reads the given values
+	Rows   Rows
 }

@@ -167,6 +167,14 @@ func (v runView) Warnings() []string {
 	if v.BadKeys > 0 {
 		warnings = append(warnings, quantity(v.BadKeys, "row", "rows")+" skipped for a key that is empty or reserved")
 	}
+	if v.Duplicates > 0 {
+		warnings = append(warnings, quantity(v.Duplicates, "row", "rows")+
+			" skipped, of keys that another row had before")
+	}
+	if v.Returned > 0 {
+		warnings = append(warnings, quantity(v.Returned, "key", "keys")+
+			" removed, whose rows did not follow one another")
+	}
 	if v.Warning != "" {
 		warnings = append(warnings, v.Warning)
 	}

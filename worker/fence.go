@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"context"
 
 	"github.com/stokerhq/stoker/jobs"
@@ -9,30 +10,71 @@ import (
 	"github.com/stokerhq/stoker/worker/render"
 )
 
-// Fence says that keys of a job are out of date from now on: it fences them with
-// a snapshot taken in this call, so that a caller who has committed first is
-// safe, whenever the task is done that loads or removes them. A value that its
-// column's type cannot take is a store.KeyValueError, and nothing is fenced.
+// Fence says that keys of a job are out of date from now on, and with them those that are equal to them by
+// their columns' own equality: it fences them with a snapshot taken in this call, so that a caller who has
+// committed first is safe, whenever the task is done that loads or removes them. A value that its column's
+// type cannot take is a store.KeyValueError, and nothing is fenced.
 func (w *Worker) Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
 	if err := w.admit(ctx, false); err != nil {
 		return err
 	}
-	return w.noteRefusal(w.fenceNow(ctx, job, keys))
+	return w.noteRefusal(w.fenceEqual(ctx, job, keys))
 }
 
-func (w *Worker) fenceNow(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
+// fenceEqual fences keys, and then those that the cache has and that are equal to them.
+func (w *Worker) fenceEqual(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
+	if err := w.fence(ctx, job, keys); err != nil {
+		return err
+	}
+	equal, err := w.findEqual(ctx, job, keys)
+	if err != nil || len(equal.keys) == 0 {
+		return err
+	}
+	return w.fenceReading(ctx, job, equal.keys, w.source.Keys)
+}
+
+// Exact is a worker that fences keys as they are written in the cache, which a change of a row tells.
+type Exact struct{ *Worker }
+
+// Fence fences keys, and those of the rows that are equal to them now.
+func (w Exact) Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
+	if err := w.admit(ctx, false); err != nil {
+		return err
+	}
+	return w.noteRefusal(w.fence(ctx, job, keys))
+}
+
+// fence fences keys. Where rows can be equal to them whose keys are written otherwise, these are fenced, too.
+func (w *Worker) fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
+	if err := w.fenceReading(ctx, job, keys, w.source.Keys); err != nil {
+		return err
+	}
+	inexact, err := w.source.Inexact(ctx, job)
+	if err != nil || !inexact {
+		return err
+	}
+	return w.fenceReading(ctx, job, keys, w.source.Refresh)
+}
+
+// reader reads keys, or their rows; see Source.
+type reader func(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn func(*store.Reading) error) error
+
+func (w *Worker) fenceReading(ctx context.Context, job *jobs.Job, keys []jobs.Key, read reader) error {
 	for n := 1; ; n++ {
 		armed, err := w.cache.Arm(ctx)
 		if err != nil {
 			return err
 		}
-		err = w.source.Keys(ctx, job, keys, func(r *store.Reading) error {
+		err = read(ctx, job, keys, func(r *store.Reading) error {
 			stamp, err := w.calls.stamp(ctx, armed, r.Snapshot)
 			if err != nil {
 				return err
 			}
 			f := refresh{w: w, job: job, reading: r, out: &Refreshed{}, armed: armed, stamp: stamp}
 			_, asked, err := f.name(ctx)
+			if err == nil {
+				asked, err = f.withRows(asked)
+			}
 			if err != nil {
 				return err
 			}
@@ -43,6 +85,28 @@ func (w *Worker) fenceNow(ctx context.Context, job *jobs.Job, keys []jobs.Key) e
 		}
 		w.cache.Disarm(armed)
 	}
+}
+
+// withRows adds the keys of the reading's rows to those that were asked for.
+func (f *refresh) withRows(asked [][]byte) ([][]byte, error) {
+	if f.reading.Rows == nil {
+		return asked, nil
+	}
+	s, err := render.New(f.job, f.reading, func(b *store.Batch) (*store.Batch, error) {
+		if b == nil {
+			return &store.Batch{}, nil
+		}
+		for i := range b.Len() {
+			asked = append(asked, bytes.Clone(b.Entry(i).Key))
+		}
+		b.Reset()
+		return b, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.KeysOnly = true
+	return asked, s.RenderAll(f.reading.Rows, func(int64) {})
 }
 
 // name returns a shaper for the reading, and the asked keys.

@@ -100,7 +100,8 @@ func (w *Worker) observeRun(rec store.Record, err error) {
 	attrs := []any{jobs.LogJob, job, jobs.LogTask, rec.ID, jobs.LogCause, rec.Cause,
 		"rows", rec.Rows, "keys", rec.Keys, "kept", rec.Kept, "bytes", rec.Bytes, "sent", rec.Sent, "removed",
 		rec.Removed, "null_keys", rec.NullKeys, "bad_keys", rec.BadKeys, "oversized", rec.Oversized,
-		"took", rec.End.Sub(rec.Start), "database", rec.Database, "snapshot", rec.Snapshot}
+		"duplicate_keys", rec.Duplicates, "returned_keys", rec.Returned, "took", rec.End.Sub(rec.Start), "database",
+		rec.Database, "snapshot", rec.Snapshot}
 	if !rec.Due.IsZero() {
 		attrs = append(attrs, jobs.LogDue, rec.Due)
 	}

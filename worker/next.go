@@ -57,8 +57,8 @@ func (n *nextManifest) replace(ctx context.Context, previous cache.Manifest) err
 	n.flush()
 	if n.lost == nil {
 		rec := &n.r.rec
-		n.Rows, n.NullKeys, n.BadKeys, n.Oversized, n.Warning = n.r.rows.Load(), rec.NullKeys, rec.BadKeys,
-			rec.Oversized, rec.Warning
+		n.Rows, n.NullKeys, n.BadKeys, n.Oversized, n.Duplicates, n.Warning = n.r.rows.Load(), rec.NullKeys,
+			rec.BadKeys, rec.Oversized, rec.Duplicates, rec.Warning
 		n.Took = time.Since(rec.Start).Milliseconds()
 		n.lost = n.r.w.cache.KeepManifest(ctx, n.claim, n.r.job.Name, n.Manifest, previous, n.r.job.TTL)
 	}

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,16 +16,18 @@ import (
 
 // Refreshed is what a refresh did.
 type Refreshed struct {
-	Job       string        `json:"job"`
-	Keys      int64         `json:"keys"`                // written
-	Removed   int64         `json:"removed"`             // that were there and have no row, or were to be dropped
-	Oversized int64         `json:"oversized,omitempty"` // not written: over max_value_bytes
-	BadKeys   int64         `json:"bad_keys,omitempty"`  // asked for, but empty, or beginning as keys of ours do
-	Bytes     int64         `json:"bytes"`
-	Refusals  int           `json:"refusals,omitempty"` // how often something newer was there, and it read again
-	Snapshot  string        `json:"snapshot,omitempty"`
-	Took      time.Duration `json:"took_ns"`
-	Warning   string        `json:"warning,omitempty"` // the first key that was not written, by name
+	Job       string `json:"job"`
+	Keys      int64  `json:"keys"`                // written
+	Removed   int64  `json:"removed"`             // that were there and have no row, or were to be dropped
+	Oversized int64  `json:"oversized,omitempty"` // not written: over max_value_bytes
+	BadKeys   int64  `json:"bad_keys,omitempty"`  // asked for, but empty, or beginning as keys of ours do
+	// rows not written: another row of the job, which has one row a key, had their key before
+	Duplicates int64         `json:"duplicate_keys,omitempty"`
+	Bytes      int64         `json:"bytes"`
+	Refusals   int           `json:"refusals,omitempty"` // how often something newer was there, and it read again
+	Snapshot   string        `json:"snapshot,omitempty"`
+	Took       time.Duration `json:"took_ns"`
+	Warning    string        `json:"warning,omitempty"` // the first key that was not written, by name
 }
 
 // Refresh re-loads exactly the named keys through the job's own query, writes
@@ -45,7 +48,7 @@ func (w *Worker) Refresh(ctx context.Context, id string, inv jobs.Invalidation) 
 // RefreshFenced loads keys that a change has made out of date and that are fenced, as Refresh does.
 // The caller counts it in the ledger: that would cost as many commands as the refresh itself.
 func (w *Worker) RefreshFenced(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
-	_, err := w.refreshInTime(ctx, "", job, jobs.Invalidation{Job: job.Name, Keys: keys, Fenced: true})
+	_, err := w.refreshInTime(ctx, "", job, jobs.Invalidation{Job: job.Name, Keys: keys, Fenced: true, Exact: true})
 	return err
 }
 
@@ -85,11 +88,15 @@ const (
 
 // refresh tries until nothing newer refuses what was read.
 func (w *Worker) refresh(ctx context.Context, job *jobs.Job, inv jobs.Invalidation) (out Refreshed, err error) {
+	equal := equalKeys{done: inv.Exact}
 	for n := 0; ; n++ {
-		out, err = w.refreshOnce(ctx, job, inv)
+		out, err = w.refreshOnce(ctx, job, inv, &equal)
 		out.Refusals = n
 		again := errors.Is(err, errRefused) || errors.Is(err, cache.ErrSuperseded) || cache.Again(err)
 		if !again || n == refusals || ctx.Err() != nil {
+			if err == nil && out.Warning == "" {
+				out.Warning = equal.warning(job, len(inv.Keys), out)
+			}
 			return out, err
 		}
 		if n == freeRefusals {
@@ -100,9 +107,14 @@ func (w *Worker) refresh(ctx context.Context, job *jobs.Job, inv jobs.Invalidati
 }
 
 // refreshOnce is the recipe: arm, read, fence unless that is done, encode, put.
-func (w *Worker) refreshOnce(ctx context.Context, job *jobs.Job, inv jobs.Invalidation) (out Refreshed, err error) {
+func (w *Worker) refreshOnce(ctx context.Context, job *jobs.Job, inv jobs.Invalidation,
+	equal *equalKeys) (out Refreshed,
+	err error) {
 	armed, err := w.cache.Arm(ctx)
 	if err != nil {
+		return out, err
+	}
+	if inv.Keys, err = w.withEqual(ctx, job, inv.Keys, equal); err != nil {
 		return out, err
 	}
 	read := w.source.Refresh
@@ -137,6 +149,7 @@ type refresh struct {
 	old     int64
 	removed [][]byte        // by the fence
 	written map[string]bool // :: key -> its value was put
+	others  [][]byte        // keys of rows that are equal to another row's, and written to that one's key
 }
 
 func (f *refresh) do(ctx context.Context, inv jobs.Invalidation) error {
@@ -149,14 +162,19 @@ func (f *refresh) do(ctx context.Context, inv jobs.Invalidation) error {
 		return err
 	}
 	f.out.BadKeys = s.BadKeys
+	s.Respelled = func(key []byte) { f.others = append(f.others, bytes.Clone(key)) }
 	if f.reading.Rows != nil {
 		if err := s.RenderAll(f.reading.Rows, func(int64) {}); err != nil {
 			return err
 		}
 	}
-	f.out.Oversized, f.out.Warning = s.Oversized, s.Warning
+	f.out.Oversized, f.out.Duplicates, f.out.Warning = s.Oversized, s.Duplicates, s.Warning
+	for key := range s.Returned { // its rows do not follow one another: what was written is not whole
+		f.others = append(f.others, []byte(key))
+		delete(f.written, key)
+	}
 	if !inv.Remove {
-		if err := f.drop(ctx, asked); err != nil {
+		if err := f.drop(ctx, append(asked, f.others...)); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -118,7 +120,11 @@ func (r *run) write(ctx context.Context, armed *cache.Armed, reading *store.Read
 		return r.w.calls.put(ctx, claim, b)
 	})
 	r.pipe.Store(pipe)
-	if err := pipe.Wait(r.renderAll(pipe, reading, m)); err != nil {
+	err = pipe.Wait(r.renderAll(pipe, reading, m))
+	if rerr := r.removeReturned(ctx, claim, m.next.Returned); err == nil {
+		err = rerr
+	}
+	if err != nil {
 		m.next.discard()
 		return err
 	}
@@ -134,9 +140,16 @@ func (r *run) renderAll(pipe *render.Pipeline, reading *store.Reading, m *manife
 	s.KeysOnly = r.rec.Removal
 	if !s.KeysOnly {
 		s.State = m.state
+		s.Suspects = make(map[string]bool)
+		for _, key := range m.previous.Returned {
+			s.Suspects[key] = true
+		}
 	}
 	err = s.RenderAll(reading.Rows, r.rows.Store)
-	r.rec.NullKeys, r.rec.BadKeys, r.rec.Oversized, r.rec.Warning = s.NullKeys, s.BadKeys, s.Oversized, s.Warning
+	rec := &r.rec
+	rec.NullKeys, rec.BadKeys, rec.Oversized, rec.Warning = s.NullKeys, s.BadKeys, s.Oversized, s.Warning
+	rec.Duplicates, rec.Returned = s.Duplicates, int64(len(s.Returned))
+	m.next.Returned = slices.Sorted(maps.Keys(s.Returned))
 	return err
 }
 

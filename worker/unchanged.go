@@ -18,7 +18,8 @@ func (r *run) tryUnchanged(ctx context.Context, armed *cache.Armed) (done bool, 
 		return false, nil
 	}
 	last, ok, err := r.w.calls.manifest(ctx, r.job.Name)
-	if err != nil || !ok || last.Job != definitionHash(r.job) || last.Held > 0 && r.task.AcceptShrink {
+	if err != nil || !ok || last.Job != definitionHash(r.job) || last.Held > 0 && r.task.AcceptShrink ||
+		len(last.Returned) > 0 {
 		return false, err
 	}
 	now, err := r.w.source.Now(ctx)
@@ -87,7 +88,8 @@ func (r *run) unchanged(ctx context.Context, claim *cache.Claim, last, next cach
 	rec := &r.rec
 	rec.Unchanged, rec.Rows, rec.Keys, rec.Kept, rec.Bytes, rec.Held = true, last.Rows, last.Keys, last.Keys,
 		last.Bytes, last.Held
-	rec.NullKeys, rec.BadKeys, rec.Oversized, rec.Warning = last.NullKeys, last.BadKeys, last.Oversized, last.Warning
+	rec.NullKeys, rec.BadKeys, rec.Oversized, rec.Duplicates, rec.Warning = last.NullKeys, last.BadKeys,
+		last.Oversized, last.Duplicates, last.Warning
 	if err := r.w.cache.KeepManifest(ctx, claim, r.job.Name, again, last, r.job.TTL); err != nil {
 		return false, err
 	}

@@ -69,6 +69,23 @@ func (r *run) removeVanished(ctx context.Context, claim *cache.Claim, m *manifes
 	return handle(nil)
 }
 
+// removeReturned removes keys whose rows did not follow one another, also at the end of a run that failed: what
+// was written to them is not whole.
+func (r *run) removeReturned(ctx context.Context, claim *cache.Claim, keys []string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	ctx, cancel := store.Afterwards(ctx, afterwardsLimit)
+	defer cancel()
+	remove := r.remover(ctx, claim, r.w.cache.Put)
+	for _, key := range keys {
+		if err := remove([]byte(key)); err != nil {
+			return err
+		}
+	}
+	return remove(nil)
+}
+
 // shrunkTooMuch reports whether the result lost more than shrink_guard of its keys, with
 // those that are held already, and no --accept-shrink has confirmed it.
 func (r *run) shrunkTooMuch(m *manifestState) bool {

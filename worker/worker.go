@@ -28,6 +28,9 @@ type Source interface {
 	Run(ctx context.Context, job *jobs.Job, fn func(*store.Reading) error) error
 	Refresh(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn func(*store.Reading) error) error
 	Keys(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn func(*store.Reading) error) error
+	Inexact(ctx context.Context, job *jobs.Job) (bool, error)
+	Equal(ctx context.Context, job *jobs.Job, given, candidates []jobs.Key) (equal []jobs.Key, unreadable int,
+		err error)
 	Now(ctx context.Context) (store.Snapshot, error)
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/stokerhq/stoker/store/feed/outbox"
 	"github.com/stokerhq/stoker/store/feed/wal"
 	"github.com/stokerhq/stoker/store/postgres"
+	"github.com/stokerhq/stoker/worker"
 )
 
 // follows reports whether this process follows the change feed, or stands by to.
@@ -35,7 +36,8 @@ func (d *daemon) startChanges(starting context.Context) (stop func()) {
 	s := d.servers
 	f := changes.New(changes.Config{
 		Jobs: d.spec.Jobs, RunAbove: d.spec.Changes.RunAbove, Concurrency: d.refreshers(),
-		Open: d.openFeed(d.followable()), Database: feed.Database{Source: s.Source}, Fencer: d.worker,
+		Open: d.openFeed(d.followable()), Database: feed.Database{Source: s.Source},
+		Fencer:    worker.Exact{Worker: d.worker},
 		Refresher: d.worker, Reporter: s.Ledger,
 		Epochs: s.Cache, Leases: s.Ledger, Queue: s.Client(), Tasks: s.Inspector(),
 		Metrics: changes.NewMetrics(d.metrics), Log: d.log,

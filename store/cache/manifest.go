@@ -38,10 +38,14 @@ type Manifest struct {
 	Bytes  int64       `json:"bytes"`            // of the keys and values in the result
 
 	// What the run said of rows without an entry, for a run that finds it unchanged.
-	NullKeys  int64  `json:"null_keys,omitempty"`
-	BadKeys   int64  `json:"bad_keys,omitempty"`
-	Oversized int64  `json:"oversized,omitempty"`
-	Warning   string `json:"warning,omitempty"`
+	NullKeys   int64  `json:"null_keys,omitempty"`
+	BadKeys    int64  `json:"bad_keys,omitempty"`
+	Oversized  int64  `json:"oversized,omitempty"`
+	Duplicates int64  `json:"duplicate_keys,omitempty"`
+	Warning    string `json:"warning,omitempty"`
+
+	// Returned are keys that came back after other keys: the run has removed them.
+	Returned []string `json:"returned_keys,omitempty"`
 }
 
 // NewManifest begins the manifest of a run that was claimed.

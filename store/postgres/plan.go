@@ -27,7 +27,8 @@ type plan struct {
 	keys    []int                     // columns of the key template, by its order
 	casts   []string                  // SQL types of these columns, by the same order
 	loose   []string                  // the same types without a length or precision, which would cut a given value
-	convert bool                      // some column is turned into JSON by Postgres
+	equal   []equality                // how these columns are compared, by the same order
+	convert bool                      // some column is turned into JSON by Postgres, or hashed
 }
 
 // describe asks Postgres what the job's query returns, in a transaction of its
@@ -118,8 +119,8 @@ func (p *plan) name(ctx context.Context, c *pgconn.PgConn) error {
 		oids = append(oids, fmt.Sprint(f.DataTypeOID))
 		mods = append(mods, fmt.Sprint(f.TypeModifier))
 	}
-	res := c.ExecParams(ctx, "SELECT format_type(o, m), format_type(o, -1) FROM unnest($1::oid[], $2::int[]) AS "+
-		"t(o, m)",
+	res := c.ExecParams(ctx, "SELECT format_type(o, m), format_type(o, -1), EXISTS (SELECT FROM pg_collation WHERE "+
+		"NOT collisdeterministic) FROM unnest($1::oid[], $2::int[]) AS t(o, m)",
 		[][]byte{ArrayLiteral(oids), ArrayLiteral(mods)}, nil, nil, nil).Read()
 	if res.Err != nil {
 		return fmt.Errorf("name the column types of job %s: %w", p.job.Name, res.Err)
@@ -139,6 +140,13 @@ func (p *plan) name(ctx context.Context, c *pgconn.PgConn) error {
 		if i >= 0 {
 			p.casts, p.loose = append(p.casts, casts[i]), append(p.loose, loose[i])
 		}
+	}
+	anyCollation := len(res.Rows) > 0 && string(res.Rows[0][2]) == "t"
+	if err := p.readEqualities(ctx, c, anyCollation); err != nil {
+		return err
+	}
+	if p.job.Value == jobs.ValueRows && len(p.hashed()) > 0 {
+		p.convert = true
 	}
 	return nil
 }

@@ -164,7 +164,7 @@ func rollback(ctx context.Context, c *pgconn.PgConn, job *jobs.Job) error {
 
 // consume walks through the batch's results in the order begin queued them.
 func (r reading) consume(c *pgconn.PgConn, mrr *pgconn.MultiResultReader) error {
-	out := &store.Reading{Begun: r.begun, Columns: r.plan.columns, Keys: r.plan.keys}
+	out := &store.Reading{Begun: r.begun, Columns: r.plan.columns, Keys: r.plan.keys, Hashes: r.plan.hashCells()}
 	if !r.entered {
 		if _, err := r.next(mrr, noPosition); err != nil { // BEGIN
 			return err
@@ -248,7 +248,8 @@ func (p *plan) matches(fields []pgconn.FieldDescription) bool {
 	if !p.convert {
 		return slices.EqualFunc(fields, p.fields, sameField)
 	}
-	return slices.EqualFunc(fields, p.columns, func(f pgconn.FieldDescription,
+	n := len(p.columns) // the rest are hashes
+	return len(fields) >= n && slices.EqualFunc(fields[:n], p.columns, func(f pgconn.FieldDescription,
 		c store.Column) bool {
 		return f.DataTypeOID == c.OID
 	})

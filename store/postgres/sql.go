@@ -54,6 +54,11 @@ func (p *plan) output() string {
 			cols[i] = "to_json(q." + alias(i) + ")"
 		}
 	}
+	if p.job.Value == jobs.ValueRows {
+		for _, i := range p.hashed() {
+			cols = append(cols, fmt.Sprintf("%s(%s, 0)", p.equal[i].hash, p.ref(p.keys[i])))
+		}
+	}
 	return strings.Join(cols, ", ")
 }
 
@@ -74,10 +79,14 @@ func (p *plan) refreshSQL() (sql string, offset int) {
 	case 0:
 		return p.wrap("")
 	case 1:
-		return p.wrap(fmt.Sprintf("\nWHERE %s = ANY($1::%s[])", p.ref(p.keys[0]), p.loose[0]))
+		return p.wrap(fmt.Sprintf("\nWHERE %s %s ANY($1::%s[])", p.ref(p.keys[0]), p.equal[0].operator, p.loose[0]))
 	}
 	if p.job.Value == jobs.ValueRows {
 		return p.wrap(p.inOrder())
+	}
+	if !p.bare() {
+		return p.wrap(fmt.Sprintf("\nWHERE EXISTS (SELECT FROM %s WHERE %s)", p.unnest(), p.sameKey(
+			func(i int) string { return p.ref(p.keys[i]) }, func(i int) string { return "k." + alias(i) })))
 	}
 	cols := make([]string, len(p.keys))
 	for i, k := range p.keys {
@@ -93,9 +102,9 @@ func (p *plan) refreshSQL() (sql string, offset int) {
 func (p *plan) inOrder() string {
 	var near, cols, given []string
 	for i, k := range p.keys {
-		near = append(near, fmt.Sprintf("%s = ANY($%d::%s[])", p.ref(k), i+1, p.loose[i]))
+		near = append(near, fmt.Sprintf("%s %s ANY($%d::%s[])", p.ref(k), p.equal[i].operator, i+1, p.loose[i]))
 		cols = append(cols, fmt.Sprintf("%s::%s", p.ref(k), p.loose[i]))
-		given = append(given, "k."+alias(i))
+		given = append(given, "k."+alias(i)+p.equal[i].collate)
 	}
 	return fmt.Sprintf("\nWHERE %s AND ROW(%s) = ANY ((SELECT array_agg(ROW(%s)) FROM %s)::record[])",
 		strings.Join(near, " AND "), strings.Join(cols, ", "), strings.Join(given, ", "), p.unnest())
@@ -116,7 +125,7 @@ func (p *plan) givenSQL() string {
 		cols[i] = fmt.Sprintf("k.%s::%s", alias(i), p.casts[i])
 		fits[i] = "true"
 		if p.casts[i] != p.loose[i] {
-			fits[i] = fmt.Sprintf("k.%s::%s = k.%s", alias(i), p.casts[i], alias(i))
+			fits[i] = fmt.Sprintf("k.%s::%s %s k.%s", alias(i), p.casts[i], p.equal[i].operator, alias(i))
 		}
 		if p.converted(k) {
 			cols[i] = "to_json(" + cols[i] + ")"

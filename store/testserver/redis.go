@@ -36,7 +36,7 @@ func StartRedis(ctx context.Context, args ...string) (*Redis, error) {
 		ready: redisReady,
 		argv: func(s *Server) []string {
 			return append([]string{program, "--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir,
-				"--save", "", "--appendonly", "no", "--databases", "256", "--daemonize", "no"}, args...)
+				"--save", "", "--appendonly", "no", "--databases", "1024", "--daemonize", "no"}, args...)
 		},
 	}}
 	if err := startOnFreePort(ctx, &r.Server); err != nil {

@@ -18,6 +18,12 @@ func (r *Renderer) bind() {
 		}
 		return out
 	}
+	r.same = func(dst []byte, column int) []byte {
+		if at := r.hashes[column]; at >= 0 {
+			return append(dst, r.row[at]...)
+		}
+		return r.text(dst, column)
+	}
 }
 
 // ForKeyColumns returns a renderer of the same keys for rows that have only the key columns,

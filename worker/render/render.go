@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -30,11 +31,18 @@ type Renderer struct {
 	KeysOnly bool
 	// State returns what Redis has of a key, by what the last run wrote. nil: nothing is known.
 	State func(key, value []byte) (CacheState, error)
+	// Respelled is given the keys of rows that are equal to another row's, by their columns' own equality, and
+	// are written to that one's key. nil: it need not be known.
+	Respelled func(key []byte)
+	// Suspects are keys that came back in the last run: they are written at the end, if they do not again.
+	Suspects map[string]bool
 
-	NullKeys  int64  // rows without a key
-	Oversized int64  // values over the job's limit, before they are compressed
-	BadKeys   int64  // rows whose key may not be written
-	Warning   string // the first of the last two, and why
+	NullKeys   int64           // rows without a key
+	Oversized  int64           // values over the job's limit, before they are compressed
+	BadKeys    int64           // rows whose key may not be written
+	Duplicates int64           // rows whose key another row has had, of a job that has one row a key
+	Returned   map[string]bool // keys of a rows job that came back after other keys: what was written is not whole
+	Warning    string          // the first of these but for NullKeys, and why
 
 	job   *jobs.Job
 	batch *store.Batch
@@ -49,11 +57,16 @@ type Renderer struct {
 	compressor *encode.Compressor // nil: values are not compressed
 	whole      []byte             // the value that is being compressed
 
-	group group // rows: the value that is being built
+	had    keySet // keys of earlier rows
+	hashes []int  // store.Reading.Hashes
+	width  int    // cells of a row that belong to its value
+	rowNo  int64  // of the row at hand, from 1
+	group  group  // rows: the value that is being built
 
 	row     store.Row // the row that text reads, so that text is not a new closure for each row
 	textErr error
 	text    func(dst []byte, column int) []byte
+	same    func(dst []byte, column int) []byte // as text, but one for all values that are equal
 }
 
 // Send takes a full batch (nil: none yet) and returns an empty one.
@@ -62,7 +75,8 @@ type Send func(*store.Batch) (*store.Batch, error)
 // New prepares for the columns of one reading, beginning with an empty
 // batch from send.
 func New(job *jobs.Job, reading *store.Reading, send Send) (*Renderer, error) {
-	r := &Renderer{job: job, keys: reading.Keys, send: send, Fill: BatchKeys}
+	r := &Renderer{job: job, keys: reading.Keys, send: send, Fill: BatchKeys, hashes: reading.Hashes,
+		width: len(reading.Columns)}
 	for _, i := range reading.Keys {
 		text, ok := encode.KeyText(reading.Columns[i].OID)
 		if !ok {
@@ -99,6 +113,10 @@ func (r *Renderer) add(row store.Row) error {
 	valueAt := len(buf)
 	if r.KeysOnly {
 		return r.addKeyOnly(keyAt, buf)
+	}
+	if r.duplicate(buf[keyAt:]) {
+		b.Buf = buf[:keyAt] // keeps its memory
+		return nil
 	}
 	if buf, err = r.value(buf, row); err != nil {
 		return fmt.Errorf("key %s: %w", buf[keyAt:valueAt], err)
@@ -195,8 +213,12 @@ func (r *Renderer) RenderAll(rows store.Rows, count func(n int64)) error {
 			return err
 		}
 		n++
+		r.rowNo = n
 		count(n)
 		if err := r.add(row); err != nil {
+			if _, named := errors.AsType[*RowError](err); named {
+				return err
+			}
 			return &RowError{n, err}
 		}
 	}

@@ -62,7 +62,7 @@ func (v *comparison) compareRows(ctx context.Context, r *store.Reading) error {
 		}
 	}))
 	v.at.Keys, v.at.Bytes = pipe.Progress()
-	v.out.Skipped = s.NullKeys + s.BadKeys + s.Oversized
+	v.out.Skipped = s.NullKeys + s.BadKeys + s.Oversized + s.Duplicates
 	return err
 }
 

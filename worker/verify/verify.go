@@ -239,7 +239,7 @@ func (env *Verifier) mend(ctx context.Context, job *jobs.Job, id string, list []
 		if len(keys) == 0 {
 			continue
 		}
-		if err := env.refresh(ctx, id, jobs.Invalidation{Job: job.Name, Keys: keys}); err != nil {
+		if err := env.refresh(ctx, id, jobs.Invalidation{Job: job.Name, Keys: keys, Exact: true}); err != nil {
 			return err
 		}
 	}

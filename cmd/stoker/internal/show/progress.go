@@ -102,8 +102,10 @@ func Summary(r store.Record) string {
 	if r.NullKeys > 0 {
 		line += fmt.Sprintf("; %d rows without a key", r.NullKeys)
 	}
-	if n := r.Oversized + r.BadKeys; n > 0 {
+	if n := r.Oversized + r.BadKeys + r.Returned; n > 0 {
 		line += fmt.Sprintf("; %d keys NOT written: %s", n, r.Warning)
+	} else if r.Duplicates > 0 {
+		line += fmt.Sprintf("; %d rows NOT written, of keys that had a row: %s", r.Duplicates, r.Warning)
 	}
 	return line
 }

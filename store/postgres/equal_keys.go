@@ -1,0 +1,156 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stokerhq/stoker/jobs"
+)
+
+// Inexact reports whether keys of the job can be equal, by their columns' own equality, and yet have
+// different texts, as Ann and ann of a citext. It asks the database once a job.
+func (s *Source) Inexact(ctx context.Context, job *jobs.Job) (inexact bool, err error) {
+	if len(job.Key.Columns()) == 0 {
+		return false, nil
+	}
+	p := s.plan(job.Name)
+	if p == nil || p.job != job {
+		err = s.Do(ctx, func(c *pgx.Conn) error {
+			p, err = s.describe(ctx, c.PgConn(), job, lockWaitRefresh)
+			return err
+		})
+	}
+	return err == nil && !p.exact(), err
+}
+
+// Equal returns those of the candidates that are equal to one of the given keys, by their columns' own
+// equality. Candidates are values as they are in the text of a key. unreadable is how many of them no value
+// of the columns' types can have made. An error that a given value causes is a store.KeyValueError.
+func (s *Source) Equal(ctx context.Context, job *jobs.Job, given, candidates []jobs.Key) (equal []jobs.Key,
+	unreadable int, err error) {
+	params, err := keyParams(job, given)
+	if err != nil {
+		return nil, 0, err
+	}
+	p := s.plan(job.Name)
+	if p == nil || p.job != job {
+		return nil, 0, fmt.Errorf("compare keys of job %s: its columns are not known yet", job.Name)
+	}
+	var readings []json.RawMessage
+	for _, k := range candidates {
+		readings = append(readings, p.readings(k)...)
+	}
+	equal, unreadable, err = s.equalTo(ctx, p, params, readings)
+	if isValueError(err) {
+		err = s.Do(ctx, func(c *pgx.Conn) error { return findBadValue(ctx, c.PgConn(), p, given, err) })
+	}
+	return equal, unreadable, err
+}
+
+// equalTo compares readings of candidates. Those that the types cannot take are found by halves.
+func (s *Source) equalTo(ctx context.Context, p *plan, params [][]byte, readings []json.RawMessage) (equal []jobs.Key,
+	unreadable int, err error) {
+	if readings == nil {
+		readings = []json.RawMessage{} // JSON has no list in null
+	}
+	list, err := json.Marshal(readings)
+	if err != nil {
+		return nil, 0, fmt.Errorf("compare keys of job %s: %w", p.job.Name, err)
+	}
+	results, err := s.ReadTogether(ctx, p.job, []Statement{{SQL: p.equalSQL(),
+		Params: append(params[:len(params):len(params)],
+			list)}})
+	switch {
+	case err == nil:
+		return p.keysOf(results[0]), 0, nil
+	case !isValueError(err) || len(readings) == 0:
+		return nil, 0, err
+	case len(readings) == 1:
+		_, _, given := s.equalTo(ctx, p, params, nil)
+		return nil, 1, given // nil, unless a given value is what does not fit
+	}
+	half := len(readings) / 2
+	for _, part := range [][]json.RawMessage{readings[:half], readings[half:]} {
+		some, n, err := s.equalTo(ctx, p, params, part)
+		if err != nil {
+			return nil, 0, err
+		}
+		equal, unreadable = append(equal, some...), unreadable+n
+	}
+	return equal, unreadable, nil
+}
+
+// keysOf reads the keys of a result.
+func (p *plan) keysOf(res *pgconn.Result) []jobs.Key {
+	keys := make([]jobs.Key, len(res.Rows))
+	for i, row := range res.Rows {
+		keys[i] = make(jobs.Key, len(row))
+		for n, name := range p.job.Key.Columns() {
+			keys[i][name] = string(row[n])
+		}
+	}
+	return keys
+}
+
+// equalSQL returns the texts of those values of a JSON list, its last parameter, that are equal to given
+// keys. Each value has the text that its type prints: for bpchar that is not ::text.
+func (p *plan) equalSQL() string {
+	texts, defs := make([]string, len(p.keys)), make([]string, len(p.keys))
+	for i := range p.keys {
+		texts[i] = fmt.Sprintf("concat(c.%s)", alias(i))
+		defs[i] = alias(i) + " " + p.loose[i]
+	}
+	same := p.sameKey(func(i int) string { return "c." + alias(i) }, func(i int) string { return "k." + alias(i) })
+	return fmt.Sprintf("SELECT %s FROM json_to_recordset($%d::json) AS c(%s) WHERE EXISTS (SELECT FROM %s WHERE %s)",
+		strings.Join(texts, ", "), len(p.keys)+1, strings.Join(defs, ", "), p.unnest(), same)
+}
+
+// readings are the JSON objects, of a column's alias and its value, that a key can stand for. The text of a
+// JSON value, and of a row, is JSON; that of a JSON string is its content.
+func (p *plan) readings(key jobs.Key) []json.RawMessage {
+	list := []map[string]json.RawMessage{{}}
+	for i, name := range p.job.Key.Columns() {
+		text := key[name]
+		quoted, err := json.Marshal(text)
+		if err != nil {
+			continue // no text fails
+		}
+		values := []json.RawMessage{quoted}
+		if p.converted(p.keys[i]) || p.columns[p.keys[i]].OID == oidJSONB {
+			if raw := []byte(text); json.Valid(raw) && strings.ContainsAny(text[:1], `{["-0123456789tfn`) {
+				values = append(values, raw)
+			}
+		}
+		list = combine(list, alias(i), values)
+	}
+	out := make([]json.RawMessage, 0, len(list))
+	for _, object := range list {
+		if b, err := json.Marshal(object); err == nil {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// combine gives each object each of the values as a further member.
+func combine(list []map[string]json.RawMessage, name string, values []json.RawMessage) []map[string]json.RawMessage {
+	var out []map[string]json.RawMessage
+	for _, object := range list {
+		for _, value := range values {
+			more := map[string]json.RawMessage{name: value}
+			for k, v := range object {
+				more[k] = v
+			}
+			out = append(out, more)
+		}
+	}
+	return out
+}
+
+// oidJSONB is the type whose equal values differ in their numbers, 1.0 and 1.
+const oidJSONB = 3802
