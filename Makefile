@@ -65,3 +65,4 @@ servers:
 
 tools:
 	@deploy/dev/install.sh test
+	@deploy/dev/postgres18.sh

@@ -43,6 +43,8 @@ type Checkup struct {
 	Source   *postgres.Source
 	Spec     *jobs.Spec
 	Problems []Problem
+	// Present are the watched tables that exist, each once, also those that a watch entry does not fit.
+	Present []Table
 }
 
 // Fail adds a fatal problem. The feed may be opened without the job; job "": it may not
@@ -99,6 +101,11 @@ func (c *Checkup) tables(ctx context.Context) ([]Table, error) {
 	tables, err := Tables(ctx, c.Source, names)
 	if err != nil {
 		return nil, err
+	}
+	for _, t := range tables {
+		if t.Kind == "r" || t.Kind == "p" {
+			c.Present = append(c.Present, t)
+		}
 	}
 	return slices.DeleteFunc(tables, func(t Table) bool {
 		good := true
@@ -159,6 +166,12 @@ func (c *Checkup) table(job *jobs.Job, w jobs.Watch, t Table) bool {
 		if !slices.Contains(t.Columns, column) {
 			c.Fail(job.Name, "table %s has no column %s, which its watch entry names; it has: %s", t.Name, column,
 				strings.Join(t.Columns, ", "))
+			good = false
+		}
+		if slices.Contains(t.Virtual, column) {
+			c.Fail(job.Name, "column %s of table %s, which its watch entry names, is a virtual generated column, "+
+				"which no change carries: make it STORED, or watch a column that it is computed from, with column "+
+				"and keys", column, t.Name)
 			good = false
 		}
 	}

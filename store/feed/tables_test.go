@@ -26,9 +26,10 @@ func TestTables(t *testing.T) {
 		"CREATE TABLE late (id int PRIMARY KEY DEFERRABLE) PARTITION BY RANGE (id)",
 		"ALTER TABLE late REPLICA IDENTITY FULL",
 		"CREATE TABLE late_1 PARTITION OF late FOR VALUES FROM (0) TO (9)",
+		"CREATE TABLE made (id int PRIMARY KEY, g int GENERATED ALWAYS AS (id) STORED)",
 		"CREATE VIEW seen AS SELECT 1 AS one")
 	got, err := feed.Tables(t.Context(), feedtest.Open(t, url),
-		[]string{"plain", "nosuch", "bare", `shop."Price List"`, "parted", "late", "seen", "plain"})
+		[]string{"plain", "nosuch", "bare", `shop."Price List"`, "parted", "late", "seen", "made", "plain"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,6 +53,9 @@ func TestTables(t *testing.T) {
 			Parts: []feed.Relation{part("late_1", "p")}},
 		{Given: "seen", Name: "public.seen", Kind: "v", Owned: true, Columns: []string{"one"},
 			Parts: []feed.Relation{part("seen", "p")}},
+		{Given: "made", Name: "public.made", Kind: "r", Owned: true, Columns: []string{"id", "g"},
+			Identity: []string{"id"}, Stored: []string{"g"}, Parts: []feed.Relation{
+				{Name: "public.made", Persistence: "p", Identity: []string{"id"}, Stored: []string{"g"}}}},
 		plain,
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(feed.Table{}, "OID"),

@@ -26,6 +26,13 @@ var (
 		error) {
 		return testserver.StartPostgres(context.Background())
 	})
+	postgres18 = sync.OnceValues(func() (*testserver.Postgres, error) {
+		bin, err := testserver.FindPostgres(18)
+		if err != nil {
+			return nil, err
+		}
+		return testserver.StartPostgresIn(context.Background(), bin)
+	})
 	redis = sync.OnceValues(func() (*testserver.Redis, error) { return testserver.StartRedis(context.Background()) })
 
 	used struct {
@@ -64,6 +71,24 @@ func Postgres(t testing.TB) string {
 		t.Fatal(err)
 	}
 	closeOnce("postgres", p.Close)
+	name := fmt.Sprintf("t%d", databases.Add(1))
+	Exec(t, p.URL("postgres"), "CREATE DATABASE "+name)
+	return p.URL(name)
+}
+
+// Postgres18 returns the URL of a fresh database on a private Postgres 18, as Postgres does. Where its programs are
+// not installed the test is skipped; in continuous integration, where CI is set, it fails.
+func Postgres18(t testing.TB) string {
+	t.Helper()
+	p, err := postgres18()
+	if _, missing := errors.AsType[*testserver.MissingError](err); missing && os.Getenv("CI") == "" {
+		fmt.Fprintf(os.Stderr, "SKIPPED: %s: %v\n", t.Name(), err)
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeOnce("postgres18", p.Close)
 	name := fmt.Sprintf("t%d", databases.Add(1))
 	Exec(t, p.URL("postgres"), "CREATE DATABASE "+name)
 	return p.URL(name)

@@ -22,6 +22,27 @@ func (e *MissingError) Error() string {
 		"put it in PATH", e.Program, e.Debian, e.Brew)
 }
 
+// FindPostgres finds the folder of the server programs of one major version: where $STOKER_POSTGRES_18, of version 18
+// for instance, says, where packages put them, or where deploy/dev/postgres18.sh does, which keeps them out of the way
+// of all other tests.
+func FindPostgres(major int) (bin string, err error) {
+	folders := []string{os.Getenv(fmt.Sprintf("STOKER_POSTGRES_%d", major)),
+		fmt.Sprintf("/usr/lib/postgresql/%d/bin", major), fmt.Sprintf("/usr/pgsql-%d/bin", major),
+		fmt.Sprintf("/opt/homebrew/opt/postgresql@%d/bin", major),
+		fmt.Sprintf("/usr/local/lib/stoker-postgres/%d/bin", major)}
+	if cache, err := os.UserCacheDir(); err == nil {
+		folders = append(folders, filepath.Join(cache, "stoker-postgres", strconv.Itoa(major), "bin"))
+	}
+	for _, folder := range folders {
+		if _, err := os.Stat(filepath.Join(folder, "initdb")); folder != "" && err == nil {
+			return folder, nil
+		}
+	}
+	name := fmt.Sprintf("postgresql-%d", major)
+	return "", &MissingError{Program: fmt.Sprintf("Postgres %d (deploy/dev/postgres18.sh installs it)", major),
+		Debian: name, Brew: fmt.Sprintf("postgresql@%d", major)}
+}
+
 // postgresProgram finds a program of the Postgres server. Debian keeps them out
 // of PATH, in a folder a version; what it has in PATH under their names are
 // wrappers that look for a cluster of the machine's own.

@@ -17,17 +17,25 @@ import (
 type Postgres struct {
 	Server
 	password string
+	bin      string // folder of its programs; "": those that are installed
 }
 
 // StartPostgres makes a new database cluster in a temporary folder and starts
 // it. Settings are "name=value" lines for postgresql.conf, over the defaults
 // here: nothing is made durable, and logical decoding is on.
 func StartPostgres(ctx context.Context, settings ...string) (*Postgres, error) {
-	initdb, err := postgresProgram("initdb")
+	return StartPostgresIn(ctx, "", settings...)
+}
+
+// StartPostgresIn is StartPostgres with the server programs of a folder, of another version perhaps: see
+// FindPostgres. If we are root, the server runs as another user, who must be able to read the folder.
+func StartPostgresIn(ctx context.Context, bin string, settings ...string) (*Postgres, error) {
+	p := &Postgres{password: rand.Text(), bin: bin}
+	initdb, err := p.serverProgram("initdb")
 	if err != nil {
 		return nil, err
 	}
-	server, err := postgresProgram("postgres")
+	server, err := p.serverProgram("postgres")
 	if err != nil {
 		return nil, err
 	}
@@ -39,14 +47,14 @@ func StartPostgres(ctx context.Context, settings ...string) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Postgres{password: rand.Text(), Server: Server{
+	p.Server = Server{
 		name: "postgres", dir: dir, owner: o,
 		soft: syscall.SIGINT, hard: syscall.SIGQUIT,
 		ready: postgresReady,
 		argv: func(s *Server) []string {
 			return []string{server, "-D", dataDir(s), "-p", strconv.Itoa(s.port)}
 		},
-	}}
+	}
 	if err := p.init(ctx, initdb, settings); err != nil {
 		os.RemoveAll(dir)
 		return nil, err
@@ -65,9 +73,30 @@ func (p *Postgres) URL(database string) string {
 	return u.String()
 }
 
+// serverProgram is Program, but of this Postgres alone.
+func (p *Postgres) serverProgram(name string) (string, error) {
+	path, err := p.Program(name)
+	if err == nil && p.bin != "" && filepath.Dir(path) != filepath.Clean(p.bin) {
+		return "", fmt.Errorf("there is no %s in %s: name the folder of the programs of a Postgres server", name, p.bin)
+	}
+	return path, err
+}
+
 // Program returns the path of a client program of this Postgres, as pgbench or
-// psql.
-func (p *Postgres) Program(name string) (string, error) { return postgresProgram(name) }
+// psql; of the installed one, where the folder of this Postgres lacks it.
+func (p *Postgres) Program(name string) (string, error) {
+	if p.bin != "" {
+		if path := filepath.Join(p.bin, name); isFile(path) {
+			return path, nil
+		}
+	}
+	return postgresProgram(name)
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
 
 func dataDir(s *Server) string { return filepath.Join(s.dir, "data") }
 

@@ -10,7 +10,7 @@ import (
 // StartStandby copies the server as it is and starts the copy as a standby, which
 // follows the server until it is promoted. It has the same password.
 func (p *Postgres) StartStandby(ctx context.Context) (*Postgres, error) {
-	program, err := postgresProgram("pg_basebackup")
+	program, err := p.Program("pg_basebackup")
 	if err != nil {
 		return nil, err
 	}
@@ -18,7 +18,7 @@ func (p *Postgres) StartStandby(ctx context.Context) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Postgres{password: p.password, Server: p.Server}
+	s := &Postgres{password: p.password, bin: p.bin, Server: p.Server}
 	s.dir, s.proc = dir, nil
 	cmd := exec.CommandContext(ctx, program, "-D", dataDir(&s.Server), "-d", p.URL("postgres"), "-R", "-X", "stream",
 		"-c", "fast", "--no-sync")

@@ -174,3 +174,34 @@ func wantOwner(t *testing.T, pid int) {
 		t.Errorf("process %d runs as root", pid)
 	}
 }
+
+// A server of other programs than those that are installed runs beside them.
+func TestPostgresOfGivenFolder(t *testing.T) {
+	bin, err := testserver.FindPostgres(18)
+	if _, missing := errors.AsType[*testserver.MissingError](err); missing && os.Getenv("CI") == "" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := testserver.StartPostgresIn(t.Context(), bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	shell, err := p.Shell(t.Context(), "postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shell.Close()
+	if rows, err := shell.Exec("SHOW server_version_num"); err != nil || len(rows) != 1 ||
+		!strings.HasPrefix(rows[0], "18") {
+		t.Errorf("version %q, %v", rows, err)
+	}
+	if program, err := p.Program("initdb"); err != nil || filepath.Dir(program) != bin {
+		t.Errorf("initdb is %s, %v", program, err)
+	}
+	if _, err := testserver.StartPostgresIn(t.Context(), t.TempDir(), "port = 0"); err == nil {
+		t.Error("a folder without the programs is passed over")
+	}
+}

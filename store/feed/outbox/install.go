@@ -52,6 +52,11 @@ func recordable(n need) error {
 			return fmt.Errorf("table %s has no column %s, which a watch entry names; it has: %s", n.table.Name, c,
 				strings.Join(n.table.Columns, ", "))
 		}
+		if slices.Contains(n.table.Virtual, c) {
+			return fmt.Errorf("column %s of table %s, which a watch entry names, is a virtual generated column, which "+
+				"triggers see as NULL: make it STORED, or watch a column that it is computed from, with column and keys",
+				c, n.table.Name)
+		}
 	}
 	return nil
 }

@@ -122,7 +122,7 @@ func Install(ctx context.Context, s *postgres.Source, spec *jobs.Spec) (Script, 
 	for _, t := range tables {
 		for _, p := range t.Parts {
 			if len(p.Identity) == 0 {
-				return nil, errors.New(noIdentity(name, t, p, described{}))
+				return nil, errors.New(noIdentity(name, t, p, now))
 			}
 		}
 	}

@@ -40,11 +40,11 @@ func Check(ctx context.Context, common *feed.Checkup, tables []feed.Table) error
 // application's own UPDATE and DELETE fail.
 func (c *checkup) identities(tables []feed.Table, now described) {
 	told := make(map[uint32]bool)
-	for _, t := range tables {
+	for _, t := range c.Present {
 		for _, p := range t.Parts {
 			if len(p.Identity) == 0 && !told[p.OID] {
 				told[p.OID] = true
-				c.FailFor(c.Watchers(tables, p.OID), "%s", noIdentity(c.Spec.Changes.Name, t, p, now))
+				c.FailFor(c.Watchers(c.Present, p.OID), "%s", noIdentity(c.Spec.Changes.Name, t, p, now))
 			}
 		}
 	}

@@ -20,7 +20,6 @@ func (p described) unlogged(t feed.Table, column string) bool {
 func (c *checkup) generated(tables []feed.Table, now described) {
 	// What the feed alters by itself, when it is opened.
 	altered := !now.Exists || now.Generated || now.Made && now.Owned || now.Version < generatedVersion
-	told := make(map[uint32]bool)
 	for _, t := range tables {
 		for _, job := range c.Spec.Jobs {
 			for _, w := range job.Watch {
@@ -29,10 +28,13 @@ func (c *checkup) generated(tables []feed.Table, now described) {
 				}
 			}
 		}
+	}
+	told := make(map[uint32]bool)
+	for _, t := range c.Present {
 		for _, p := range t.Parts {
 			if !told[p.OID] {
 				told[p.OID] = true
-				c.identifiesGenerated(tables, p, now, altered)
+				c.identifiesGenerated(p, now, altered)
 			}
 		}
 	}
@@ -45,9 +47,6 @@ func (c *checkup) readsGenerated(job *jobs.Job, w jobs.Watch, t feed.Table, now 
 	slices.Sort(columns)
 	for _, column := range columns {
 		switch stored := slices.Contains(t.Stored, column); {
-		case slices.Contains(t.Virtual, column):
-			c.Fail(job.Name, "column %s of table %s, which its watch entry names, is a virtual generated column, "+
-				"which is not in the write-ahead log: make it STORED, or %s", column, t.Name, instead)
 		case stored && now.Version < generatedVersion:
 			c.Warn(job.Name, "column %s of table %s, which its watch entry names, is generated, and Postgres before "+
 				"18 does not write generated columns to the write-ahead log: each change of the table runs the whole "+
@@ -60,7 +59,7 @@ func (c *checkup) readsGenerated(job *jobs.Job, w jobs.Watch, t feed.Table, now 
 }
 
 // identifiesGenerated looks at the generated columns in a relation's replica identity.
-func (c *checkup) identifiesGenerated(tables []feed.Table, p feed.Relation, now described, altered bool) {
+func (c *checkup) identifiesGenerated(p feed.Relation, now described, altered bool) {
 	if now.Version < generatedVersion {
 		return
 	}
@@ -74,13 +73,13 @@ func (c *checkup) identifiesGenerated(tables []feed.Table, p feed.Relation, now 
 		return found
 	}
 	if virtual := in(p.Virtual); len(virtual) > 0 {
-		c.FailFor(c.Watchers(tables, p.OID), "the replica identity of table %s has the virtual generated column %s, "+
+		c.FailFor(c.Watchers(c.Present, p.OID), "the replica identity of table %s has the virtual generated column %s, "+
 			"which no publication can have: %s; ALTER TABLE %s REPLICA IDENTITY DEFAULT (with a primary key) or %s",
 			p.Name, strings.Join(virtual, ", "), published(now, p), p.Name,
 			"USING INDEX (a unique one on columns that are NOT NULL), or make the column STORED")
 	}
 	if stored := in(p.Stored); len(stored) > 0 && !altered {
-		c.FailFor(c.Watchers(tables, p.OID), "the replica identity of table %s has the generated column %s, which "+
+		c.FailFor(c.Watchers(c.Present, p.OID), "the replica identity of table %s has the generated column %s, which "+
 			"publication %s does not publish: %s; have its owner run: %s", p.Name, strings.Join(stored, ", "), name,
 			published(now, p), generatedSQL(name))
 	}

@@ -30,8 +30,12 @@ func TestCheckPublication(t *testing.T) {
 	storetest.Exec(t, url, feedtest.Shop, "CREATE ROLE wal_checker LOGIN REPLICATION PASSWORD 'checker'")
 	t.Cleanup(func() { storetest.Exec(t, url, "DROP OWNED BY wal_checker", "DROP ROLE wal_checker") })
 	s, spec := feedtest.Open(t, url), followingWAL(t, url)
-	const create = `CREATE PUBLICATION "stoker" FOR TABLE public.product WITH (publish_via_partition_root = true); ` +
-		`COMMENT ON PUBLICATION "stoker" IS 'Made by Stoker, for changes.source: wal; to remove it: stoker changes remove'`
+	generated := ""
+	if query(t, url, "SELECT current_setting('server_version_num')") >= "180000" {
+		generated = ", publish_generated_columns = stored"
+	}
+	create := `CREATE PUBLICATION "stoker" FOR TABLE public.product WITH (publish_via_partition_root = true` + generated +
+		`); COMMENT ON PUBLICATION "stoker" IS 'Made by Stoker, for changes.source: wal; to remove it: stoker changes remove'`
 	const add = `ALTER PUBLICATION "stoker" ADD TABLE public.product`
 	const set = `ALTER PUBLICATION "stoker" SET TABLE public.product`
 	feedtest.WantProblems(t, "none, and ours to make", checked(t, s, spec))

@@ -90,6 +90,13 @@ func publish(ctx context.Context, s *postgres.Source, spec *jobs.Spec) (p public
 	if err != nil {
 		return p, err
 	}
+	for _, t := range p.tables {
+		for _, part := range t.Parts {
+			if len(part.Identity) == 0 { // the check has said so; it may have been lost since
+				return p, errors.New(noIdentity(name, t, part, now))
+			}
+		}
+	}
 	if sql := now.completeSQL(name, p.tables); len(sql) > 0 {
 		if err := alter(ctx, s, sql, 0); err != nil {
 			return p, fmt.Errorf("publish the watched tables (have their owner run: %s): %w", joined(sql), err)
