@@ -54,7 +54,8 @@ func recordable(n need) error {
 		}
 		if slices.Contains(n.table.Virtual, c) {
 			return fmt.Errorf("column %s of table %s, which a watch entry names, is a virtual generated column, which "+
-				"triggers see as NULL: make it STORED, or watch a column that it is computed from, with column and keys",
+				"triggers see as NULL: make it STORED, or watch a column that it is computed from, with column and "+
+				"keys",
 				c, n.table.Name)
 		}
 	}

@@ -73,8 +73,8 @@ func (c *checkup) identifiesGenerated(p feed.Relation, now described, altered bo
 		return found
 	}
 	if virtual := in(p.Virtual); len(virtual) > 0 {
-		c.FailFor(c.Watchers(c.Present, p.OID), "the replica identity of table %s has the virtual generated column %s, "+
-			"which no publication can have: %s; ALTER TABLE %s REPLICA IDENTITY DEFAULT (with a primary key) or %s",
+		c.FailFor(c.Watchers(c.Present, p.OID), "the replica identity of table %s has the virtual generated column "+
+			"%s, which no publication can have: %s; ALTER TABLE %s REPLICA IDENTITY DEFAULT (with a primary key) or %s",
 			p.Name, strings.Join(virtual, ", "), published(now, p), p.Name,
 			"USING INDEX (a unique one on columns that are NOT NULL), or make the column STORED")
 	}

@@ -47,8 +47,8 @@ func TestGeneratedColumnsBefore18(t *testing.T) {
 	var want []string
 	for _, table := range []string{"aside", "keyed", "parted", "whole"} {
 		want = append(want, "warn "+table+": column g of table public."+table+", which its watch entry names, is "+
-			"generated, and Postgres before 18 does not write generated columns to the write-ahead log: each change of "+
-			"the table runs the whole job; watch a column that it is computed from, with column and keys, use "+
+			"generated, and Postgres before 18 does not write generated columns to the write-ahead log: each change "+
+			"of the table runs the whole job; watch a column that it is computed from, with column and keys, use "+
 			"changes.source: outbox, or upgrade to Postgres 18")
 	}
 	feedtest.WantProblems(t, "generated columns", checked(t, s, spec), want...)
@@ -97,8 +97,8 @@ func TestGeneratedColumnsOfOldPublication18(t *testing.T) {
 	s, spec := feedtest.Open(t, url), byGenerated(t, url, "whole")
 	spec.Jobs[0].Watch = append(spec.Jobs[0].Watch, jobs.Watch{Table: "aside"})
 	feedtest.WantProblems(t, "somebody else's", checked(t, s, spec),
-		"fail whole: column g of table public.whole, which its watch entry names, is generated, and publication stoker "+
-			"does not publish it: "+sql,
+		"fail whole: column g of table public.whole, which its watch entry names, is generated, and publication "+
+			"stoker does not publish it: "+sql,
 		"fail: the replica identity of table public.whole has the generated column g, which publication stoker does "+
 			"not publish: the application's own UPDATE and DELETE on it fail; have its owner run: "+sql)
 	var log bytes.Buffer
@@ -142,9 +142,9 @@ func TestVirtualColumns18(t *testing.T) {
 	feedtest.WantProblems(t, "without an identity", checked(t, s, byID), "fail"+noIdentity)
 	storetest.Exec(t, url, "ALTER TABLE v REPLICA IDENTITY FULL")
 	feedtest.WantProblems(t, "with FULL", checked(t, s, byID), "fail: the replica identity of table public.v has the "+
-		"virtual generated column g, which no publication can have: once it is published, the application's own UPDATE "+
-		"and DELETE on it would fail; ALTER TABLE public.v REPLICA IDENTITY DEFAULT (with a primary key) or USING INDEX "+
-		"(a unique one on columns that are NOT NULL), or make the column STORED")
+		"virtual generated column g, which no publication can have: once it is published, the application's own "+
+		"UPDATE and DELETE on it would fail; ALTER TABLE public.v REPLICA IDENTITY DEFAULT (with a primary key) or "+
+		"USING INDEX (a unique one on columns that are NOT NULL), or make the column STORED")
 	storetest.Exec(t, url, "ALTER TABLE v REPLICA IDENTITY USING INDEX v_id")
 	feedtest.WantProblems(t, "with an index", checked(t, s, byID))
 	w, _ := openWAL(t, s, byID)
