@@ -34,21 +34,29 @@ type TaskReader interface {
 	GetTaskInfo(queue, id string) (*asynq.TaskInfo, error)
 }
 
-// FindTask returns what became of a task. A worker that was killed keeps its task for a minute
+// FindTask returns what became of a task. A worker that was killed keeps its task for half a minute
 // or more; meanwhile the scheduler enqueues a rescue of it, and perhaps a rescue of that. FindTask
-// returns the first of these that has completed or is archived, else the last one that exists.
-// The error is asynq.ErrTaskNotFound or asynq.ErrQueueNotFound if there is none.
+// returns the first of these that has completed, else the last one: one before it that is archived was
+// lost by its worker, and is done by the ones after. The error is asynq.ErrTaskNotFound or
+// asynq.ErrQueueNotFound if there is none.
 func FindTask(tasks TaskReader, queue, id string) (*asynq.TaskInfo, error) {
 	var last *asynq.TaskInfo
+	var missing error
 	for ; ; id = RescueID(id) {
 		info, err := tasks.GetTaskInfo(queue, id)
-		missing := errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound)
 		switch {
-		case missing && last != nil:
+		case errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound):
+			if missing == nil && last == nil {
+				missing = err // a task that was handed on is gone, and its rescue is there
+				continue
+			}
+			if last == nil {
+				return nil, missing
+			}
 			return last, nil
 		case err != nil:
 			return nil, err
-		case info.State == asynq.TaskStateCompleted || info.State == asynq.TaskStateArchived:
+		case info.State == asynq.TaskStateCompleted:
 			return info, nil
 		}
 		last = info

@@ -27,14 +27,19 @@ func TestFindTask(t *testing.T) {
 		tasks tasks
 		want  string // ID; "": there is none
 	}{
-		"no rescue":                   {tasks{"t": active}, "t"},
-		"done":                        {tasks{"t": done}, "t"},
-		"the rescue is done":          {tasks{"t": active, "t~": done}, "t~"},
-		"the rescue has failed":       {tasks{"t": active, "t~": failed}, "t~"},
-		"done after all":              {tasks{"t": done, "t~": active}, "t"},
-		"a rescue of a rescue":        {tasks{"t": active, "t~": active, "t~~": pending}, "t~~"},
-		"the rescue's rescue is done": {tasks{"t": active, "t~": active, "t~~": done}, "t~~"},
-		"lost":                        {tasks{"other": done}, ""},
+		"no rescue":                     {tasks{"t": active}, "t"},
+		"done":                          {tasks{"t": done}, "t"},
+		"the rescue is done":            {tasks{"t": active, "t~": done}, "t~"},
+		"the rescue has failed":         {tasks{"t": active, "t~": failed}, "t~"},
+		"done after all":                {tasks{"t": done, "t~": active}, "t"},
+		"a rescue of a rescue":          {tasks{"t": active, "t~": active, "t~~": pending}, "t~~"},
+		"the rescue's rescue is done":   {tasks{"t": active, "t~": active, "t~~": done}, "t~~"},
+		"lost":                          {tasks{"other": done}, ""},
+		"archived, the rescue is going": {tasks{"t": failed, "t~": active}, "t~"},
+		"archived, the rescue is done":  {tasks{"t": failed, "t~": done}, "t~"},
+		"both are archived":             {tasks{"t": failed, "t~": failed}, "t~"},
+		"orphaned twice":                {tasks{"t": failed, "t~": failed, "t~~": active}, "t~~"},
+		"handed on":                     {tasks{"t~": pending}, "t~"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			info, err := jobs.FindTask(test.tasks, "q", "t")

@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -43,8 +42,7 @@ const (
 // any number of replicas enqueue each tick once. A conflict of the ID is success.
 func NewTick(job string, due time.Time, cause Cause) *asynq.Task {
 	payload := marshal(Run{Job: job, Due: due.Unix(), Cause: cause})
-	id := fmt.Sprintf("warm:%s@%d", job, due.Unix())
-	return newTask(TypeRun, payload, asynq.TaskID(id), asynq.Queue(QueueRun),
+	return newTask(TypeRun, payload, asynq.TaskID(TickID(job, due)), asynq.Queue(QueueRun),
 		asynq.Timeout(RunLimit), asynq.Retention(retention), asynq.MaxRetry(runRetries))
 }
 
@@ -60,7 +58,7 @@ func NewKeysetRemoval(job string, cause Cause) *asynq.Task {
 // epoch:<job>@<epoch>, so that it is run once. A conflict of the ID is success.
 func NewEpochRun(job string, epoch uint32) *asynq.Task {
 	payload := marshal(Run{Job: job, Cause: CauseEpoch})
-	return newTask(TypeRun, payload, asynq.TaskID(fmt.Sprintf("epoch:%s@%d", job, epoch)), asynq.Queue(QueueRun),
+	return newTask(TypeRun, payload, asynq.TaskID(EpochID(job, epoch)), asynq.Queue(QueueRun),
 		asynq.Timeout(RunLimit), asynq.Retention(retention), asynq.MaxRetry(runRetries))
 }
 

@@ -183,3 +183,21 @@ func TestCatchUpOnRealServers(t *testing.T) {
 		t.Errorf("tasks (-want +got):\n%s", diff)
 	}
 }
+
+// Broken by: a job on demand whose first task was given up, and that nothing asks for again.
+func TestJobOnDemandIsAskedForUntilItHasRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, q := storetest.NewLedger(), &queue{forget: true}
+		r := start([]*jobs.Job{job(t, "on-demand", "", "")}, q, l)
+		sleepUntil("2000-01-01 00:35:00")
+		if n := len(q.of("on-demand")); n != 4 {
+			t.Errorf("it was asked for %d times in 35 minutes", n)
+		}
+		ran(t, l, "on-demand", time.Now(), store.StateFailed) // the reason is on record: it is not a matter of time
+		sleepUntil("2000-01-01 02:00:00")
+		if n := len(q.of("on-demand")); n != 4 {
+			t.Errorf("it was asked for %d times, although it has been run", n)
+		}
+		r.stop()
+	})
+}

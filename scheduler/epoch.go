@@ -50,7 +50,7 @@ func (s *Scheduler) rerun(ctx context.Context, epoch, history uint32, lost bool)
 		reason := outdated(job, last.Epoch, epoch, history)
 		all = all && err == nil && reason == ""
 		if err == nil && reason != "" && (ok || lost) {
-			_, err = s.queue.EnqueueContext(ctx, jobs.NewEpochRun(job.Name, epoch))
+			err = s.enqueueEpoch(ctx, job, epoch, history)
 			if err == nil {
 				s.log.Info("run enqueued: "+reason, jobs.LogJob, job.Name, "epoch", epoch)
 			}
@@ -60,6 +60,26 @@ func (s *Scheduler) rerun(ctx context.Context, epoch, history uint32, lost bool)
 		}
 	}
 	return all, errs
+}
+
+// enqueueEpoch enqueues the run of an epoch. One that has ended makes room if the job is outdated still: it
+// was superseded, or began too early.
+func (s *Scheduler) enqueueEpoch(ctx context.Context, job *jobs.Job, epoch, history uint32) error {
+	id, states := jobs.EpochID(job.Name, epoch), []asynq.TaskState{asynq.TaskStateArchived}
+	_, err := s.enqueueNamed(ctx, jobs.QueueRun, id, jobs.NewEpochRun(job.Name, epoch), states...)
+	if !errors.Is(err, asynq.ErrTaskIDConflict) {
+		return err
+	}
+	last, _, lerr := s.ledger.LastComplete(ctx, job.Name)
+	switch {
+	case lerr != nil:
+		return lerr
+	case outdated(job, last.Epoch, epoch, history) == "":
+		return err
+	}
+	states = append(states, asynq.TaskStateCompleted)
+	_, err = s.enqueueNamed(ctx, jobs.QueueRun, id, jobs.NewEpochRun(job.Name, epoch), states...)
+	return err
 }
 
 // outdated says why a run of an epoch is not enough; "" if it is.

@@ -9,7 +9,7 @@ import (
 // Metrics counts what the scheduler does, by job, and by queue.
 type Metrics struct {
 	due, missed, failed *prometheus.CounterVec
-	rescues             *prometheus.CounterVec
+	rescues, orphans    *prometheus.CounterVec
 }
 
 // NewMetrics registers the scheduler's metrics.
@@ -27,6 +27,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			"Attempts to enqueue a tick that failed and were tried again.", "job"),
 		rescues: counter("stoker_tasks_repeated_total",
 			"Tasks handed out a second time because they were not done in time.", "queue"),
+		orphans: counter("stoker_tasks_orphaned_total",
+			"Tasks in hand that no worker had, taken out of the list once they were handed out again.", "queue"),
 	}
 }
 

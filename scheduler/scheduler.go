@@ -48,6 +48,7 @@ type Config struct {
 	Jobs    []*jobs.Job // whose schedules are followed
 	Queue   Enqueuer    // takes their runs
 	Tasks   Tasks       // lists the tasks in hand, to rescue those of dead workers; nil: no task is rescued
+	Repairs Repairs     // frees names and archives orphans; nil: neither is done
 	Ledger  Ledger      // says what has been run
 	Epochs  Epochs      // says when all must be run again
 	Metrics *Metrics
@@ -60,6 +61,7 @@ type Scheduler struct {
 	epochs  Epochs
 	queue   Enqueuer
 	tasks   Tasks
+	repairs Repairs
 	ledger  Ledger
 	metrics *Metrics
 	log     *slog.Logger
@@ -68,8 +70,8 @@ type Scheduler struct {
 // New returns a scheduler of c.Jobs.
 func New(c Config) *Scheduler {
 	c.Metrics.begin(c.Jobs)
-	return &Scheduler{jobs: c.Jobs, queue: c.Queue, tasks: c.Tasks, ledger: c.Ledger, epochs: c.Epochs,
-		metrics: c.Metrics, log: c.Log}
+	return &Scheduler{jobs: c.Jobs, queue: c.Queue, tasks: c.Tasks, repairs: c.Repairs, ledger: c.Ledger,
+		epochs: c.Epochs, metrics: c.Metrics, log: c.Log}
 }
 
 // Run follows every job's schedule until ctx ends. It never gives up: what
@@ -91,6 +93,7 @@ func (s *Scheduler) follow(ctx context.Context, job *jobs.Job) {
 	start := time.Now()
 	s.catchUp(ctx, job, start)
 	if job.Schedule == nil {
+		s.awaitFirstRun(ctx, job)
 		return
 	}
 	var uncounted missing
@@ -108,6 +111,25 @@ func (s *Scheduler) follow(ctx context.Context, job *jobs.Job) {
 	}
 }
 
+// firstRunEvery is how often a job that no tick runs is looked at, until it has been run once.
+const firstRunEvery = 10 * time.Minute
+
+// awaitFirstRun enqueues a job without a schedule again for as long as no run of it is on record: its task may be
+// lost, or given up because only workers with an older spec were there.
+func (s *Scheduler) awaitFirstRun(ctx context.Context, job *jobs.Job) {
+	for store.Sleep(ctx, firstRunEvery) {
+		runs, err := s.ledger.Runs(ctx, job.Name, 1)
+		switch {
+		case err != nil:
+			s.log.Warn("cannot tell whether a job has been run", jobs.LogJob, job.Name, jobs.LogErr, err)
+		case len(runs) > 0:
+			return
+		default:
+			s.catchUp(ctx, job, time.Now())
+		}
+	}
+}
+
 // catchUp enqueues the last tick once more if no run has completed since it was
 // due: it was missed, or the job has never run. A job without a schedule is
 // enqueued only if it has never run.
@@ -119,36 +141,81 @@ func (s *Scheduler) catchUp(ctx context.Context, job *jobs.Job, now time.Time) {
 			due = prev
 		}
 	}
-	s.persist(ctx, job, due, until, func(ctx context.Context) error {
+	covered := func(ctx context.Context) (bool, error) {
 		last, ok, err := s.ledger.LastComplete(ctx, job.Name)
-		if err != nil || ok && !last.Start.Before(due) {
+		return ok && !last.Start.Before(due), err
+	}
+	s.persist(ctx, job, due, until, func(ctx context.Context) error {
+		if done, err := covered(ctx); err != nil || done {
 			return err
 		}
-		return s.enqueue(ctx, job, due, jobs.CauseCatchUp)
+		return s.enqueueUncovered(ctx, job, due, covered)
 	})
+}
+
+// enqueueUncovered enqueues a tick as a catch-up. A task of its name that has ended did not cover it, if no run
+// does yet: it was skipped, or superseded, or its record is lost.
+func (s *Scheduler) enqueueUncovered(ctx context.Context, job *jobs.Job, due time.Time,
+	covered func(context.Context) (bool, error)) error {
+	err := s.enqueue(ctx, job, due, jobs.CauseCatchUp)
+	if !errors.Is(err, asynq.ErrTaskIDConflict) {
+		return err
+	}
+	if done, err := covered(ctx); err != nil || done {
+		return err // it has completed a moment ago
+	}
+	err = s.enqueue(ctx, job, due, jobs.CauseCatchUp, asynq.TaskStateCompleted)
+	if errors.Is(err, asynq.ErrTaskIDConflict) {
+		return nil // it waits, or is in hand
+	}
+	return err
 }
 
 // tick enqueues the tick's task, until that succeeds or the next tick is due and
 // makes this one stale. It reports whether it succeeded.
 func (s *Scheduler) tick(ctx context.Context, job *jobs.Job, due time.Time) bool {
 	return s.persist(ctx, job, due, job.Schedule.Next(due), func(ctx context.Context) error {
-		return s.enqueue(ctx, job, due, jobs.CauseTick)
+		err := s.enqueue(ctx, job, due, jobs.CauseTick)
+		if errors.Is(err, asynq.ErrTaskIDConflict) {
+			return nil // another replica, or an attempt whose answer was lost, has done it
+		}
+		return err
 	})
 }
 
-// enqueue puts one tick on the queue. A conflict of names is success: another
-// replica, or an attempt whose answer was lost, has done it.
-func (s *Scheduler) enqueue(ctx context.Context, job *jobs.Job, due time.Time, cause jobs.Cause) error {
-	info, err := s.queue.EnqueueContext(ctx, jobs.NewTick(job.Name, due, cause))
+// enqueue puts one tick on the queue. A task of its name that is in one of the states makes room.
+func (s *Scheduler) enqueue(ctx context.Context, job *jobs.Job, due time.Time, cause jobs.Cause,
+	states ...asynq.TaskState) error {
+	states = append(states, asynq.TaskStateArchived) // what has failed for good must not keep its name taken
+	info, err := s.enqueueNamed(ctx, jobs.QueueRun, jobs.TickID(job.Name, due), jobs.NewTick(job.Name, due, cause),
+		states...)
 	switch {
 	case errors.Is(err, asynq.ErrTaskIDConflict):
 		s.log.Debug("tick is already enqueued", jobs.LogJob, job.Name, jobs.LogDue, due)
-		return nil
+		return err
 	case err != nil:
 		return err
 	}
 	s.log.Info("tick enqueued", jobs.LogJob, job.Name, jobs.LogDue, due, jobs.LogTask, info.ID, jobs.LogCause, cause)
 	return nil
+}
+
+// enqueueNamed enqueues a task of a fixed name. If there is one of that name that Redis has lost a part of, or
+// that is in one of the states, it makes room. The error is asynq.ErrTaskIDConflict if the name stays taken.
+func (s *Scheduler) enqueueNamed(ctx context.Context, queue, id string, task *asynq.Task,
+	states ...asynq.TaskState) (*asynq.TaskInfo, error) {
+	info, err := s.queue.EnqueueContext(ctx, task)
+	if !errors.Is(err, asynq.ErrTaskIDConflict) || s.repairs == nil {
+		return info, err
+	}
+	free, rerr := s.repairs.Release(ctx, queue, id, states...)
+	switch {
+	case rerr != nil:
+		return nil, rerr
+	case !free:
+		return nil, err
+	}
+	return s.queue.EnqueueContext(ctx, task)
 }
 
 // Pauses between attempts of one tick.

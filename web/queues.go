@@ -1,10 +1,13 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 
 	"github.com/hibiken/asynqmon"
+
+	"github.com/stokerhq/stoker/jobs"
 )
 
 // maxPageSize is how many tasks one page of the dashboard may ask Redis for.
@@ -34,4 +37,25 @@ func (s *Server) queues(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Security-Policy", queuesPolicy)
 	s.dashboard.ServeHTTP(w, r)
+}
+
+// paused returns the queues that are paused. That they cannot be read has the reasons for which the jobs cannot
+// be read either, and these are shown.
+func (s *Server) paused(ctx context.Context) []jobs.PausedQueue {
+	if s.cfg.Paused == nil {
+		return nil
+	}
+	list, err := s.cfg.Paused(ctx)
+	if err != nil {
+		s.log.Warn("the queues could not be looked at", jobs.LogErr, s.mask.text(err.Error()))
+		return nil
+	}
+	return list
+}
+
+// MarkPaused notes in the status of each job which queues are paused: none of its tasks there is done.
+func MarkPaused(statuses []JobStatus, paused []jobs.PausedQueue) {
+	for i := range statuses {
+		statuses[i].Paused = paused
+	}
 }

@@ -72,17 +72,20 @@ func (s *Server) livez(w http.ResponseWriter, _ *http.Request) { answerText(w, h
 const readyLimit = 2 * time.Second
 
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
-	if s.cfg.Ready == nil {
-		answerText(w, http.StatusOK, "ready")
-		return
-	}
 	ctx, cancel := context.WithTimeout(r.Context(), readyLimit)
 	defer cancel()
-	if err := s.cfg.Ready(ctx); err != nil {
-		answerText(w, http.StatusServiceUnavailable, "not ready: "+s.mask.text(err.Error()))
-		return
+	if s.cfg.Ready != nil {
+		if err := s.cfg.Ready(ctx); err != nil {
+			answerText(w, http.StatusServiceUnavailable, "not ready: "+s.mask.text(err.Error()))
+			return
+		}
 	}
-	answerText(w, http.StatusOK, "ready")
+	text := "ready"
+	for _, p := range s.paused(ctx) {
+		// 200 all the same: whoever takes an unready process out of service takes away the dashboard, too
+		text += "\nbut " + p.String()
+	}
+	answerText(w, http.StatusOK, text)
 }
 
 func (s *Server) metrics() http.HandlerFunc {

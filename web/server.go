@@ -45,7 +45,11 @@ type Config struct {
 	Probe    func(context.Context) error // whether the Redis servers take writes; nil: not asked
 	Ready    func(context.Context) error // what /readyz asks; nil, or a nil error: ready
 	Version  string                      // shown on the page
-	Logger   *slog.Logger                // nil: slog.Default()
+
+	// which queues are paused; nil: they are not looked at
+	Paused func(context.Context) ([]jobs.PausedQueue, error)
+
+	Logger *slog.Logger // nil: slog.Default()
 }
 
 // Server is the admin listener.
@@ -82,6 +86,7 @@ func New(cfg Config) (*Server, error) {
 			s.log.Warn("status is incomplete", "err", err)
 		}
 		MarkRefused(statuses, s.refused())
+		MarkPaused(statuses, s.paused(ctx))
 		return statuses
 	})
 	if !cfg.Spec.Admin.Token.IsZero() {

@@ -57,6 +57,9 @@ type JobStatus struct {
 
 	Failures []Failure `json:"failures,omitempty"`
 
+	// queues whose tasks no worker is given: nothing is done of what is asked of any job there
+	Paused []jobs.PausedQueue `json:"paused_queues,omitempty"`
+
 	unread bool // nothing of the job could be read
 }
 

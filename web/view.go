@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 )
 
@@ -109,6 +110,14 @@ func (v jobView) Progress() string {
 // run may find more rows than it promised.
 func (v jobView) ProgressPercent() int {
 	return int(min(99, v.Running.Rows*100/max(1, v.Running.Expected)))
+}
+
+// Paused are the queues that are paused: they are the same for all jobs.
+func (v statusView) Paused() []jobs.PausedQueue {
+	if len(v.Jobs) == 0 {
+		return nil
+	}
+	return v.Jobs[0].JobStatus.Paused
 }
 
 // runView words a Record.

@@ -49,6 +49,12 @@ func (s *Server) wants(w http.ResponseWriter, r *http.Request) (wait, ok bool) {
 func (s *Server) await(w http.ResponseWriter, r *http.Request, done invalidated) {
 	ctx, cancel := context.WithTimeout(r.Context(), waitLimit)
 	defer cancel()
+	for _, p := range s.paused(ctx) {
+		if p.Queue == done.Queue {
+			s.refuse(w, r, http.StatusGatewayTimeout, "the tasks are queued, but "+p.String())
+			return
+		}
+	}
 	answer := waited{invalidated: done}
 	for _, id := range done.TaskIDs {
 		failure, err := s.awaitTask(ctx, done.Queue, id)

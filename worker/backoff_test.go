@@ -11,7 +11,6 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/worker/render"
 )
@@ -71,7 +70,6 @@ func TestOutcomes(t *testing.T) {
 		err       error
 		permanent bool
 	}{
-		{&jobs.UnknownJobError{Job: "j", File: "f"}, true},
 		{&store.QueryError{SQLState: "42703"}, true},
 		{&store.QueryError{SQLState: "22012"}, true},
 		{fmt.Errorf("after row 7: %w", &store.QueryError{SQLState: "42501"}), true},
@@ -88,7 +86,7 @@ func TestOutcomes(t *testing.T) {
 		}
 	}
 	for err, failure := range map[error]bool{errors.New("x"): true, ErrStopping: false,
-		fmt.Errorf("after row 1: %w", ErrStopping): false, errBusy: false, nil: false} {
+		fmt.Errorf("after row 1: %w", ErrStopping): false, errBusy: false, nil: false, &handedBackError{err: errBusy}: false} {
 		if isFailure(err) != failure {
 			t.Errorf("%v uses up a retry: %v", err, !failure)
 		}

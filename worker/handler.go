@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
 
@@ -17,11 +16,11 @@ import (
 func (w *Worker) handleRun(ctx context.Context, task *asynq.Task) error {
 	t, err := jobs.ParseRun(task)
 	if err != nil {
-		return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
+		return &unfitError{err}
 	}
 	job, ok := w.spec.Job(t.Job)
 	if !ok {
-		return outcome(&jobs.UnknownJobError{Job: t.Job, File: w.spec.File})
+		return &unfitError{&jobs.UnknownJobError{Job: t.Job, File: w.spec.File}}
 	}
 	if err := w.admit(ctx, false); refused(err) {
 		return owed(job, t, err)
@@ -103,7 +102,10 @@ func (w *Worker) skip(ctx context.Context, id string, t jobs.Run) error {
 func (w *Worker) handleRefresh(ctx context.Context, task *asynq.Task) error {
 	inv, err := jobs.ParseInvalidation(task)
 	if err != nil {
-		return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
+		return &unfitError{err}
+	}
+	if _, ok := w.spec.Job(inv.Job); !ok {
+		return &unfitError{&jobs.UnknownJobError{Job: inv.Job, File: w.spec.File}}
 	}
 	out, err := w.Refresh(ctx, task.ResultWriter().TaskID(), inv)
 	if err != nil {

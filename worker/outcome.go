@@ -24,8 +24,7 @@ var errBusy = errors.New("another run of the job is going on; this one starts wh
 // outcome turns an error into what Asynq understands: what asking again cannot
 // mend is not tried again.
 func outcome(err error) error {
-	_, unknown := errors.AsType[*jobs.UnknownJobError](err)
-	if unknown || store.Permanent(err) {
+	if store.Permanent(err) {
 		return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
 	}
 	return err
@@ -45,7 +44,8 @@ func tickOutcome(ctx context.Context, t jobs.Run, err error) error {
 
 // isFailure decides for Asynq which errors use up a retry.
 func isFailure(err error) bool {
-	return err != nil && !errors.Is(err, ErrStopping) && !errors.Is(err, errBusy) && !refused(err)
+	_, handed := errors.AsType[*handedBackError](err)
+	return err != nil && !handed && !errors.Is(err, ErrStopping) && !errors.Is(err, errBusy) && !refused(err)
 }
 
 // lastTry reports whether the task has no retry left. Asynq then archives it
@@ -59,6 +59,9 @@ func lastTry(ctx context.Context) bool {
 // retryDelay is short: the database may be back in a second, and until then keys
 // grow old. n is how often the task has failed already.
 func retryDelay(n int, err error, _ *asynq.Task) time.Duration {
+	if handed, is := errors.AsType[*handedBackError](err); is {
+		return handed.delay()
+	}
 	switch {
 	case errors.Is(err, ErrStopping):
 		return 0

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/queue"
 )
 
 // Server takes tasks from the queues. It is two Asynq servers, one a queue, so
@@ -19,6 +20,7 @@ import (
 type Server struct {
 	w         *Worker
 	client    redis.UniversalClient
+	queues    *queue.Queues
 	pace      pace
 	runs      *asynq.Server
 	refreshes *asynq.Server
@@ -49,11 +51,12 @@ type pace struct {
 	// what a stopped server waits for its tasks; they end at once but for the batch that is being written
 	grace    time.Duration
 	announce time.Duration // how often the queues are registered again
+	handBack time.Duration // for how long a task that no worker here can do is handed back for others
 }
 
 var usual = pace{
 	runs: 250 * time.Millisecond, refreshes: 32 * time.Millisecond,
-	grace: 10 * time.Second, announce: 10 * time.Second,
+	grace: 10 * time.Second, announce: 10 * time.Second, handBack: 15 * time.Minute,
 }
 
 // NewServer prepares both Asynq servers on a client that is theirs alone (a
@@ -64,22 +67,22 @@ func NewServer(w *Worker, client redis.UniversalClient, c Concurrency) *Server {
 
 func newServer(w *Worker, client redis.UniversalClient, c Concurrency, p pace) *Server {
 	client.AddHook(backoffHook{})
-	s := &Server{w: w, client: client, pace: p, stop: make(chan struct{})}
+	s := &Server{w: w, client: client, queues: queue.New(client), pace: p, stop: make(chan struct{})}
 	s.runs = asynq.NewServerFromRedisClient(client, s.config(jobs.QueueRun, c.Runs, p.runs))
 	s.refreshes = asynq.NewServerFromRedisClient(client, s.config(jobs.QueueRefresh, c.Refreshes, p.refreshes))
 	return s
 }
 
-func (s *Server) config(queue string, concurrency int, look time.Duration) asynq.Config {
+func (s *Server) config(name string, concurrency int, look time.Duration) asynq.Config {
 	return asynq.Config{
 		Concurrency:              concurrency,
-		Queues:                   map[string]int{queue: 1},
+		Queues:                   map[string]int{name: 1},
 		TaskCheckInterval:        look,
 		DelayedTaskCheckInterval: time.Second,
 		ShutdownTimeout:          s.pace.grace,
 		RetryDelayFunc:           retryDelay,
 		IsFailure:                isFailure,
-		Logger:                   asynqLog{s.w.log.With("queue", queue)},
+		Logger:                   asynqLog{s.w.log.With("queue", name)},
 		LogLevel:                 asynq.InfoLevel,
 	}
 }
@@ -112,20 +115,23 @@ func (s *Server) Shutdown() {
 }
 
 // handler makes do the handler of the one type of task its queue carries.
-func (s *Server) handler(queue, typ string, do func(context.Context, *asynq.Task) error) asynq.Handler {
+func (s *Server) handler(from, typ string, do func(context.Context, *asynq.Task) error) asynq.Handler {
 	return asynq.HandlerFunc(func(ctx context.Context, task *asynq.Task) error {
 		if task.Type() != typ {
-			return fmt.Errorf("task type %q is not one of Stoker's on queue %s: %w", task.Type(), queue,
-				asynq.SkipRetry)
+			return s.handBack(ctx, from, task,
+				fmt.Errorf("task type %q is not one of Stoker's on queue %s", task.Type(), from))
 		}
 		if at, ok := jobs.EnqueuedAt(task); ok {
-			s.w.metrics.observeWait(queue, at)
+			s.w.metrics.observeWait(from, at)
 		}
 		stopped, cancel := stoppable(ctx, s.stop)
 		defer cancel()
 		err := context.Cause(stopped)
 		if err == nil {
 			err = patiently(stopped, func(ctx context.Context) error { return do(ctx, task) })
+		}
+		if unfit, is := errors.AsType[*unfitError](err); is {
+			return s.handBack(ctx, from, task, unfit.err)
 		}
 		if err == nil || !errors.Is(context.Cause(stopped), ErrStopping) {
 			return err

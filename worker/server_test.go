@@ -22,7 +22,7 @@ import (
 
 // brisk is the usual pace but for what tests would wait for.
 var brisk = pace{runs: 20 * time.Millisecond, refreshes: 10 * time.Millisecond, grace: 2 * time.Second,
-	announce: 100 * time.Millisecond}
+	announce: 100 * time.Millisecond, handBack: 15 * time.Minute}
 
 // serve starts a Server on the rig's queue, which ends with the test.
 func (r *rig) serve(c Concurrency, p pace) *Server {
@@ -170,7 +170,9 @@ func TestTasksThatCanNeverBeDone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, plan{jobs: []*jobs.Job{quickly("j"),
 		newJob("broken", jobs.ValueRow, "b:{id}", "SELECT id FROM nowhere")}})
-	r.serve(Share(4), brisk)
+	atOnce := brisk
+	atOnce.handBack = 0 // see TestTaskOfAnUnknownJobIsHandedBack
+	r.serve(Share(4), atOnce)
 	inv, err := jobs.NewInvalidation("gone", jobs.Key{"id": "2"})
 	if err != nil {
 		t.Fatal(err)

@@ -24,6 +24,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/scheduler"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/queue"
 	"github.com/stokerhq/stoker/web"
 	"github.com/stokerhq/stoker/worker"
 	"github.com/stokerhq/stoker/worker/verify"
@@ -51,6 +52,7 @@ type daemon struct {
 
 	verifier *verify.Verifier
 	writes   *connect.Writes
+	queues   *queue.Watcher
 
 	listener net.Listener // bound by listen
 	ready    atomic.Bool
@@ -71,6 +73,7 @@ func newDaemon(spec *jobs.Spec, roles []string, log *slog.Logger) (*daemon, erro
 	d.verifier = newVerifier(spec, s, d.worker, d.metrics, log)
 	d.writes = connect.NewWrites(spec, s, log)
 	d.writes.Register(d.metrics)
+	d.queues = queue.NewWatcher(s.Queues(), d.metrics, log)
 	d.metrics.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return d, nil
@@ -118,6 +121,9 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	if err := d.fitForChanges(ctx); err != nil {
 		return err
 	}
+	watching, stopWatching := context.WithCancel(context.Background())
+	defer stopWatching()
+	go d.queues.Run(watching)
 	stopWorker, err := d.startWorker()
 	if err != nil {
 		return err
@@ -188,7 +194,8 @@ func (d *daemon) startAdmin() (stop func(), err error) {
 		Spec: d.spec, Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(), Enqueuer: d.servers.Client(),
 		Fencer: d.worker, Tasks: d.servers.Inspector(),
 		Queue: connect.QueueOption{URL: d.spec.Redis.QueueURL}, Gatherer: d.metrics, Ready: d.isReady,
-		Refused: d.writes.Refused, Probe: d.writes.Probe, Version: version(), Logger: d.log,
+		Refused: d.writes.Refused, Probe: d.writes.Probe, Paused: d.servers.Queues().Paused, Version: version(),
+		Logger: d.log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, d.listener.Close())
@@ -280,8 +287,8 @@ func (d *daemon) startScheduler() (stop func()) {
 		return func() {}
 	}
 	s := scheduler.New(scheduler.Config{
-		Jobs: d.spec.Jobs, Queue: d.servers.Client(), Tasks: d.servers.Inspector(), Ledger: d.servers.Ledger,
-		Epochs:  d.servers.Cache,
+		Jobs: d.spec.Jobs, Queue: d.servers.Client(), Tasks: d.servers.Inspector(),
+		Repairs: d.servers.Queues(), Ledger: d.servers.Ledger, Epochs: d.servers.Cache,
 		Metrics: scheduler.NewMetrics(d.metrics), Log: d.log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -90,7 +90,13 @@ type process struct {
 // runs then.
 func start(t *testing.T, vars map[string]string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(binary(t), args...), log: &syncBuffer{}, done: make(chan struct{})}
+	return startCommand(t, exec.Command(binary(t), args...), vars)
+}
+
+// startCommand does the same with a command that runs the binary in its own way.
+func startCommand(t *testing.T, cmd *exec.Cmd, vars map[string]string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, log: &syncBuffer{}, done: make(chan struct{})}
 	p.cmd.Env = os.Environ()
 	for k, v := range vars {
 		p.cmd.Env = append(p.cmd.Env, k+"="+v)
@@ -104,7 +110,7 @@ func start(t *testing.T, vars map[string]string, args ...string) *process {
 		_ = p.cmd.Process.Kill() // it may have ended
 		<-p.done
 		if t.Failed() {
-			t.Logf("output of stoker %s:\n%s", strings.Join(args, " "), p.log)
+			t.Logf("output of %s:\n%s", strings.Join(cmd.Args, " "), p.log)
 		}
 	})
 	return p

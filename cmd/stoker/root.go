@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +23,7 @@ type env struct {
 	stdout, stderr io.Writer
 	lookup         func(string) (string, bool) // environment variables
 	unhandle       func()                      // gives signals back their default; nil: they are not ours
+	hangup         <-chan os.Signal            // SIGHUP, unless it is ignored
 }
 
 // Exit statuses.
@@ -110,6 +112,7 @@ and writes each result under its key with a TTL, so that API nodes just GET.`,
 				return wrong("--log-format is %q: give text or json", a.logFormat)
 			}
 			a.started = true
+			a.heedHangup(cmd)
 			a.heedSecondSignal(cmd)
 			return nil
 		},
@@ -121,7 +124,7 @@ and writes each result under its key with a TTL, so that API nodes just GET.`,
 		"elsewhere)")
 	f.StringVar(&a.logFormat, "log-format", "text", "text or json")
 	root.AddCommand(a.runCmd(), a.checkCmd(), a.warmCmd(), a.invalidateCmd(), a.previewCmd(), a.verifyCmd(),
-		a.changesCmd(), a.outboxCmd(), a.statusCmd(), a.healthCmd(), a.demoCmd(), a.versionCmd(),
+		a.changesCmd(), a.outboxCmd(), a.statusCmd(), a.resumeCmd(), a.healthCmd(), a.demoCmd(), a.versionCmd(),
 		a.manCmd(root))
 	return root
 }

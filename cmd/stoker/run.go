@@ -31,16 +31,20 @@ func (a *app) watchdog(ctx context.Context, log *slog.Logger) (callOff func()) {
 	return func() { cancel(); close(stopped) }
 }
 
+// runName is the name of the daemon's command.
+const runName = "run"
+
 func (a *app) runCmd() *cobra.Command {
 	var roles []string
 	cmd := &cobra.Command{
-		Use:   "run",
+		Use:   runName,
 		Short: "The daemon: schedules, runs and refreshes, and serves the status page",
 		Long: `The daemon. All roles work in one process unless named: the scheduler enqueues
 ticks, the worker does runs and refreshes, admin serves the status page, the
 API, metrics and the Asynq dashboard. Any number of daemons may run: each tick
 is run once. SIGTERM or Ctrl-C stops it in order; what was in hand goes back to
-the queue.`,
+the queue. SIGHUP does not: it outlives its terminal. A changed spec is read at the
+next start.`,
 		Example: `  stoker run
   stoker run --config shop.yaml --log-format json
   stoker run --roles worker                        one of many workers`,
@@ -63,6 +67,7 @@ the queue.`,
 			if err != nil {
 				return err
 			}
+			go a.logHangups(cmd.Context(), log)
 			defer a.watchdog(cmd.Context(), log)()
 			return d.run(cmd.Context())
 		},

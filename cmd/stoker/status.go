@@ -34,12 +34,20 @@ func (a *app) statusCmd() *cobra.Command {
 				if err := writes.Probe(cmd.Context()); err != nil && len(writes.Refused()) == 0 {
 					return err
 				}
+				paused, err := r.servers.Queues().Paused(cmd.Context())
+				if err != nil {
+					return err
+				}
+				web.MarkPaused(list, paused)
 				if a.json {
 					web.MarkRefused(list, writes.Refused())
 					return a.printJSON(list)
 				}
 				for _, refused := range writes.Refused() {
 					fmt.Fprintf(a.stdout, "nothing can be written: %s\n\n", refused)
+				}
+				for _, p := range paused {
+					fmt.Fprintf(a.stdout, "%s\n\n", p)
 				}
 				return a.printStatus(list, time.Now())
 			})

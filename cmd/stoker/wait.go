@@ -10,6 +10,7 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 )
@@ -41,13 +42,16 @@ const (
 	// unheard is how long a task may lie untouched before we ask whether anybody
 	// listens: an idle worker takes it within a tenth of a second.
 	unheard = 3 * time.Second
+
+	// unknown is how long workers may hand a task back that they do not know: a deploy may be going on.
+	unknown = time.Minute
 )
 
 // wait returns the result that the task's handler left, when the task has ended
-// well. That no worker takes it is an error after a few seconds; the task then
-// stays queued.
+// well. That no worker takes it is an error after a few seconds, and that each
+// hands it back is one after a minute; the task then stays queued.
 func (w *waiter) wait(ctx context.Context, job string, task *asynq.TaskInfo) ([]byte, error) {
-	pending := time.Now()
+	pending, known := time.Now(), time.Now()
 	noted := ""
 	for {
 		info, err := jobs.FindTask(w.inspector, task.Queue, task.ID)
@@ -69,6 +73,12 @@ func (w *waiter) wait(ctx context.Context, job string, task *asynq.TaskInfo) ([]
 				w.note(why)
 			}
 			pending = time.Now()
+			if !strings.HasSuffix(info.LastErr, jobs.HandedBack) {
+				known = time.Now()
+			} else if time.Since(known) > unknown {
+				return nil, fmt.Errorf("no worker has done it for %s: %s; the task stays queued for a while",
+					show.Duration(unknown), strings.TrimSuffix(info.LastErr, jobs.HandedBack))
+			}
 		case asynq.TaskStatePending:
 			if time.Since(pending) > unheard {
 				if err := w.probe(ctx); err != nil {
@@ -91,17 +101,20 @@ func (w *waiter) wait(ctx context.Context, job string, task *asynq.TaskInfo) ([]
 	}
 }
 
-// heard reports an error when no worker takes tasks from the queue: no worker is
-// registered, or one is but does nothing, though our task lies there. What is
-// registered outlives a worker that was killed by some ten seconds.
+// heard reports an error when no worker takes tasks from the queue: it is paused,
+// or no worker is registered, or one is but does nothing, though our task lies there.
+// What is registered outlives a worker that was killed by some ten seconds.
 func (w *waiter) heard(queue string) error {
-	servers, err := w.inspector.Servers()
-	if err != nil {
-		return fmt.Errorf("look for workers: %w", err)
-	}
 	info, err := w.inspector.GetQueueInfo(queue)
 	if err != nil {
 		return fmt.Errorf("look at queue %s: %w", queue, err)
+	}
+	if info.Paused {
+		return fmt.Errorf("%s; the task stays queued until then", jobs.PausedQueue{Queue: queue})
+	}
+	servers, err := w.inspector.Servers()
+	if err != nil {
+		return fmt.Errorf("look for workers: %w", err)
 	}
 	for _, s := range servers {
 		if _, listens := s.Queues[queue]; listens && s.Status == "active" && info.Active > 0 {

@@ -17,6 +17,7 @@ import (
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/store/ledger"
 	"github.com/stokerhq/stoker/store/postgres"
+	"github.com/stokerhq/stoker/store/queue"
 )
 
 // Servers are the connections of one process to the spec's databases. Nothing
@@ -86,6 +87,9 @@ func (s *Servers) Client() *asynq.Client { return asynq.NewClientFromRedisClient
 func (s *Servers) Inspector() *asynq.Inspector {
 	return asynq.NewInspectorFromRedisClient(s.QueueClient)
 }
+
+// Queues looks at the queues and repairs them; it shares QueueClient and needs no closing.
+func (s *Servers) Queues() *queue.Queues { return queue.New(s.QueueClient) }
 
 // OldestMajor and OldestMinor: asynq archives tasks with commands that older servers lack.
 const OldestMajor, OldestMinor = 6, 2
