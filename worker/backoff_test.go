@@ -86,7 +86,8 @@ func TestOutcomes(t *testing.T) {
 		}
 	}
 	for err, failure := range map[error]bool{errors.New("x"): true, ErrStopping: false,
-		fmt.Errorf("after row 1: %w", ErrStopping): false, errBusy: false, nil: false, &handedBackError{err: errBusy}: false} {
+		fmt.Errorf("after row 1: %w", ErrStopping): false, errBusy: false, nil: false,
+		&handedBackError{err: errBusy}: false} {
 		if isFailure(err) != failure {
 			t.Errorf("%v uses up a retry: %v", err, !failure)
 		}

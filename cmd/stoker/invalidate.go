@@ -9,6 +9,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/spf13/cobra"
 
+	"github.com/stokerhq/stoker/cmd/stoker/internal/await"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
@@ -155,11 +156,11 @@ func (r *runner) invalidateThere(ctx context.Context, job *jobs.Job, keys []jobs
 	w := r.waiter(job.Name, nil)
 	var sum worker.Refreshed
 	for _, info := range done.Tasks {
-		b, err := w.wait(ctx, job.Name, info)
+		b, err := w.Wait(ctx, job.Name, info)
 		if err != nil {
 			return err
 		}
-		out, err := decode[worker.Refreshed](b)
+		out, err := await.Result[worker.Refreshed](b)
 		if err != nil {
 			return err
 		}

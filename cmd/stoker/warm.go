@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"github.com/stokerhq/stoker/cmd/stoker/internal/await"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/connect"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/jobs"
@@ -164,21 +165,21 @@ func (r *runner) run(job *jobs.Job, cause jobs.Cause, remove bool) jobs.Run {
 }
 
 // waiter follows tasks of a job; watch, if not nil, gets a run's progress.
-func (r *runner) waiter(job string, watch func(store.Progress) error) *waiter {
-	return &waiter{inspector: asynq.NewInspectorFromRedisClient(r.servers.QueueClient), ledger: r.servers.Ledger,
-		watch: watch,
-		probe: func(ctx context.Context) error { return cache.Probe(ctx, r.servers.QueueClient) },
-		note:  func(why string) { r.say("%s: %s", job, why) }}
+func (r *runner) waiter(job string, watch func(store.Progress) error) *await.Waiter {
+	return &await.Waiter{Inspector: r.servers.Inspector(), Ledger: r.servers.Ledger,
+		Watch: watch,
+		Probe: func(ctx context.Context) error { return cache.Probe(ctx, r.servers.QueueClient) },
+		Note:  func(why string) { r.say("%s: %s", job, why) }}
 }
 
 // await waits for a run task.
 func (r *runner) await(ctx context.Context, job string, info *asynq.TaskInfo,
 	watch func(store.Progress) error) (store.Record, error) {
-	b, err := r.waiter(job, watch).wait(ctx, job, info)
+	b, err := r.waiter(job, watch).Wait(ctx, job, info)
 	if err != nil {
 		return store.Record{}, err
 	}
-	result, err := decode[store.RunResult](b)
+	result, err := await.Result[store.RunResult](b)
 	if err == nil && result.Skipped != "" {
 		err = fmt.Errorf("skipped: %s", result.Skipped)
 	}

@@ -1,4 +1,5 @@
-package main
+// Package await follows an enqueued task to its end, for `warm --wait` and `invalidate --wait`.
+package await
 
 import (
 	"context"
@@ -15,25 +16,25 @@ import (
 	"github.com/stokerhq/stoker/store"
 )
 
-// inspector reads tasks and queues; *asynq.Inspector is one.
-type inspector interface {
+// Inspector reads tasks and queues; *asynq.Inspector is one.
+type Inspector interface {
 	jobs.TaskReader
 	Servers() ([]*asynq.ServerInfo, error)
 	GetQueueInfo(queue string) (*asynq.QueueInfo, error)
 }
 
-// liveRuns reads the progress of a job's run; store/ledger does.
-type liveRuns interface {
+// LiveRuns reads the progress of a job's run; store/ledger does.
+type LiveRuns interface {
 	Live(ctx context.Context, job string) (store.Progress, bool, error)
 }
 
-// waiter follows an enqueued task to its end.
-type waiter struct {
-	inspector inspector
-	ledger    liveRuns
-	probe     func(context.Context) error // whether the queue's Redis takes writes
-	note      func(string)                // is given, once, why the task has not begun
-	watch     func(store.Progress) error  // is given the progress of the task's run
+// Waiter follows an enqueued task to its end.
+type Waiter struct {
+	Inspector Inspector
+	Ledger    LiveRuns
+	Probe     func(context.Context) error // whether the queue's Redis takes writes
+	Note      func(string)                // is given, once, why the task has not begun
+	Watch     func(store.Progress) error  // is given the progress of the task's run; nil: it is not read
 }
 
 const (
@@ -47,14 +48,14 @@ const (
 	unknown = time.Minute
 )
 
-// wait returns the result that the task's handler left, when the task has ended
+// Wait returns the result that the task's handler left, when the task has ended
 // well. That no worker takes it is an error after a few seconds, and that each
 // hands it back is one after a minute; the task then stays queued.
-func (w *waiter) wait(ctx context.Context, job string, task *asynq.TaskInfo) ([]byte, error) {
+func (w *Waiter) Wait(ctx context.Context, job string, task *asynq.TaskInfo) ([]byte, error) {
 	pending, known := time.Now(), time.Now()
 	noted := ""
 	for {
-		info, err := jobs.FindTask(w.inspector, task.Queue, task.ID)
+		info, err := jobs.FindTask(w.Inspector, task.Queue, task.ID)
 		if err != nil {
 			return nil, fmt.Errorf("look at task %s: %w", task.ID, err)
 		}
@@ -70,7 +71,7 @@ func (w *waiter) wait(ctx context.Context, job string, task *asynq.TaskInfo) ([]
 			}
 			if why := info.LastErr + "; it will be tried again"; why != noted {
 				noted = why
-				w.note(why)
+				w.Note(why)
 			}
 			pending = time.Now()
 			if !strings.HasSuffix(info.LastErr, jobs.HandedBack) {
@@ -81,7 +82,7 @@ func (w *waiter) wait(ctx context.Context, job string, task *asynq.TaskInfo) ([]
 			}
 		case asynq.TaskStatePending:
 			if time.Since(pending) > unheard {
-				if err := w.probe(ctx); err != nil {
+				if err := w.Probe(ctx); err != nil {
 					return nil, fmt.Errorf("no worker can take task %s from the queue: %w; it stays there", task.ID,
 						err)
 				}
@@ -104,15 +105,15 @@ func (w *waiter) wait(ctx context.Context, job string, task *asynq.TaskInfo) ([]
 // heard reports an error when no worker takes tasks from the queue: it is paused,
 // or no worker is registered, or one is but does nothing, though our task lies there.
 // What is registered outlives a worker that was killed by some ten seconds.
-func (w *waiter) heard(queue string) error {
-	info, err := w.inspector.GetQueueInfo(queue)
+func (w *Waiter) heard(queue string) error {
+	info, err := w.Inspector.GetQueueInfo(queue)
 	if err != nil {
 		return fmt.Errorf("look at queue %s: %w", queue, err)
 	}
 	if info.Paused {
 		return fmt.Errorf("%s; the task stays queued until then", jobs.PausedQueue{Queue: queue})
 	}
-	servers, err := w.inspector.Servers()
+	servers, err := w.Inspector.Servers()
 	if err != nil {
 		return fmt.Errorf("look for workers: %w", err)
 	}
@@ -125,19 +126,19 @@ func (w *waiter) heard(queue string) error {
 		"queued until a worker comes", queue)
 }
 
-func (w *waiter) progress(ctx context.Context, job, id string) error {
-	if w.watch == nil {
+func (w *Waiter) progress(ctx context.Context, job, id string) error {
+	if w.Watch == nil {
 		return nil
 	}
-	p, ok, err := w.ledger.Live(ctx, job)
+	p, ok, err := w.Ledger.Live(ctx, job)
 	if err != nil || !ok || p.ID != id {
 		return err
 	}
-	return w.watch(p)
+	return w.Watch(p)
 }
 
-// decode reads a handler's result.
-func decode[T any](b []byte) (v T, err error) {
+// Result reads a handler's result.
+func Result[T any](b []byte) (v T, err error) {
 	if err := json.Unmarshal(b, &v); err != nil {
 		return v, fmt.Errorf("read the task's result: %w", err)
 	}

@@ -1,4 +1,4 @@
-package main
+package await_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"github.com/stokerhq/stoker/cmd/stoker/internal/await"
 	"github.com/stokerhq/stoker/store"
 )
 
@@ -39,8 +40,8 @@ func TestWaitFollowsTheRescue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		r, shown := rescued{began}, 0
-		w := &waiter{inspector: r, ledger: r, watch: func(p store.Progress) error { shown++; return nil }}
-		result, err := w.wait(t.Context(), "product", &asynq.TaskInfo{ID: "t", Queue: "stoker-run"})
+		w := &await.Waiter{Inspector: r, Ledger: r, Watch: func(p store.Progress) error { shown++; return nil }}
+		result, err := w.Wait(t.Context(), "product", &asynq.TaskInfo{ID: "t", Queue: "stoker-run"})
 		if err != nil || string(result) != "done" {
 			t.Errorf("result %q, error %v", result, err)
 		}
