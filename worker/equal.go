@@ -70,6 +70,13 @@ func (w *Worker) findEqual(ctx context.Context, job *jobs.Job, given []jobs.Key)
 	return out, err
 }
 
+// EqualKeys returns the keys of the job in the cache that are equal to given ones, by their columns' own equality,
+// and are written otherwise.
+func (w *Worker) EqualKeys(ctx context.Context, job *jobs.Job, given []jobs.Key) ([]jobs.Key, error) {
+	equal, err := w.findEqual(ctx, job, given)
+	return equal.keys, err
+}
+
 // eachCached calls fn with every key of the job that the cache may have, some twice: those of the last complete
 // run and what came since; where that run is not known, all keys that look like the job's.
 func (w *Worker) eachCached(ctx context.Context, job *jobs.Job, fn func(key string) error) error {

@@ -36,7 +36,7 @@ func (d *daemon) startChanges(starting context.Context) (stop func()) {
 	s := d.servers
 	f := changes.New(changes.Config{
 		Jobs: d.spec.Jobs, RunAbove: d.spec.Changes.RunAbove, Concurrency: d.refreshers(),
-		Open: d.openFeed(d.followable()), Database: feed.Database{Source: s.Source},
+		Open: d.openFeed(d.followable()), Database: feed.Database{Source: s.Source, Equal: d.worker.EqualKeys},
 		Fencer:    worker.Exact{Worker: d.worker},
 		Refresher: d.worker, Reporter: s.Ledger,
 		Epochs: s.Cache, Leases: s.Ledger, Queue: s.Client(), Tasks: s.Inspector(),

@@ -139,7 +139,7 @@ func (f *jobFencer) finish() {
 // fence fences the keys that changed rows have named, and then those that lookups reach: a
 // table that a lookup has to wait for does not hold up the others.
 func (f *jobFencer) fence(ctx context.Context, part *feed.Part, effect *feed.Effect) error {
-	if err := f.fenceKeys(ctx, part, effect); err != nil || len(part.Lookups) == 0 {
+	if err := f.fenceKeys(ctx, part, effect); err != nil || part.Resolved() {
 		return err
 	}
 	if err := f.database.Resolve(ctx, part, effect); err != nil {

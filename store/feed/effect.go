@@ -45,6 +45,7 @@ type Effect struct {
 type Part struct {
 	Job         *jobs.Job
 	Keys        map[string]jobs.Key         // :: the key's text -> itself; named by changed rows
+	Invalidated map[string]struct{}         // of Keys, those that a caller has named: rows may be written otherwise
 	Lookups     map[int]map[string]struct{} // :: index of a watch -> the values to ask its query for
 	RerunReason string                      // why the whole job is to be run; "": it is not
 }
@@ -116,6 +117,25 @@ func (e *Effect) Key(job *jobs.Job, key jobs.Key) {
 	}
 }
 
+// Invalidate adds a key of the job that a caller has named, and not a changed row.
+func (e *Effect) Invalidate(job *jobs.Job, key jobs.Key) {
+	e.Key(job, key)
+	e.invalidated(e.part(job), key.Text(job))
+}
+
+func (e *Effect) invalidated(p *Part, text string) {
+	if p.RerunReason != "" {
+		return
+	}
+	if p.Invalidated == nil {
+		p.Invalidated = make(map[string]struct{})
+	}
+	p.Invalidated[text] = struct{}{}
+}
+
+// Resolved reports whether all keys of the part are named, as they are written in the cache.
+func (p *Part) Resolved() bool { return len(p.Lookups) == 0 && len(p.Invalidated) == 0 }
+
 func (e *Effect) lookup(job *jobs.Job, watch int, value string) {
 	p := e.part(job)
 	if p.RerunReason != "" {
@@ -132,7 +152,7 @@ func (e *Effect) lookup(job *jobs.Job, watch int, value string) {
 func (e *Effect) Rerun(job *jobs.Job, why string) {
 	if p := e.part(job); p.RerunReason == "" {
 		p.RerunReason = why
-		p.Keys, p.Lookups = nil, nil
+		p.Keys, p.Lookups, p.Invalidated = nil, nil, nil
 	}
 }
 
@@ -174,6 +194,9 @@ func (e *Effect) Take(p *Part) {
 	}
 	for _, key := range p.Keys {
 		e.Key(p.Job, key)
+	}
+	for text := range p.Invalidated {
+		e.invalidated(e.part(p.Job), text)
 	}
 	for watch, values := range p.Lookups {
 		for value := range values {

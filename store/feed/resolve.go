@@ -14,14 +14,19 @@ import (
 )
 
 // Database is a postgres.Source that can also run the keys queries of watch lists.
-type Database struct{ *postgres.Source }
+type Database struct {
+	*postgres.Source
+	// Equal finds keys in the cache that are equal to given ones and written otherwise. nil: there are none.
+	Equal func(ctx context.Context, job *jobs.Job, keys []jobs.Key) ([]jobs.Key, error)
+}
 
 // Resolve asks the keys queries of a part's watches which keys the changed values
 // reach, all in one snapshot, and adds these keys to the effect that the part is
-// of. If a query cannot be run, the whole job is to be run.
+// of; and so the keys in the cache that are equal to those that callers have named.
+// If a query cannot be run, the whole job is to be run.
 func (d Database) Resolve(ctx context.Context, part *Part, effect *Effect) error {
-	if len(part.Lookups) == 0 {
-		return nil
+	if err := d.addEqual(ctx, part, effect); err != nil || len(part.Lookups) == 0 {
+		return err
 	}
 	err := d.lookUp(ctx, part, effect)
 	if store.Permanent(err) {
@@ -29,6 +34,30 @@ func (d Database) Resolve(ctx context.Context, part *Part, effect *Effect) error
 		return nil
 	}
 	return err
+}
+
+func (d Database) addEqual(ctx context.Context, part *Part, effect *Effect) error {
+	var named []jobs.Key
+	for text := range part.Invalidated {
+		if key, is := part.Keys[text]; is { // one that no row can have was left out
+			named = append(named, key)
+		}
+	}
+	if len(named) == 0 || d.Equal == nil {
+		return nil
+	}
+	equal, err := d.Equal(ctx, part.Job, named)
+	if store.Permanent(err) {
+		effect.Rerun(part.Job, fmt.Sprintf("keys that are equal to those of a caller cannot be found: %v", err))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, key := range equal {
+		effect.Key(part.Job, key)
+	}
+	return nil
 }
 
 func (d Database) lookUp(ctx context.Context, part *Part, effect *Effect) error {

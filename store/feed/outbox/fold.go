@@ -69,7 +69,7 @@ func (o *Feed) foldInvalidation(c *feed.Commits, n outboxRow) {
 		return
 	}
 	c.Rows++
-	c.Effect.Key(job, key)
+	c.Effect.Invalidate(job, key)
 }
 
 func (o *Feed) refuse(n outboxRow, err error) {

@@ -159,8 +159,9 @@ func collectSQL(columns []string, limit int, tables ...string) string {
 	for i, c := range columns {
 		name := "r." + pgx.Identifier{c}.Sanitize()
 		// Not name::text, which for some types is not what the type prints; not IS
-		// NULL, which is also true of a row of NULLs.
-		cells[i] = fmt.Sprintf("CASE WHEN num_nulls(%s) = 0 THEN concat(%s) END", name, name)
+		// NULL, which is also true of a row of NULLs. Two texts are two keys, whatever the column's collation
+		// takes for equal.
+		cells[i] = fmt.Sprintf(`CASE WHEN num_nulls(%s) = 0 THEN concat(%s) COLLATE pg_catalog."C" END`, name, name)
 	}
 	distinct := " DISTINCT"
 	if len(tables) > 1 {
