@@ -1,6 +1,7 @@
 package specfile
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -23,7 +24,7 @@ func (d *decoder) watches(n *yaml.Node, j *jobs.Job) {
 func (d *decoder) watch(n *yaml.Node, key *jobs.KeyTemplate) jobs.Watch {
 	var w jobs.Watch
 	given := d.fields(n, "watch entry", map[string]setter{
-		"table":  required(d, &w.Table, asIs),
+		"table":  required(d, &w.Table, parseTable),
 		"key":    func(_ string, n *yaml.Node) { w.Key = d.watchKey(n, key) },
 		"column": required(d, &w.Column, asIs),
 		"keys":   required(d, &w.Keys, parseKeysQuery),
@@ -76,6 +77,22 @@ func (d *decoder) watchKey(n *yaml.Node, key *jobs.KeyTemplate) map[string]strin
 		d.problem(n, "remove it: any change of the table then runs the job", "key of a watch entry is empty")
 	}
 	return columns
+}
+
+// tableName is what Postgres takes as the name of a table: itself, with its schema, or with its database as well,
+// each bare or in quotes.
+var tableName = regexp.MustCompile(`^` + identifier + `(\s*\.\s*` + identifier + `){0,2}$`)
+
+const identifier = `("([^"]|"")+"|[^\s".][^\s.]*)`
+
+// parseTable refuses what is no name of a table. Whether there is such a table the live check finds.
+func parseTable(s string) (string, error) {
+	name, err := asIs(s)
+	if err == nil && !tableName.MatchString(name) {
+		err = wrong("is no name of a table", `write product, shop.product, or '"Product"' for a name with capitals, `+
+			"blanks or dots")
+	}
+	return name, err
 }
 
 // asIs takes a name of the database as it stands.

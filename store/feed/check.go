@@ -140,8 +140,7 @@ func (c *Checkup) Watchers(tables []Table, oid uint32) (names []string) {
 // table reports whether a watched table is one, and has the columns.
 func (c *Checkup) table(job *jobs.Job, w jobs.Watch, t Table) bool {
 	if t.OID == 0 {
-		c.Fail(job.Name, "the watched table %s does not exist, or is not in the search_path of Stoker's role: "+
-			"correct its name, or write schema.table", t.Given)
+		c.Fail(job.Name, "%s", t.missing())
 		return false
 	}
 	if t.Kind != "r" && t.Kind != "p" {
@@ -164,8 +163,8 @@ func (c *Checkup) table(job *jobs.Job, w jobs.Watch, t Table) bool {
 	good := true
 	for _, column := range WatchedColumns(w) {
 		if !slices.Contains(t.Columns, column) {
-			c.Fail(job.Name, "table %s has no column %s, which its watch entry names; it has: %s", t.Name, column,
-				strings.Join(t.Columns, ", "))
+			c.Fail(job.Name, "table %s has no column %s, which its watch entry names; it has: %s%s", t.Name,
+				column, strings.Join(t.Columns, ", "), spelled(column, t.Columns))
 			good = false
 		}
 		if slices.Contains(t.Virtual, column) {
@@ -220,15 +219,23 @@ func (c *Checkup) query(ctx context.Context, conn *pgconn.PgConn, job *jobs.Job,
 		c.Fail(job.Name, "the parameter of the keys query of watched table %s is %s, not an array: write = ANY($1)",
 			w.Table, row[1])
 	}
+	returned := make([]string, len(sd.Fields))
+	for i, f := range sd.Fields {
+		returned[i] = f.Name
+	}
 	var missing []string
+	hint := ""
 	for _, column := range job.Key.Columns() {
-		if !slices.ContainsFunc(sd.Fields, func(f pgconn.FieldDescription) bool { return f.Name == column }) {
+		if !slices.Contains(returned, column) {
 			missing = append(missing, column)
+			if spelled(column, returned) != "" {
+				hint = "; upper and lower case count: write it so: AS " + pgx.Identifier{column}.Sanitize()
+			}
 		}
 	}
 	if len(missing) > 0 {
 		c.Fail(job.Name, "the keys query of watched table %s does not return the key's column %s: give one that "+
-			"name with AS", w.Table, strings.Join(missing, ", "))
+			"name with AS%s", w.Table, strings.Join(missing, ", "), hint)
 	}
 	return nil
 }

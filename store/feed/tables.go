@@ -3,11 +3,13 @@ package feed
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store/postgres"
@@ -24,6 +26,8 @@ type Table struct {
 	Identity []string   // as of a Relation, of the table itself
 	Stored   []string   // of Columns: those that are generated and stored
 	Virtual  []string   // of Columns: those that are generated whenever they are read
+	Fault    string     // with OID 0: why Postgres refuses the name
+	Near     []string   // with OID 0: tables whose names differ by case or schema, as the spec may name them
 	Parts    []Relation // where its rows lie: itself, its partitions, tables that inherit from it
 }
 
@@ -92,23 +96,43 @@ func KindName(kind string) string {
 // Tables looks up tables by the names that the spec gives them, in that order.
 func Tables(ctx context.Context, s *postgres.Source, names []string) (tables []Table, err error) {
 	err = s.Do(ctx, func(c *pgx.Conn) error {
-		res := c.PgConn().ExecParams(ctx, tablesSQL, [][]byte{postgres.ArrayLiteral(names)}, nil, nil, nil).Read()
-		if res.Err != nil {
-			return fmt.Errorf("look up the watched tables: %w", res.Err)
+		conn := c.PgConn()
+		tables, err = lookUp(ctx, conn, names)
+		if _, refused := errors.AsType[*pgconn.PgError](err); refused {
+			tables, err = lookUpEach(ctx, conn, names, err)
 		}
-		for _, row := range res.Rows {
-			var t Table
-			if err := json.Unmarshal(row[0], &t); err != nil {
-				return fmt.Errorf("look up the watched tables: %w", err)
+		if err != nil {
+			return fmt.Errorf("look up the watched tables: %w", err)
+		}
+		for i, t := range tables {
+			if t.OID == 0 && t.Fault == "" {
+				if tables[i].Near, err = near(ctx, conn, t.Given); err != nil {
+					return fmt.Errorf("look for tables like %s: %w", t.Given, err)
+				}
 			}
-			if t.OID == 0 {
-				t = Table{Given: t.Given}
-			}
-			tables = append(tables, t)
 		}
 		return nil
 	})
 	return tables, err
+}
+
+// lookUp looks up tables; a name that Postgres refuses is an error.
+func lookUp(ctx context.Context, conn *pgconn.PgConn, names []string) (tables []Table, err error) {
+	res := conn.ExecParams(ctx, tablesSQL, [][]byte{postgres.ArrayLiteral(names)}, nil, nil, nil).Read()
+	if res.Err != nil {
+		return nil, res.Err
+	}
+	for _, row := range res.Rows {
+		var t Table
+		if err := json.Unmarshal(row[0], &t); err != nil {
+			return nil, err
+		}
+		if t.OID == 0 {
+			t = Table{Given: t.Given}
+		}
+		tables = append(tables, t)
+	}
+	return tables, nil
 }
 
 // WatchedTables looks up the tables that the spec's jobs watch, each once. A table that
@@ -120,8 +144,7 @@ func WatchedTables(ctx context.Context, s *postgres.Source, spec *jobs.Spec) ([]
 	}
 	for _, t := range tables {
 		if t.OID == 0 {
-			return nil, fmt.Errorf("the watched table %s does not exist, or is not in the search_path of Stoker's "+
-				"role: correct its name in the spec", t.Given)
+			return nil, errors.New(t.missing())
 		}
 	}
 	return tables, nil

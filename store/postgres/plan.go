@@ -162,8 +162,12 @@ func (p *plan) check() error {
 	}
 	for i, name := range p.job.Key.Columns() {
 		if p.keys[i] < 0 {
+			hint := ""
+			if i := slices.IndexFunc(names, func(n string) bool { return strings.EqualFold(n, name) }); i >= 0 {
+				hint = fmt.Sprintf("; upper and lower case count: write it so: {%s}", names[i])
+			}
 			return shapeError(p.job, fmt.Sprintf("key %q names column %s, which the query does not return; it "+
-				"returns: %s", p.job.Key, name, strings.Join(names, ", ")))
+				"returns: %s%s", p.job.Key, name, strings.Join(names, ", "), hint))
 		}
 		if slices.Index(names[p.keys[i]+1:], name) >= 0 {
 			return shapeError(p.job, fmt.Sprintf("the query returns two columns named %s, which the key names: "+

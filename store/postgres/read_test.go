@@ -235,6 +235,8 @@ func TestQueryErrorsAreLocated(t *testing.T) {
 			`query of job j: cannot execute INSERT in a read-only transaction (SQLSTATE 25006)`},
 		"no such key": {"SELECT name FROM product",
 			`job j: key "product:{id}" names column id, which the query does not return; it returns: name`},
+		"key of another case": {`SELECT id AS "Id" FROM product`, `job j: key "product:{id}" names column id, which the query does ` +
+			`not return; it returns: Id; upper and lower case count: write it so: {Id}`},
 		"twice": {"SELECT id, id FROM product",
 			`job j: the query returns two columns named id, which the key names: give them different names with AS`},
 		"parameters": {"SELECT id FROM product WHERE id = $1",
