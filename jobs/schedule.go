@@ -3,42 +3,41 @@ package jobs
 import (
 	"strings"
 	"time"
-
-	"github.com/robfig/cron/v3"
 )
 
 // horizon is how far Next and Prev look. It covers the longest wait that a cron
-// line can ask for: 29 February across a century that is no leap year.
-const horizon = 9 * 366 * 24 * time.Hour
+// line can ask for: 29 February on a given weekday, across a century that is no
+// leap year.
+const horizon = 41 * 366 * 24 * time.Hour
 
 // Schedule is when a job runs. It is safe for concurrent use.
 type Schedule struct {
 	text  string
-	every int64              // seconds of @every; 0: a cron line
-	cron  *cron.SpecSchedule // the fields as bit sets
+	every int64          // seconds of @every; 0: a cron line
+	line  *cronLine      // nil: @every
+	zone  *time.Location // in which the line is read
 }
 
-// ParseSchedule parses a cron line of 5 or 6 fields (seconds first), a
-// descriptor such as @hourly, or "@every 30s". A cron line is read in loc (nil:
-// UTC), unless it names its own zone with a leading CRON_TZ= or TZ=. @every fires
+// ParseSchedule parses a cron line of 5 or 6 fields (seconds first) as crontab(5)
+// reads it, a descriptor such as @hourly, or "@every 30s". A cron line is read in
+// loc (nil: UTC), unless it names its own zone with a leading CRON_TZ= or TZ=. @every fires
 // at the multiples of its duration since 1970, so that all replicas agree. The
 // error says what is wrong and how to mend it; a line that never fires is one.
 func ParseSchedule(spec string, loc *time.Location) (*Schedule, error) {
 	text := strings.TrimSpace(spec)
-	if rest, ok := strings.CutPrefix(text, "@every"); ok {
-		return parseEvery(text, rest)
+	if n := len("@every"); len(text) >= n && strings.EqualFold(text[:n], "@every") {
+		return parseEvery(text, text[n:])
 	}
-	fields, err := parseCron(text)
+	line, err := parseCron(text)
 	if err != nil {
 		return nil, err
 	}
-	if fields.Location == time.Local { // how the parser says that the line names no zone
-		fields.Location = time.UTC
-		if loc != nil {
-			fields.Location = loc
-		}
+	s := &Schedule{text: text, line: line, zone: time.UTC}
+	if line.zone != nil {
+		s.zone = line.zone
+	} else if loc != nil {
+		s.zone = loc
 	}
-	s := &Schedule{text: text, cron: fields}
 	// From a fixed day, so that a spec is not right today and wrong tomorrow.
 	if s.Next(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
 		return nil, wrong("never fires", "no time matches all of its fields")
@@ -58,45 +57,34 @@ func parseEvery(text, rest string) (*Schedule, error) {
 	return &Schedule{text: text, every: int64(d / time.Second)}, nil
 }
 
-// parseCron calls the cron parser, which panics on some lines ("TZ=0").
-func parseCron(text string) (fields *cron.SpecSchedule, err error) {
-	const hint = `write 5 or 6 fields as in "*/5 * * * *", @hourly, @daily or "@every 30s"`
-	defer func() {
-		if recover() != nil {
-			fields, err = nil, wrong("is not a schedule", hint)
-		}
-	}()
-	if strings.HasPrefix(text, "TZ=Local ") || strings.HasPrefix(text, "CRON_TZ=Local ") {
-		return nil, wrong("is in the time zone Local, which is another one on another machine",
-			"name the zone, as in Europe/Berlin")
-	}
-	parser := cron.NewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow |
-		cron.Descriptor)
-	parsed, err := parser.Parse(text)
-	if err != nil {
-		return nil, &Mistake{Message: "is not a schedule", Detail: err.Error(), Hint: hint}
-	}
-	fields, ok := parsed.(*cron.SpecSchedule)
-	if !ok {
-		return nil, wrong("gives @every a time zone", "@every has none: remove it")
-	}
-	return fields, nil
-}
-
 // String returns the schedule as it was written.
 func (s *Schedule) String() string { return s.text }
 
+// Upcoming returns the next n ticks after a time, in the schedule's own zone; @every
+// is in UTC.
+func (s *Schedule) Upcoming(after time.Time, n int) []time.Time {
+	zone := s.zone
+	if zone == nil {
+		zone = time.UTC
+	}
+	var ticks []time.Time
+	for tick := s.Next(after); !tick.IsZero() && len(ticks) < n; tick = s.Next(tick) {
+		ticks = append(ticks, tick.In(zone))
+	}
+	return ticks
+}
+
 // Next returns the first tick strictly after a time, in UTC and whole seconds,
-// or the zero time when none comes in the next nine years.
+// or the zero time when none comes in the next forty years.
 func (s *Schedule) Next(after time.Time) time.Time {
 	if s.every > 0 {
 		return time.Unix((floorDiv(after.Unix(), s.every)+1)*s.every, 0).UTC()
 	}
-	return nextMatch(s.cron, after)
+	return nextMatch(s.line, s.zone, after)
 }
 
 // Prev returns the last tick at or before a time, in UTC, and false when there
-// was none in the last nine years.
+// was none in the last forty years.
 func (s *Schedule) Prev(at time.Time) (time.Time, bool) {
 	if s.every > 0 {
 		return time.Unix(floorDiv(at.Unix(), s.every)*s.every, 0).UTC(), true
@@ -151,27 +139,22 @@ func floorDiv(a, b int64) int64 {
 }
 
 // nextMatch returns the first whole second after a time whose wall clock, in the
-// schedule's zone, matches the fields. robfig/cron parses well, but its own Next
-// fires on the wrong day where a clock change skips midnight (Cairo, Santiago)
-// and gives other ticks from another starting point, so that replicas would
-// disagree. By this definition a wall time that a clock change skips does not
+// schedule's zone, matches the fields, from whatever time one starts: replicas
+// must agree. By this definition a wall time that a clock change skips does not
 // fire, and one that it repeats fires twice.
-func nextMatch(s *cron.SpecSchedule, after time.Time) time.Time {
-	if s.Second == 0 || s.Minute == 0 || s.Hour == 0 { // a field such as "," names nothing
-		return time.Time{}
-	}
-	t := after.Truncate(time.Second).Add(time.Second).In(s.Location)
+func nextMatch(line *cronLine, zone *time.Location, after time.Time) time.Time {
+	t := after.Truncate(time.Second).Add(time.Second).In(zone)
 	for limit := t.Add(horizon); t.Before(limit); {
 		hour, minute, second := t.Clock()
 		intoHour := time.Duration(minute)*time.Minute + time.Duration(second)*time.Second
 		switch {
-		case !matchesDay(s, t):
+		case !line.matchesDay(t):
 			t = leap(t, 24*time.Hour-time.Duration(hour)*time.Hour-intoHour)
-		case !has(s.Hour, hour):
+		case !has(line.hour, hour):
 			t = leap(t, time.Hour-intoHour)
-		case !has(s.Minute, minute):
+		case !has(line.minute, minute):
 			t = t.Add(time.Minute - time.Duration(second)*time.Second)
-		case !has(s.Second, second):
+		case !has(line.second, second):
 			t = t.Add(time.Second)
 		default:
 			return t.UTC()
@@ -192,14 +175,14 @@ func leap(t time.Time, d time.Duration) time.Time {
 }
 
 // matchesDay follows cron: with both a day of the month and a day of the week
-// given, either is enough.
-func matchesDay(s *cron.SpecSchedule, t time.Time) bool {
-	const starBit = 1 << 63 // the parser's mark for a field that was *
-	if !has(s.Month, int(t.Month())) {
+// given, either is enough; where one of the fields begins with *, as */2 does,
+// both must match.
+func (l *cronLine) matchesDay(t time.Time) bool {
+	if !has(l.month, int(t.Month())) {
 		return false
 	}
-	dom, dow := has(s.Dom, t.Day()), has(s.Dow, int(t.Weekday()))
-	if s.Dom&starBit != 0 || s.Dow&starBit != 0 {
+	dom, dow := has(l.dom, t.Day()), has(l.dow, int(t.Weekday()))
+	if l.bothDays {
 		return dom && dow
 	}
 	return dom || dow

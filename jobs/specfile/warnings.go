@@ -2,6 +2,8 @@ package specfile
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -10,37 +12,117 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 )
 
-// warnings says what is allowed but likely not meant.
+// warnings says what is allowed but likely not meant. What holds for many jobs is
+// said once, at the first of them.
 func (d *decoder) warnings(drafts []draft, source jobs.Source) jobs.Problems {
-	var out jobs.Problems
-	warn := func(n *yaml.Node, hint, format string, args ...any) {
-		out = append(out, jobs.Problem{File: d.file, Line: n.Line, Col: n.Column, Message: fmt.Sprintf(format, args...),
-			Hint: hint})
-	}
-	shapes := map[string]string{} // :: shape of a key template -> the first job that has it
+	c := collector{}
+	shapes := map[string]draft{} // :: shape of a key template -> the first job that has it
+	var brief, hopeless []draft  // keys that live too short a time; those for which no ttl is long enough
 	for _, j := range drafts {
-		if first, taken := shapes[j.Key.Shape()]; taken {
-			warn(j.at("key"), "give each job a prefix of its own",
-				"jobs %q and %q have keys of one shape: they may overwrite each other's", first, j.Name)
+		shape := j.Key.Shape()
+		if first, taken := shapes[shape]; taken {
+			c.add(j.at("key"), []string{first.Name, j.Name}, "give each job a prefix of its own",
+				" have keys of one shape: they may overwrite each other's", shape)
 		} else {
-			shapes[j.Key.Shape()] = j.Name
+			shapes[shape] = j
 		}
-		if shortest, needed := lifetimes(j.Job); shortest < needed {
-			warn(j.at("ttl"), "raise ttl or shorten timeout; with schedule and jitter as they are, "+atLeast(needed,
-				j.Jitter),
-				"job %q: a key lives as short as %s, but two schedule periods plus the timeout are %s: one missed "+
-					"tick leaves keys cold", j.Name, short(shortest), short(needed))
+		if shortest, needed := lifetimes(j.Job); shortest < needed && j.Jitter < 1 {
+			brief = append(brief, j)
+		} else if shortest < needed {
+			hopeless = append(hopeless, j)
 		}
 		if read := volatileRead(j.Query); read != "" && !j.Volatile && j.Rewrite != jobs.RewriteAlways {
-			warn(j.atQuery(), "add volatile: true, or compute it in the reader",
-				"job %q: the query reads %s, but is skipped while no transaction commits", j.Name, read)
+			c.add(j.atQuery(), []string{j.Name}, "add volatile: true, or compute it in the reader",
+				": the query reads "+read+", but is skipped while no transaction commits", "")
 		}
 		if len(j.Watch) > 0 && source == jobs.SourceNone {
-			warn(j.at("watch"), "set changes.source to wal or outbox, or remove watch",
-				"job %q watches tables, but changes.source is none: nothing is read", j.Name)
+			c.add(j.at("watch"), []string{j.Name}, "set changes.source to wal or outbox, or remove watch",
+				": tables are watched, but changes.source is none: nothing is read", "")
 		}
 	}
+	c.addBrief(brief)
+	c.addBrief(hopeless)
+	return c.problems(d.file)
+}
+
+// warning is one sentence about some jobs.
+type warning struct {
+	at                  *yaml.Node
+	names               []string // quoted
+	hint, message, kind string
+}
+
+// collector keeps one warning a sentence.
+type collector struct{ list []*warning }
+
+// add takes a warning for jobs; one of the same sentence and kind gets their names.
+func (c *collector) add(at *yaml.Node, names []string, hint, message, kind string) {
+	for i, name := range names {
+		names[i] = strconv.Quote(name)
+	}
+	c.addQuoted(at, names, hint, message, kind)
+}
+
+func (c *collector) addQuoted(at *yaml.Node, names []string, hint, message, kind string) {
+	i := slices.IndexFunc(c.list, func(w *warning) bool {
+		return w.hint == hint && w.message == message && w.kind == kind
+	})
+	if i < 0 {
+		c.list = append(c.list, &warning{at, names, hint, message, kind})
+		return
+	}
+	for _, name := range names {
+		if !slices.Contains(c.list[i].names, name) {
+			c.list[i].names = append(c.list[i].names, name)
+		}
+	}
+}
+
+// addBrief warns of jobs whose keys do not outlive a missed tick: in the sentence with
+// the figures where these are the same for all, else with each job's own.
+func (c *collector) addBrief(brief []draft) {
+	var names, labels, figures []string
+	hint := "no ttl is long enough"
+	var enough time.Duration
+	for _, j := range brief {
+		shortest, needed := lifetimes(j.Job)
+		names = append(names, strconv.Quote(j.Name))
+		labels = append(labels, fmt.Sprintf("%q (%s of %s)", j.Name, short(shortest), short(needed)))
+		figures = append(figures, fmt.Sprintf(": a key lives as short as %s, but two schedule periods plus the "+
+			"timeout are %s", short(shortest), short(needed)))
+		if j.Jitter < 1 {
+			enough = max(enough, sufficientTTL(needed, j.Jitter))
+			hint = "a ttl of " + short(enough) + " is enough"
+		}
+	}
+	if len(brief) == 0 {
+		return
+	}
+	message := figures[0]
+	if len(slices.Compact(figures)) > 1 {
+		names, message = labels, ": a key may live shorter than two schedule periods plus the timeout"
+	}
+	c.addQuoted(brief[0].at("ttl"), names, "raise ttl or shorten timeout; with schedule and jitter as they are, "+hint,
+		message+": one missed tick leaves keys cold", "")
+}
+
+// problems words the warnings, in the order of the file.
+func (c *collector) problems(file string) jobs.Problems {
+	var out jobs.Problems
+	for _, w := range c.list {
+		out = append(out, jobs.Problem{File: file, Line: w.at.Line, Col: w.at.Column,
+			Message: listed(w.names) + w.message, Hint: w.hint})
+	}
 	return out.InOrder()
+}
+
+// listed is `job "a"`, or `jobs "a", "b" and "c"`.
+func listed(quoted []string) string {
+	last := len(quoted) - 1
+	if last == 0 {
+		return "job " + quoted[0]
+	}
+	return "jobs " + strings.Join(quoted[:last], ", ") + " and " + quoted[last]
 }
 
 // lifetimes returns the shortest life of a key, and how long it should live so
@@ -55,13 +137,9 @@ func lifetimes(j *jobs.Job) (shortest, needed time.Duration) {
 	return shortest, 2*period + j.Timeout
 }
 
-// atLeast names the shortest TTL that does not warn.
-func atLeast(needed time.Duration, jitter float64) string {
-	if jitter >= 1 {
-		return "no ttl is long enough"
-	}
-	seconds := time.Duration(needed.Seconds()/(1-jitter)+1) * time.Second
-	return "a ttl of " + short(seconds) + " is enough"
+// sufficientTTL is the shortest TTL that does not warn, with less than all of jitter.
+func sufficientTTL(needed time.Duration, jitter float64) time.Duration {
+	return time.Duration(needed.Seconds()/(1-jitter)+1) * time.Second
 }
 
 // short is 5m for 5m0s.

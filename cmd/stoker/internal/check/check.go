@@ -5,6 +5,8 @@ package check
 import (
 	"context"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/stokerhq/stoker/cmd/stoker/internal/connect"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
@@ -29,13 +31,15 @@ type Finding struct {
 	Grade   Grade  `json:"grade"`
 	Subject string `json:"subject"` // spec, postgres, redis, queue, or a job
 	Message string `json:"message"`
+	// Next are the next ticks of a job's schedule, in its zone.
+	Next []time.Time `json:"next,omitempty"`
 }
 
 // Findings collects them.
 type Findings struct{ List []Finding }
 
 func (f *Findings) add(g Grade, subject, format string, args ...any) {
-	f.List = append(f.List, Finding{g, subject, fmt.Sprintf(format, args...)})
+	f.List = append(f.List, Finding{Grade: g, Subject: subject, Message: fmt.Sprintf(format, args...)})
 }
 
 // Count counts the findings of one grade.
@@ -58,6 +62,7 @@ func Run(ctx context.Context, spec *jobs.Spec, s *connect.Servers) *Findings {
 	for _, w := range spec.Warnings {
 		f.add(Warn, "spec", "%s", w)
 	}
+	f.schedules(spec, time.Now())
 	if n := len(spec.Admin.Token.Reveal()); n > 0 && n < shortToken {
 		f.add(Warn, "admin", "the token has %d characters: with %d or more nobody guesses it", n, shortToken)
 	}
@@ -70,6 +75,27 @@ func Run(ctx context.Context, spec *jobs.Spec, s *connect.Servers) *Findings {
 		f.left(ctx, spec, s)
 	}
 	return f
+}
+
+// shownTicks is how many ticks of a schedule tell a daily from a weekly one.
+const shownTicks = 3
+
+// schedules shows when each job is due next: a schedule that was misread is seen there.
+func (f *Findings) schedules(spec *jobs.Spec, now time.Time) {
+	for _, job := range spec.Jobs {
+		if job.Schedule == nil {
+			continue
+		}
+		ticks := job.Schedule.Upcoming(now, shownTicks)
+		shown := make([]string, len(ticks))
+		zone := "UTC"
+		for i, tick := range ticks {
+			shown[i] = tick.Format("Mon 2006-01-02 15:04:05 -07:00")
+			zone = tick.Location().String()
+		}
+		f.List = append(f.List, Finding{Grade: Pass, Subject: job.Name, Next: ticks,
+			Message: fmt.Sprintf("schedule %s: next %s (%s)", job.Schedule, strings.Join(shown, ", "), zone)})
+	}
 }
 
 // Feed checks what the change feed of a spec needs.
