@@ -164,7 +164,7 @@ func (d *daemon) adminURL() string {
 // answers but cannot serve is an error.
 func (d *daemon) awaitRedis(ctx context.Context) error {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		err := d.servers.Suitable(ctx, d.log)
+		err := d.servers.Fit(ctx, d.spec, d.log)
 		if err == nil || ctx.Err() != nil || !passes(err) {
 			return err
 		}

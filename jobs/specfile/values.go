@@ -3,7 +3,6 @@ package specfile
 import (
 	"math"
 	"net"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -109,31 +108,6 @@ func parseZone(s string) (*time.Location, error) {
 		return nil, wrong("is not a known time zone", "use an IANA name such as Europe/Berlin, or UTC")
 	}
 	return loc, nil
-}
-
-// parseRedisURL refuses what is plainly not a Redis URL. The error never holds
-// the text.
-func parseRedisURL(s string) (jobs.Secret, error) {
-	const hint = "write redis://host:6379/0, rediss:// for TLS, or unix:///path"
-	if err := notFilledIn(s); err != nil {
-		return jobs.Secret{}, err
-	}
-	scheme, _, ok := strings.Cut(s, "://")
-	if !ok || scheme != "redis" && scheme != "rediss" && scheme != "unix" {
-		return jobs.Secret{}, wrong("is not a Redis URL", hint)
-	}
-	u, err := url.Parse(s)
-	if strings.ContainsFunc(s, unicode.IsControl) {
-		return jobs.Secret{}, wrong("is a Redis URL with a line break in it", "write it in one line")
-	}
-	if err != nil {
-		return jobs.Secret{}, wrong("is a malformed Redis URL",
-			"special characters in a password must be percent-encoded")
-	}
-	if scheme == "unix" && u.Path == "" || scheme != "unix" && u.Hostname() == "" {
-		return jobs.Secret{}, wrong("is a Redis URL without a host", hint)
-	}
-	return jobs.NewSecret(s), nil
 }
 
 // parseToken reads the token of the admin pages, which must fit in a header and in

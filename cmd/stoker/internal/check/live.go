@@ -13,24 +13,55 @@ import (
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/store/postgres"
+	"github.com/stokerhq/stoker/store/rights"
 )
 
 // redis looks at the cache and at the queue.
 func (f *Findings) redis(ctx context.Context, spec *jobs.Spec, s *connect.Servers) {
-	f.oneRedis(ctx, "redis", spec.Redis.URL, s.CacheClient, false)
+	for _, use := range s.Uses(spec) {
+		if f.oneRedis(ctx, use.Name, use.URL, use.Client, use.Name == "queue") {
+			f.rights(ctx, use)
+		}
+	}
 	if spec.Redis.QueueURL.Equal(spec.Redis.URL) {
 		f.queuePolicy(ctx, s.CacheClient, "the queue shares it")
 		return
 	}
-	f.oneRedis(ctx, "queue", spec.Redis.QueueURL, s.QueueClient, true)
 	f.queuePolicy(ctx, s.QueueClient, "the queue has it for itself")
 }
 
-func (f *Findings) oneRedis(ctx context.Context, subject string, url jobs.Secret, c redis.UniversalClient, queue bool) {
+// rights asks what a Redis is, whether the user of the URL may send all that Stoker sends, and whether writes are taken
+// now.
+func (f *Findings) rights(ctx context.Context, use connect.Use) {
+	problems, err := use.Problems(ctx)
+	if err != nil {
+		f.add(Fail, use.Name, "%v", err)
+		return
+	}
+	fatal := false
+	for _, p := range problems {
+		grade := Warn
+		if p.Fatal {
+			grade, fatal = Fail, true
+		}
+		f.add(grade, use.Name, "%s", p.Message)
+	}
+	if fatal {
+		return // a write would fail for the same reason
+	}
+	if err := cache.Probe(ctx, use.Client); err != nil {
+		f.add(Fail, use.Name, "%v", err)
+	}
+}
+
+// oneRedis reports whether the Redis answers.
+func (f *Findings) oneRedis(ctx context.Context, subject string, url jobs.Secret, c redis.UniversalClient,
+	queue bool) (answers bool) {
 	info, err := cache.Inspect(ctx, c)
 	switch {
 	case err != nil:
-		f.add(Fail, subject, "%s: %v", url.Redacted(), err)
+		f.add(Fail, subject, "%s: %v", url.Redacted(), rights.Explain(c, url, err))
+		return false
 	case !info.AtLeast(connect.OldestMajor, connect.OldestMinor):
 		f.add(Fail, subject, "version %s is too old: Stoker needs %d.%d or newer", info.Version, connect.OldestMajor,
 			connect.OldestMinor)
@@ -39,14 +70,15 @@ func (f *Findings) oneRedis(ctx context.Context, subject string, url jobs.Secret
 	default:
 		f.add(Pass, subject, "version %s at %s", info.Version, url.Redacted())
 	}
-	if !queue && err == nil && info.Evicts() {
+	if !queue && info.Evicts() {
 		f.add(Warn, subject, "maxmemory_policy is %s: it may evict the book of fences, and then runs and refreshes "+
 			"begin again; volatile-ttl or volatile-lru spares it", info.Policy)
 	}
-	if !queue && err == nil && info.MaxMemory > 0 && info.Policy == "noeviction" {
+	if !queue && info.MaxMemory > 0 && info.Policy == "noeviction" {
 		f.add(Warn, subject, "maxmemory is set with noeviction: when it is full, nothing more can be written; "+
 			"watch its memory, or choose volatile-ttl")
 	}
+	return true
 }
 
 // queuePolicy: a server that may evict keys without a TTL loses tasks silently.

@@ -18,6 +18,7 @@ import (
 	"github.com/stokerhq/stoker/store/ledger"
 	"github.com/stokerhq/stoker/store/postgres"
 	"github.com/stokerhq/stoker/store/queue"
+	"github.com/stokerhq/stoker/store/rights"
 )
 
 // Servers are the connections of one process to the spec's databases. Nothing
@@ -28,12 +29,14 @@ type Servers struct {
 	QueueClient redis.UniversalClient // where Asynq and the ledger live
 	Cache       *cache.Cache
 	Ledger      *ledger.Ledger
+
+	queueURL jobs.Secret
 }
 
 // Open prepares the connections. An error is a mistake in one of the spec's URLs.
 func Open(spec *jobs.Spec, log *slog.Logger) (*Servers, error) {
 	quietRedis(log)
-	s := &Servers{}
+	s := &Servers{queueURL: spec.Redis.QueueURL}
 	var err error
 	if s.Source, err = postgres.Open(spec.Postgres); err != nil {
 		return nil, err
@@ -94,12 +97,12 @@ func (s *Servers) Queues() *queue.Queues { return queue.New(s.QueueClient) }
 // OldestMajor and OldestMinor: asynq archives tasks with commands that older servers lack.
 const OldestMajor, OldestMinor = 6, 2
 
-// Suitable refuses a Redis that cannot work and warns of one that may lose
-// tasks.
+// Suitable refuses a Redis for tasks that cannot work and warns of one that may lose
+// them.
 func (s *Servers) Suitable(ctx context.Context, log *slog.Logger) error {
 	info, err := cache.Inspect(ctx, s.QueueClient)
 	if err != nil {
-		return err
+		return rights.Explain(s.QueueClient, s.queueURL, err)
 	}
 	if !info.AtLeast(OldestMajor, OldestMinor) {
 		return fmt.Errorf("redis %s is too old: Stoker needs %d.%d or newer", info.Version, OldestMajor, OldestMinor)
