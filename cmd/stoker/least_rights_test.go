@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,45 @@ func (w *world) refusesWithout(t *testing.T, spec string, c *redis.Client, name,
 		t.Errorf("without %s: %+v", right, r)
 	}
 	setUser(t, c, leastACL(t, name))
+}
+
+// A daemon does not start with a Redis that it could not write to, and says what to write instead. Broken by: a start
+// that only asks whether the server answers.
+func TestRunRefusesTheWrongRedis(t *testing.T) {
+	w := newServers(t)
+	other := storetest.OwnRedis(t)
+	c := client(t, other.URL(0))
+	node := storetest.OwnRedis(t, "--cluster-enabled", "yes")
+	setUser(t, c, []string{"reader", "on", ">secret-word", "allkeys", "allchannels", "+@all", "-@write"})
+	spec := specFile(t, strings.Replace(leastRightsSpec, "source: wal", "source: none", 1))
+	storetest.Exec(t, w.vars["PG"], "CREATE TABLE item (id int PRIMARY KEY, v int)")
+	good := w.vars["RD"]
+	for want, urls := range map[string][2]string{
+		"redis.url: this is a node of a Redis Cluster": {node.URL(0), good},
+		"redis.queue_url: the user reader lacks rights: ACL SETUSER": {good,
+			"redis://reader:secret-word@" + other.Addr()},
+		"redis.url: the user reader lacks rights: ACL SETUSER reader +": {"redis://reader:secret-word@" + other.Addr(),
+			good},
+		"redis.url: this is a replica": {other.URL(0), good},
+	} {
+		if strings.Contains(want, "replica") {
+			if err := c.SlaveOf(t.Context(), "127.0.0.1", strconv.Itoa(w.redis.Port())).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.vars["RD"], w.vars["QUEUE"], w.vars["LISTEN"] = urls[0], urls[1], freeAddress(t)
+		d := start(t, w.vars, "run", "--config", spec)
+		if status := d.wait(30 * time.Second); status != exitFailed || !strings.Contains(d.log.String(), want) {
+			t.Errorf("status %d, want 1 and %q: %s", status, want, d.log)
+		}
+		if r := stoker(t, w.vars, "check", "--config", spec); r.status != exitFailed ||
+			!strings.Contains(r.stdout, strings.SplitN(want, ": ", 2)[1]) {
+			t.Errorf("check, want %q: %+v", want, r)
+		}
+		if err := c.SlaveOf(t.Context(), "no", "one").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // leastACL is the line of the docs, with the key patterns of this test's jobs.
