@@ -39,6 +39,9 @@ func Check(ctx context.Context, c *feed.Checkup, tables []feed.Table) error {
 		c.Fail("", "Stoker's role may not %s the outbox: GRANT %s ON %s TO %s", strings.Join(rights, " and "), list,
 			state.Table, state.Role)
 	}
+	if !state.Marked {
+		c.Warn("", "%s", olderOutbox)
+	}
 	for _, n := range needs {
 		if names := state.bypassed(n); len(names) > 0 {
 			c.Warn("", "of table %s, statements that name its part %s directly are not recorded: run stoker outbox "+

@@ -36,6 +36,9 @@ func (s *installed) unseen() (problems []string) {
 
 const noOutbox = "there is no table stoker_outbox in the search_path of Stoker's role"
 
+const olderOutbox = "the outbox is of an older version, and is read as a whole ten times a second, with all dead rows " +
+	"that a long transaction keeps: have its owner run: stoker outbox install --apply"
+
 // uncovered says what is missing in what is installed.
 func (s *installed) uncovered(needs []need) (problems []string) {
 	if s.OID == 0 {
@@ -131,6 +134,7 @@ func (o *Feed) guard(ctx context.Context) error {
 	if err := state.covers(needs); err != nil {
 		return err
 	}
+	o.marked = state.Marked // an index may have been added, or dropped
 	if place := state.place(needs); place != o.place {
 		return errors.New("the triggers of the outbox were made anew or switched: they may have missed changes " +
 			"meanwhile")

@@ -94,6 +94,9 @@ func (s *installed) installTable(needs []need, limit int) Transaction {
 	if !s.Full { // it takes a lock that writers wait for
 		t.SQL = append(t.SQL, fmt.Sprintf("ALTER TABLE %s.stoker_outbox REPLICA IDENTITY FULL", s.Schema))
 	}
+	if !s.Marked {
+		t.SQL = append(t.SQL, fmt.Sprintf(markSQL, s.Schema))
+	}
 	for _, n := range needs {
 		t.SQL = append(t.SQL, functionSQL(s.Schema, n, limit))
 	}

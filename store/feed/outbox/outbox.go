@@ -8,6 +8,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
@@ -38,8 +39,11 @@ type Feed struct {
 	polls   uint64    // how many found rows: the position
 	unacked []unacked // rows that are read and not done
 
-	backlogged bool      // mostUnacked is reached, and that was said
-	polled     time.Time // by Postgres' clock: when the table was last read to its end
+	marked     bool        // the outbox has rows by transaction: a poll need not read all
+	seen       *horizon    // of the last poll that read all; nil: the next one reads the whole table
+	moved      atomic.Bool // rows were not where they had been read: the whole table is read again
+	backlogged bool        // mostUnacked is reached, and that was said
+	polled     time.Time   // by Postgres' clock: when the table was last read to its end
 }
 
 // unacked is the rows of one poll.
@@ -89,8 +93,11 @@ func Open(ctx context.Context, cfg Config) (*Feed, feed.Start, error) {
 	start = feed.Start{Place: state.place(needs), Durable: true, Origin: state.origin}
 	o := &Feed{
 		queue: feed.NewCommitQueue(1), source: s, spec: spec, log: cfg.Log, skipped: cfg.Skipped, place: start.Place,
-		origin: start.Origin,
-		table:  state.Table, watches: make(map[uint32][]feed.Watcher), every: cmp.Or(cfg.PollEvery, pollEvery),
+		origin: start.Origin, marked: state.Marked,
+		table: state.Table, watches: make(map[uint32][]feed.Watcher), every: cmp.Or(cfg.PollEvery, pollEvery),
+	}
+	if !state.Marked {
+		o.log.Warn(olderOutbox)
 	}
 	for _, n := range needs {
 		o.watches[n.table.OID] = n.watches
@@ -119,12 +126,16 @@ func (o *Feed) Done(ctx context.Context, position uint64) error {
 		}
 		rows := o.unacked[0]
 		o.mu.Unlock()
-		if err := o.remove(ctx, rows); err != nil {
+		moved, err := o.remove(ctx, rows)
+		if err != nil {
 			return err
 		}
 		o.mu.Lock()
 		o.unacked = o.unacked[1:]
 		o.mu.Unlock()
+		if moved { // not before: a poll leaves out what is not done
+			o.moved.Store(true)
+		}
 	}
 }
 

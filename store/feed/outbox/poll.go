@@ -21,17 +21,17 @@ import (
 // by the next at once.
 const mostRows = 10_000
 
-// pollSQL reads rows that are not in $1. There is always one row, for the clock and
-// the origin: a standby may show a row before any snapshot of the primary shows
-// what it lists.
+// pollSQL reads rows that are not in $1. There is always one row, for the clock, the
+// origin and the snapshot: a standby may show a row before any snapshot of the primary
+// shows what it lists.
 // Rows are not read in the order of their ids, nor from an id on: a transaction
 // that commits late has lower ones. The text is converted to UTF-8 here, because
 // the encoding of a session is not ours to set.
-const pollSQL = `SELECT %s, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint, o.ctid, o.id, o.note
+const pollSQL = `SELECT %s, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint, o.ctid, o.id, o.note, pg_current_snapshot()::text
 FROM (SELECT) AS one LEFT JOIN (
 	SELECT o.ctid, o.id, convert_to(json_build_object('At', (extract(epoch FROM o.at) * 1000000)::bigint, 'Table', o.tab::bigint, 'Columns', o.columns,
 		'Keys', o.keys, 'Rows', o.changed, 'Whole', o.whole, 'Job', o.job, 'All', o.key IS NULL, 'Key', o.key)::text, 'UTF8') AS note
-	FROM %s AS o WHERE NOT o.id <@ $1::int8multirange LIMIT %d) AS o ON true`
+	FROM %s AS o WHERE %s AND NOT o.id <@ $1::int8multirange LIMIT %d) AS o ON true`
 
 // outboxRow is a row of the outbox.
 type outboxRow struct {
@@ -86,28 +86,74 @@ func (o *Feed) read(ctx context.Context) (full bool, err error) {
 		defer cancel()
 	}
 	b := batch{commits: &feed.Commits{Effect: feed.NewEffect(o.spec.Changes.RunAbove)}}
-	err = o.source.Do(ctx, func(c *pgx.Conn) error {
-		origin, err := o.source.OriginSQL(ctx, c.PgConn())
-		if err != nil {
-			return err
-		}
-		res := c.PgConn().ExecParams(ctx, fmt.Sprintf(pollSQL, origin, o.table, mostRows),
-			[][]byte{multirange(spans)}, nil, nil, []int16{0, 0, 0, 0, 1})
-		return o.receive(c.PgConn(), res, &b)
-	})
+	if !o.marked || o.moved.Swap(false) {
+		o.seen = nil
+	}
+	err = o.source.Do(ctx, func(c *pgx.Conn) error { return o.pollOn(ctx, c.PgConn(), spans, &b) })
 	if err != nil {
 		return false, withRemedy("read the outbox", err)
 	}
 	full = len(b.rows.ids) == mostRows
+	if err := o.advance(b.snapshot, full); err != nil {
+		return false, err
+	}
 	b.commits.Committed = o.committed(b.oldest, b.clock, full)
 	switch {
 	case len(b.rows.ids) == 0:
 		return false, nil
 	case b.commits.Effect.Empty():
-		return full, o.remove(ctx, b.rows) // nobody watches it any more
+		moved, err := o.remove(ctx, b.rows) // no job watches it any more
+		if moved {
+			o.moved.Store(true)
+		}
+		return full, err
 	}
 	o.push(b.rows, b.commits)
 	return full, nil
+}
+
+// pollOn reads what the outbox has beyond what was seen, and is not in spans.
+func (o *Feed) pollOn(ctx context.Context, c *pgconn.PgConn, spans []span, b *batch) error {
+	origin, err := o.source.OriginSQL(ctx, c)
+	if err != nil {
+		return err
+	}
+	formats, params := []int16{0, 0, 0, 0, 1, 0}, [][]byte{multirange(spans)}
+	if o.seen == nil {
+		sql := fmt.Sprintf(pollSQL, origin, o.table, "true", mostRows)
+		return o.receive(c, c.ExecParams(ctx, sql, params, nil, nil, formats), b)
+	}
+	q := &pgconn.Batch{}
+	q.ExecParams("BEGIN READ ONLY", nil, nil, nil, nil)
+	q.ExecParams(indexOnlySQL, nil, nil, nil, nil)
+	q.ExecParams(fmt.Sprintf(pollSQL, origin, o.table, beyondSQL, mostRows), append(params, o.seen.params()...), nil,
+		nil, formats)
+	q.ExecParams("COMMIT", nil, nil, nil, nil)
+	results := c.ExecBatch(ctx, q)
+	for n := 0; err == nil && results.NextResult(); n++ {
+		if n == 2 {
+			err = o.receive(c, results.ResultReader(), b)
+		} else {
+			_, err = results.ResultReader().Close()
+		}
+	}
+	return errors.Join(err, results.Close(), o.leave(ctx, c))
+}
+
+// advance notes what a poll has seen. One that stopped at its limit has not seen all that
+// its snapshot shows.
+func (o *Feed) advance(snapshot string, full bool) error {
+	now, err := horizonOf(snapshot)
+	if err != nil {
+		return err
+	}
+	if o.seen != nil && now.next < o.seen.next {
+		return errOtherHistory // a crash, without a sign of it that we may read
+	}
+	if !full {
+		o.seen = now
+	}
+	return nil
 }
 
 // warnIfBacklogged says, once, that n rows which are read and not done are too many.
@@ -121,10 +167,11 @@ func (o *Feed) warnIfBacklogged(n int) {
 
 // batch is what one poll has read.
 type batch struct {
-	rows    unacked
-	commits *feed.Commits
-	clock   time.Time // Postgres', when it was read
-	oldest  time.Time // when the first of the rows was written
+	rows     unacked
+	commits  *feed.Commits
+	snapshot string    // that it was read in
+	clock    time.Time // Postgres', when it was read
+	oldest   time.Time // when the first of the rows was written
 }
 
 // receive reads the rows of a poll, one at a time: what they mean is small.
@@ -147,7 +194,7 @@ func (o *Feed) add(c *pgconn.PgConn, row [][]byte, b *batch) error {
 	if err != nil {
 		return fmt.Errorf("the clock: %w", err)
 	}
-	b.clock = time.UnixMicro(clock)
+	b.clock, b.snapshot = time.UnixMicro(clock), string(row[5])
 	if row[3] == nil {
 		return nil // there are no rows
 	}
@@ -192,21 +239,23 @@ func (o *Feed) committed(written, now time.Time, full bool) time.Time {
 
 // remove deletes rows by where they are, and by their ids in case they were moved:
 // then they are read again. In another history, place and id may be those of a row
-// that was never read: nothing is deleted, and the next poll ends the feed.
-func (o *Feed) remove(ctx context.Context, rows unacked) error {
-	err := o.source.Do(ctx, func(c *pgx.Conn) error {
+// that was never read: nothing is deleted, and the next poll ends the feed. It reports
+// whether rows were not there.
+func (o *Feed) remove(ctx context.Context, rows unacked) (moved bool, err error) {
+	err = o.source.Do(ctx, func(c *pgx.Conn) error {
 		same, err := o.enter(ctx, c.PgConn())
 		if err == nil && same {
 			sql := "DELETE FROM " + o.table + " WHERE ctid = ANY ($1::tid[]) AND id = ANY ($2::bigint[])"
-			err = c.PgConn().ExecParams(ctx, sql, [][]byte{postgres.ArrayLiteral(rows.places), idArray(rows.ids)}, nil,
-				nil, nil).Read().Err
+			res := c.PgConn().ExecParams(ctx, sql, [][]byte{postgres.ArrayLiteral(rows.places), idArray(rows.ids)}, nil,
+				nil, nil).Read()
+			err, moved = res.Err, res.CommandTag.RowsAffected() < int64(len(rows.ids))
 		}
 		return errors.Join(err, o.leave(ctx, c.PgConn()))
 	})
 	if err != nil {
-		return withRemedy("delete from the outbox what is done", err)
+		return moved, withRemedy("delete from the outbox what is done", err)
 	}
-	return nil
+	return moved, nil
 }
 
 // enter begins a transaction, in which a pooler does not change the server, and reports

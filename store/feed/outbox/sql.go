@@ -10,10 +10,8 @@ import (
 	"github.com/stokerhq/stoker/store/postgres"
 )
 
-// tableSQL makes the table and what any program calls. It has no index: it
-// is read and deleted from as a whole, and each statement of the application would
-// have to keep the index up. It gets REPLICA IDENTITY FULL besides, which lets us
-// delete from it also where somebody publishes all tables.
+// tableSQL makes the table and what any program calls. It gets REPLICA IDENTITY FULL
+// besides, which lets us delete from it also where somebody publishes all tables.
 const tableSQL = `CREATE TABLE IF NOT EXISTS %[1]s.stoker_outbox (
 	id bigint GENERATED ALWAYS AS IDENTITY,
 	at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -23,7 +21,8 @@ const tableSQL = `CREATE TABLE IF NOT EXISTS %[1]s.stoker_outbox (
 	changed bigint, -- rows
 	whole text,     -- why no values are recorded
 	job text,       -- of stoker_invalidate
-	key jsonb
+	key jsonb,
+	xid xid8 NOT NULL DEFAULT pg_current_xact_id()
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0,
 	toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 5000, toast.autovacuum_vacuum_cost_delay = 0);
 REVOKE ALL ON TABLE %[1]s.stoker_outbox FROM PUBLIC;
@@ -33,6 +32,13 @@ CREATE OR REPLACE FUNCTION %[1]s.stoker_invalidate(job text, key jsonb) RETURNS 
 CREATE OR REPLACE FUNCTION %[1]s.stoker_invalidate(job text) RETURNS void LANGUAGE sql SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp AS $$ INSERT INTO %[1]s.stoker_outbox (job) VALUES ($1) $$;
 REVOKE ALL ON FUNCTION %[1]s.stoker_invalidate(text, jsonb), %[1]s.stoker_invalidate(text) FROM PUBLIC`
+
+// markSQL has the table show which transaction has written a row, and find the rows of
+// one. The index is the one that the application's statements have to keep up: they add
+// to its end. A table of an older version has no such column; its rows get the
+// transaction that adds it, which no poll has seen before.
+const markSQL = `ALTER TABLE %[1]s.stoker_outbox ADD COLUMN IF NOT EXISTS xid xid8 NOT NULL DEFAULT pg_current_xact_id();
+CREATE INDEX IF NOT EXISTS stoker_outbox_xid ON %[1]s.stoker_outbox (xid)`
 
 // ownedSQL fails unless what is there already is owned by who installs: its owner
 // could change it, and with it what the triggers do with our rights. It fails, too,

@@ -63,6 +63,7 @@ type installed struct {
 	Select     bool // we may read it
 	Delete     bool
 	Full       bool // its replica identity
+	Marked     bool // it has the transaction of each row, with an index
 	Triggers   []trigger
 	Functions  []function
 	Relations  []relation
@@ -113,6 +114,8 @@ SELECT json_build_object('Schema', (SELECT quote_ident(nspname) FROM pg_namespac
 	'Table', (SELECT name FROM named WHERE oid = outbox), 'OID', coalesce(outbox, 0)::bigint,
 	'Select', has_table_privilege(outbox, 'SELECT'), 'Delete', has_table_privilege(outbox, 'DELETE'),
 	'Full', (SELECT relreplident = 'f' FROM pg_class WHERE oid = outbox),
+	'Marked', EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+		WHERE i.indrelid = outbox AND a.attname = 'xid' AND a.atttypid = 'xid8'::regtype AND a.attnotnull AND a.atthasdef AND i.indisvalid AND i.indpred IS NULL),
 	'Triggers', (SELECT json_agg(json_build_object('OID', t.oid::bigint, 'Version', t.xmin::text, 'Name', t.tgname, 'On', t.tgrelid::bigint,
 		'Relation', n.name, 'Always', t.tgenabled = 'A') ORDER BY n.name, t.tgname)
 		FROM pg_trigger t JOIN functions f ON f.oid = t.tgfoid JOIN named n ON n.oid = t.tgrelid),
