@@ -54,6 +54,11 @@ func (d *daemon) startChanges(starting context.Context) (stop func()) {
 				Metrics: d.metrics, Log: d.log})
 		})
 	}
+	if d.spec.Changes.Source == jobs.SourceOutbox {
+		wg.Go(func() {
+			changes.WatchHeld(ctx, changes.HeldConfig{Outbox: outboxHeld{s.Source}, Metrics: d.metrics, Log: d.log})
+		})
+	}
 	select {
 	case <-f.Started():
 	case <-starting.Done():
@@ -115,6 +120,14 @@ type slots struct{ source *postgres.Source }
 // Slot reads one.
 func (s slots) Slot(ctx context.Context, name string) (feed.Slot, error) {
 	return wal.ReadSlot(ctx, s.source, name)
+}
+
+// outboxHeld looks at the outbox.
+type outboxHeld struct{ source *postgres.Source }
+
+// Held reads how large it is, and what keeps its dead rows.
+func (o outboxHeld) Held(ctx context.Context) (feed.Held, error) {
+	return outbox.ReadHeld(ctx, o.source)
 }
 
 // checkLimit is how long the databases may take to be looked at.

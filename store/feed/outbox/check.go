@@ -2,9 +2,13 @@ package outbox
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/stokerhq/stoker/store/feed"
+	"github.com/stokerhq/stoker/store/postgres"
 )
 
 // Check checks what is installed for the tables, for feed.Check.
@@ -42,6 +46,11 @@ func Check(ctx context.Context, c *feed.Checkup, tables []feed.Table) error {
 	if !state.Marked {
 		c.Warn("", "%s", olderOutbox)
 	}
+	if held, err := ReadHeld(ctx, c.Source); err != nil {
+		c.Warn("", "it cannot be seen whether a transaction keeps dead rows of the outbox: %v", err)
+	} else {
+		warnHeld(c, held)
+	}
 	for _, n := range needs {
 		if names := state.bypassed(n); len(names) > 0 {
 			c.Warn("", "of table %s, statements that name its part %s directly are not recorded: run stoker outbox "+
@@ -49,4 +58,29 @@ func Check(ctx context.Context, c *feed.Checkup, tables []feed.Table) error {
 		}
 	}
 	return nil
+}
+
+// longOpen is when a check names the oldest transaction.
+const longOpen = 5 * time.Minute
+
+// warnHeld names a transaction that is open for long.
+func warnHeld(c *feed.Checkup, held feed.Held) {
+	if h := held.Holder; h.Age >= longOpen {
+		c.Warn("", "a transaction is open for %s, of %s: as long as it is, dead rows cannot be removed, neither those of "+
+			"the outbox, which has %d MB, nor those of other tables; end it: %s", h.Age.Round(time.Second), h,
+			held.Bytes>>20, h.Remedy())
+	}
+}
+
+// ReadHeld reads how large the outbox is, and what keeps its dead rows.
+func ReadHeld(ctx context.Context, s *postgres.Source) (held feed.Held, err error) {
+	row, err := s.Row(ctx, "SELECT coalesce(pg_total_relation_size(to_regclass('stoker_outbox')), 0)")
+	if err != nil {
+		return held, err
+	}
+	if held.Bytes, err = strconv.ParseInt(row[0], 10, 64); err != nil {
+		return held, fmt.Errorf("the size of the outbox: %w", err)
+	}
+	held.Holder, err = feed.FindHolder(ctx, s)
+	return held, err
 }

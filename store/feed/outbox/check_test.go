@@ -2,8 +2,12 @@ package outbox_test
 
 import (
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/feed"
 	"github.com/stokerhq/stoker/store/feed/feedtest"
 	"github.com/stokerhq/stoker/store/feed/outbox"
 	"github.com/stokerhq/stoker/store/postgres"
@@ -43,4 +47,20 @@ func TestCheckOutbox(t *testing.T) {
 func checked(t *testing.T, s *postgres.Source, spec *jobs.Spec) []string {
 	t.Helper()
 	return feedtest.Checked(t, s, spec, outbox.Check)
+}
+
+// Broken by: a check that is green while a forgotten session keeps every dead row.
+func TestCheckNamesTheOldestTransaction(t *testing.T) {
+	held := feed.Held{Bytes: 300 << 20, Holder: feed.Holder{Kind: "session", PID: 77, Application: "report",
+		Database: "shop", Role: "app", Age: 12 * time.Minute}}
+	want := []string{`a transaction is open for 12m0s, of session pid 77 (application "report", role app, database ` +
+		`shop): as long as it is, dead rows cannot be removed, neither those of the outbox, which has 300 MB, nor ` +
+		`those of other tables; end it: SELECT pg_terminate_backend(77)`}
+	if diff := cmp.Diff(want, outbox.WarnHeld(held)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	held.Holder.Age = 4 * time.Minute
+	if got := outbox.WarnHeld(held); len(got) > 0 {
+		t.Errorf("after four minutes: %v", got)
+	}
 }

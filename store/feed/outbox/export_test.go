@@ -1,5 +1,17 @@
 package outbox
 
+import "github.com/stokerhq/stoker/store/feed"
+
+// WarnHeld is what the check says of a transaction that is open for long.
+func WarnHeld(held feed.Held) (messages []string) {
+	c := &feed.Checkup{}
+	warnHeld(c, held)
+	for _, p := range c.Problems {
+		messages = append(messages, p.Message)
+	}
+	return messages
+}
+
 // Unacked is what a poll is told of the rows that are read and not done.
 func (o *Feed) Unacked() string {
 	spans, _ := o.unackedSpans()

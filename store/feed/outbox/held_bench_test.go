@@ -17,15 +17,15 @@ import (
 
 // BenchmarkOutboxHeld measures the feed while a transaction of another session is open, so
 // that the dead rows of the outbox stay: 1,000 updates a second, a transaction each, for as
-// many seconds as STOKER_HELD_SECONDS says (60). Each line it logs has how many dead rows
+// many seconds as STOKER_HELD_SECONDS says (20). Each line it logs has how many dead rows
 // there are, what share of a core the feed's sessions take, and how long after its commit
 // a change was read, at most, since the line before. Run it with:
 //
-//	STOKER_HELD_SECONDS=300 go test ./store/feed/outbox -run '^$' -bench OutboxHeld -benchtime 1x -timeout 30m
+//	STOKER_HELD_SECONDS=1200 go test ./store/feed/outbox -run '^$' -bench OutboxHeld -benchtime 1x -timeout 30m
 func BenchmarkOutboxHeld(b *testing.B) {
 	seconds, err := strconv.Atoi(os.Getenv("STOKER_HELD_SECONDS"))
 	if err != nil {
-		seconds = 60
+		seconds = 20
 	}
 	server := storetest.OwnPostgres(b, "shared_buffers = 256MB", "max_wal_size = 4GB")
 	url := server.URL("postgres")

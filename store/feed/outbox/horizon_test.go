@@ -45,7 +45,8 @@ func TestPollsPassNoDeadRows(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 3 {
-				r.exec("DO $$BEGIN FOR i IN 1..2000 LOOP UPDATE product SET name = 'x' WHERE id = i % 50; END LOOP; END$$")
+				r.exec("DO $$BEGIN FOR i IN 1..2000 LOOP UPDATE product SET name = 'x' WHERE id = i % 50; " +
+					"END LOOP; END$$")
 				r.next(false)
 			}
 			feedtest.Eventually(t, "counted", func() bool { _, n := r.scanned(); return n > 0 })
@@ -153,8 +154,8 @@ func TestOutboxOfAnOlderVersion(t *testing.T) {
 		t.Errorf("the log does not say what to run: %s", r.log.String())
 	}
 	feedtest.WantProblems(t, "an older outbox", feedtest.Checked(t, r.source, r.spec, outbox.Check),
-		"warn: the outbox is of an older version, and is read as a whole ten times a second, with all dead rows that a "+
-			"long transaction keeps: have its owner run: stoker outbox install --apply")
+		"warn: the outbox is of an older version, and is read as a whole ten times a second, with all dead rows "+
+			"that a long transaction keeps: have its owner run: stoker outbox install --apply")
 	r.exec("UPDATE product SET name = 'x' WHERE id = 2")
 	r.next(true)
 	r.exec("UPDATE product SET name = 'x' WHERE id = 3")
