@@ -45,8 +45,8 @@ func TestWatchHeld(t *testing.T) {
 				t.Errorf("%s: %d series, want %d (%v)", what, n, series, err)
 			}
 		}
-		of := func(bytes int64, age time.Duration) feed.Held {
-			return feed.Held{Bytes: bytes, Holder: feed.Holder{Kind: "session", PID: 77, Application: "report",
+		of := func(size int64, age time.Duration) feed.Held {
+			return feed.Held{Bytes: size, Holder: feed.Holder{Kind: "session", PID: 77, Application: "report",
 				Database: "shop", Role: "app", State: "idle in transaction", Age: age, Transaction: "901"}}
 		}
 		step("nothing", feed.Held{}, 0, 0)

@@ -66,8 +66,8 @@ const longOpen = 5 * time.Minute
 // warnHeld names a transaction that is open for long.
 func warnHeld(c *feed.Checkup, held feed.Held) {
 	if h := held.Holder; h.Age >= longOpen {
-		c.Warn("", "a transaction is open for %s, of %s: as long as it is, dead rows cannot be removed, neither those of "+
-			"the outbox, which has %d MB, nor those of other tables; end it: %s", h.Age.Round(time.Second), h,
+		c.Warn("", "a transaction is open for %s, of %s: as long as it is, dead rows cannot be removed, neither those "+
+			"of the outbox, which has %d MB, nor those of other tables; end it: %s", h.Age.Round(time.Second), h,
 			held.Bytes>>20, h.Remedy())
 	}
 }
