@@ -24,14 +24,12 @@ const watchEvery = 10 * time.Second
 func (w *Worker) Watch(ctx context.Context, c Renewer) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	said := w.warnUnnoticed(ctx, "")
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		said = w.warnUnnoticed(ctx, said)
 		limited, cancel := context.WithTimeout(ctx, watchEvery)
 		err := w.checkServers(limited, c)
 		cancel()
@@ -44,31 +42,6 @@ func (w *Worker) Watch(ctx context.Context, c Renewer) {
 			w.log.Debug("the databases do not answer a look at them", jobs.LogErr, err)
 		}
 	}
-}
-
-// hardened is a Source that may be refused some of the signs of a changed history.
-type hardened interface {
-	Unnoticed(ctx context.Context) (message string, err error)
-}
-
-// warnUnnoticed says which changes of history would go unnoticed, unless it was said before.
-func (w *Worker) warnUnnoticed(ctx context.Context, said string) string {
-	source, ok := w.source.(hardened)
-	if !ok {
-		return said
-	}
-	ctx, cancel := context.WithTimeout(ctx, watchEvery)
-	defer cancel()
-	message, err := source.Unnoticed(ctx)
-	if err != nil || message == said {
-		return said // without an answer, the next look says it
-	}
-	if message == "" {
-		w.log.Info("all signs of a changed history of postgres can be read now")
-	} else {
-		w.log.Warn(message)
-	}
-	return message
 }
 
 func (w *Worker) checkServers(ctx context.Context, c Renewer) error {

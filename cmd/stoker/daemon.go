@@ -255,6 +255,7 @@ func (d *daemon) startWorker() (stop func(), err error) {
 	var loops sync.WaitGroup
 	loops.Go(func() { d.worker.Prune(ctx, d.servers.Cache) })
 	loops.Go(func() { d.worker.Watch(ctx, d.servers.Cache) })
+	loops.Go(func() { d.servers.WarnUnnoticed(ctx, d.log) })
 	loops.Go(func() { d.verifier.Audit(ctx, d.spec.Audit.Rate) })
 	return func() {
 		cancel()

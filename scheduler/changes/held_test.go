@@ -17,9 +17,16 @@ import (
 )
 
 // heldNow is what the looks find.
-type heldNow struct{ held feed.Held }
+type heldNow struct{ held chan feed.Held }
 
-func (h *heldNow) Held(context.Context) (feed.Held, error) { return h.held, nil }
+func (h *heldNow) Held(ctx context.Context) (feed.Held, error) {
+	select {
+	case held := <-h.held:
+		return held, nil
+	case <-ctx.Done():
+		return feed.Held{}, ctx.Err()
+	}
+}
 
 // Broken by: a log line each ten seconds; a session that is busy with short transactions
 // taken for one that is open for long; a metric that stays when the transaction has ended.
@@ -27,16 +34,16 @@ func TestWatchHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		registry := prometheus.NewRegistry()
-		now := &heldNow{}
+		now := &heldNow{held: make(chan feed.Held)}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go changes.WatchHeld(ctx, changes.HeldConfig{Outbox: now, Metrics: registry,
 			Log: slog.New(slog.NewTextHandler(&log, nil))})
 		step := func(what string, held feed.Held, lines, series int) {
 			t.Helper()
-			now.held = held
-			time.Sleep(10 * time.Second)
+			now.held <- held
 			synctest.Wait()
+			time.Sleep(10 * time.Second)
 			if n := strings.Count(log.String(), "\n"); n != lines {
 				t.Errorf("%s: %d lines, want %d:\n%s", what, n, lines, log.String())
 			}

@@ -114,6 +114,35 @@ func (s *Servers) Suitable(ctx context.Context, log *slog.Logger) error {
 	return nil
 }
 
+// lookEvery is how often the signs of Postgres' history are looked at.
+const lookEvery = 10 * time.Second
+
+// WarnUnnoticed says, once, which changes of history would go unnoticed because Postgres
+// refuses their signs, until ctx ends.
+func (s *Servers) WarnUnnoticed(ctx context.Context, log *slog.Logger) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for said := ""; ; {
+		limited, cancel := context.WithTimeout(ctx, lookEvery)
+		message, err := s.Source.Unnoticed(limited)
+		cancel()
+		switch {
+		case err != nil || message == said: // without an answer, the next look says it
+		case message == "":
+			log.Info("all signs of a changed history of postgres can be read now")
+			said = ""
+		default:
+			log.Warn(message)
+			said = message
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 // QueueOption hands our way of connecting to the Asynq dashboard, which opens
 // and closes clients of its own.
 type QueueOption struct{ URL jobs.Secret }
