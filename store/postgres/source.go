@@ -41,9 +41,6 @@ func Open(cfg jobs.Postgres) (*Source, error) {
 	if !strings.Contains(cfg.URL.Reveal(), "pool_max_conn_idle_time") {
 		pc.MaxConnIdleTime = 5 * time.Minute
 	}
-	if pc.ConnConfig.ConnectTimeout == 0 {
-		pc.ConnConfig.ConnectTimeout = 10 * time.Second
-	}
 	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
 		pc.ConnConfig.RuntimeParams["application_name"] = "stoker"
 	}
@@ -62,6 +59,16 @@ func CheckURL(url jobs.Secret) error {
 	return err
 }
 
+// ConnConfig is how one connection outside of the pool is made. What a connection string says of a pool
+// (pool_max_conns) or of how statements are run is not sent to the server, which would refuse it.
+func ConnConfig(url jobs.Secret) (*pgconn.Config, error) {
+	pc, err := parseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	return &pc.ConnConfig.Config, nil
+}
+
 // parseURL is the driver's reading of a connection string. The driver's error
 // repeats the string with what it takes for the password hidden; only what follows
 // is kept.
@@ -70,6 +77,9 @@ func parseURL(url jobs.Secret) (*pgxpool.Config, error) {
 	if e, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
 		said := e.Error()
 		return nil, errors.New(said[strings.LastIndex(said, "`: ")+len("`: "):])
+	}
+	if err == nil && pc.ConnConfig.ConnectTimeout == 0 {
+		pc.ConnConfig.ConnectTimeout = 10 * time.Second
 	}
 	return pc, err
 }

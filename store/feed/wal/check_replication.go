@@ -11,6 +11,9 @@ import (
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/postgres"
 )
 
 // replicationSQL asks, on a plain connection to changes.url, what a replication
@@ -31,7 +34,7 @@ const automaticWAL = 190000
 // opens a replication connection for a moment.
 func (c *checkup) replication(ctx context.Context) error {
 	url := c.Spec.Changes.URL
-	row, err := plainRow(ctx, url.Reveal(), replicationSQL, c.Spec.Changes.Name)
+	row, err := plainRow(ctx, url, replicationSQL, c.Spec.Changes.Name)
 	if brokenOff(err) {
 		return fmt.Errorf("changes.url %s: %w", url.Redacted(), err)
 	}
@@ -67,7 +70,7 @@ func (c *checkup) sameServer(ctx context.Context, system, database string) error
 	if c.Spec.Changes.URL.Equal(c.Spec.Postgres.URL) {
 		there = ""
 	} else if there == "" { // it is said already why there is no replication connection
-		if row, err := plainRow(ctx, c.Spec.Changes.URL.Reveal(), systemSQL); err == nil {
+		if row, err := plainRow(ctx, c.Spec.Changes.URL, systemSQL); err == nil {
 			there = row[0]
 		}
 	}
@@ -158,8 +161,12 @@ func brokenOff(err error) bool {
 }
 
 // plainRow reads the one row of a query on a connection of its own.
-func plainRow(ctx context.Context, url, sql string, params ...string) (row []string, err error) {
-	conn, err := pgconn.Connect(ctx, url)
+func plainRow(ctx context.Context, url jobs.Secret, sql string, params ...string) (row []string, err error) {
+	cfg, err := postgres.ConnConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgconn.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

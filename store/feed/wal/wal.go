@@ -87,12 +87,9 @@ var printSQL = postgres.SetSQL("; ") + "; SET client_encoding = 'UTF8'"
 
 // replicate opens a connection that speaks the replication protocol.
 func replicate(ctx context.Context, url jobs.Secret) (*pgconn.PgConn, error) {
-	cfg, err := pgconn.ParseConfig(url.Reveal())
+	cfg, err := postgres.ConnConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("changes.url: %w", err)
-	}
-	if cfg.ConnectTimeout == 0 {
-		cfg.ConnectTimeout = 10 * time.Second
 	}
 	cfg.RuntimeParams["replication"], cfg.RuntimeParams["application_name"] = "database", "stoker changes"
 	conn, err := pgconn.ConnectConfig(ctx, cfg)
