@@ -7,6 +7,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/worker/equal"
 	"github.com/stokerhq/stoker/worker/render"
 )
 
@@ -26,11 +27,22 @@ func (w *Worker) fenceEqual(ctx context.Context, job *jobs.Job, keys []jobs.Key)
 	if err := w.fence(ctx, job, keys); err != nil {
 		return err
 	}
-	equal, err := w.findEqual(ctx, job, keys)
-	if err != nil || len(equal.keys) == 0 {
+	others, err := w.EqualKeys(ctx, job, keys)
+	if err != nil || len(others) == 0 {
 		return err
 	}
-	return w.fenceReading(ctx, job, equal.keys, w.source.Keys)
+	return w.fenceReading(ctx, job, others, w.source.Keys)
+}
+
+// EqualKeys returns the keys of the job in the cache that are equal to given ones, by their columns' own equality,
+// and are written otherwise.
+func (w *Worker) EqualKeys(ctx context.Context, job *jobs.Job, given []jobs.Key) ([]jobs.Key, error) {
+	found, err := w.finder().Find(ctx, job, given)
+	return found.Keys, err
+}
+
+func (w *Worker) finder() equal.Finder {
+	return equal.Finder{Source: w.source, Cache: w.cache, Runs: w.ledger}
 }
 
 // Exact is a worker that fences keys as they are written in the cache, which a change of a row tells.

@@ -11,6 +11,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/worker/equal"
 	"github.com/stokerhq/stoker/worker/render"
 )
 
@@ -88,14 +89,17 @@ const (
 
 // refresh tries until nothing newer refuses what was read.
 func (w *Worker) refresh(ctx context.Context, job *jobs.Job, inv jobs.Invalidation) (out Refreshed, err error) {
-	equal := equalKeys{done: inv.Exact}
+	var found *equal.Found // nil: not looked for yet
+	if inv.Exact {
+		found = &equal.Found{}
+	}
 	for n := 0; ; n++ {
-		out, err = w.refreshOnce(ctx, job, inv, &equal)
+		out, err = w.refreshOnce(ctx, job, inv, &found)
 		out.Refusals = n
 		again := errors.Is(err, errRefused) || errors.Is(err, cache.ErrSuperseded) || cache.Again(err)
 		if !again || n == refusals || ctx.Err() != nil {
-			if err == nil && out.Warning == "" {
-				out.Warning = equal.warning(job, len(inv.Keys), out)
+			if err == nil && out.Warning == "" && out.Keys+out.Removed < int64(len(inv.Keys)) {
+				out.Warning = found.Warning(job)
 			}
 			return out, err
 		}
@@ -107,16 +111,22 @@ func (w *Worker) refresh(ctx context.Context, job *jobs.Job, inv jobs.Invalidati
 }
 
 // refreshOnce is the recipe: arm, read, fence unless that is done, encode, put.
+// The keys that the cache has and that are equal to those that were named are looked for once, and refreshed with
+// them.
 func (w *Worker) refreshOnce(ctx context.Context, job *jobs.Job, inv jobs.Invalidation,
-	equal *equalKeys) (out Refreshed,
-	err error) {
+	found **equal.Found) (out Refreshed, err error) {
 	armed, err := w.cache.Arm(ctx)
 	if err != nil {
 		return out, err
 	}
-	if inv.Keys, err = w.withEqual(ctx, job, inv.Keys, equal); err != nil {
-		return out, err
+	if *found == nil {
+		others, err := w.finder().Find(ctx, job, inv.Keys)
+		if err != nil {
+			return out, err
+		}
+		*found = &others
 	}
+	inv.Keys = append(inv.Keys[:len(inv.Keys):len(inv.Keys)], (*found).Keys...)
 	read := w.source.Refresh
 	if inv.Remove {
 		read = w.source.Keys

@@ -21,6 +21,7 @@ import (
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/store/ledger"
+	"github.com/stokerhq/stoker/worker/equal"
 )
 
 // Source reads jobs' rows; store/postgres is one.
@@ -28,9 +29,7 @@ type Source interface {
 	Run(ctx context.Context, job *jobs.Job, fn func(*store.Reading) error) error
 	Refresh(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn func(*store.Reading) error) error
 	Keys(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn func(*store.Reading) error) error
-	Inexact(ctx context.Context, job *jobs.Job) (bool, error)
-	Equal(ctx context.Context, job *jobs.Job, given, candidates []jobs.Key) (equal []jobs.Key, unreadable int,
-		err error)
+	equal.Source
 	Now(ctx context.Context) (store.Snapshot, error)
 }
 
