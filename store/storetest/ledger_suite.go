@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"testing"
 	"time"
 
@@ -64,13 +63,16 @@ var someTime = time.Date(2024, 2, 29, 12, 0, 0, 123456789, time.UTC)
 
 // full is a record with every field set.
 func full(job string, n int) store.Record {
-	at := someTime.Add(time.Duration(n) * time.Minute)
-	return store.Record{
-		ID: "warm:" + job + "@" + strconv.Itoa(n), Job: job, Cause: "tick", State: store.StateOK,
-		Due: at.Truncate(time.Second), Start: at, End: at.Add(time.Second),
-		Rows: 1 << 40, Keys: 2, Bytes: 3, Removed: 4, NullKeys: 5, Oversized: 6,
-		Database: 7 * time.Millisecond, Snapshot: "10:20:10,14", Error: "ü\x00\"", Warning: "key k",
-	}
+	r := Filled[store.Record](n)
+	r.Job, r.State = job, store.StateOK
+	return r
+}
+
+// complete is a record of a run that wrote every row, with every other field set.
+func complete(job string, n int) store.Record {
+	r := full(job, n)
+	r.Removal = false
+	return r
 }
 
 func checkEmpty(ctx context.Context, l Ledger, _ func(time.Duration)) error {
@@ -114,7 +116,7 @@ func checkRecords(ctx context.Context, l Ledger, _ func(time.Duration)) error {
 
 // checkLastComplete: only a run that wrote every row is complete.
 func checkLastComplete(ctx context.Context, l Ledger, _ func(time.Duration)) error {
-	records := []store.Record{full("j", 0), full("j", 1), full("j", 2), full("j", 3)}
+	records := []store.Record{complete("j", 0), complete("j", 1), complete("j", 2), complete("j", 3)}
 	records[1].State, records[2].State, records[3].Removal = store.StateFailed, store.StateInterrupted, true
 	var errs error
 	for n, r := range records {
@@ -125,7 +127,7 @@ func checkLastComplete(ctx context.Context, l Ledger, _ func(time.Duration)) err
 		errs = errors.Join(errs, differ(fmt.Sprintf("last complete run after record %d", n), got, records[0], err),
 			differ("found", ok, true, nil))
 	}
-	if err := l.Add(ctx, full("j", 4)); err != nil {
+	if err := l.Add(ctx, complete("j", 4)); err != nil {
 		return err
 	}
 	got, _, err := l.LastComplete(ctx, "j")
@@ -133,13 +135,14 @@ func checkLastComplete(ctx context.Context, l Ledger, _ func(time.Duration)) err
 		_, other, oerr := l.LastComplete(ctx, "other")
 		errs = errors.Join(errs, differ("another job's last complete run", other, false, oerr))
 	}
-	return errors.Join(errs, differ("last complete run after a newer one", got, full("j", 4), err))
+	return errors.Join(errs, differ("last complete run after a newer one", got, complete("j", 4), err))
 }
 
 // checkLive: progress is seen while it is published, and goes with the record of the
 // run or with the worker that told it.
 func checkLive(ctx context.Context, l Ledger, pass func(time.Duration)) error {
-	p := store.Progress{ID: "x", Job: "j", Start: someTime, Rows: 1, Keys: 2, Bytes: 3, Expected: 4}
+	p := Filled[store.Progress](1)
+	p.Job = "j"
 	live := func(what string, want bool) error {
 		got, ok, err := l.Live(ctx, "j")
 		if want && ok {
