@@ -75,14 +75,16 @@ func TestHistories(t *testing.T) {
 	url := server.URL("postgres")
 	storetest.Exec(t, url, "CREATE TABLE c AS SELECT 1 AS id")
 	j := job(t, "SELECT id FROM c", "c:{id}")
-	origins := map[string]bool{}
+	var origins []string
 	remember := func(when string) {
 		t.Helper()
 		origin := now(t, open(t, url)).Origin
-		if origins[origin] {
-			t.Errorf("%s, the origin is %q again", when, origin)
+		for _, other := range origins {
+			if store.SameHistory(origin, other) {
+				t.Errorf("%s, the origin is %q, and before it was %q", when, origin, other)
+			}
 		}
-		origins[origin] = true
+		origins = append(origins, origin)
 	}
 	again := func() {
 		t.Helper()
@@ -94,6 +96,9 @@ func TestHistories(t *testing.T) {
 	remember("at first")
 	again()
 	remember("after a restart")
+	server.Kill() // an immediate shutdown
+	again()
+	remember("after a shutdown without a checkpoint")
 
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {

@@ -29,7 +29,8 @@ func unset(v reflect.Value, path string) (paths []string) {
 func TestFilledLeavesNothingOut(t *testing.T) {
 	for _, v := range []any{storetest.Filled[store.Record](1), storetest.Filled[store.Record](2),
 		storetest.Filled[store.Progress](1), storetest.Filled[store.RunResult](1), storetest.Filled[store.Tally](1),
-		storetest.Filled[store.RefreshReport](1), storetest.Filled[store.Pending](1), storetest.Filled[store.Audit](1)} {
+		storetest.Filled[store.RefreshReport](1), storetest.Filled[store.Pending](1),
+		storetest.Filled[store.Audit](1)} {
 		if paths := unset(reflect.ValueOf(v), fmt.Sprintf("%T", v)); len(paths) > 0 {
 			t.Errorf("not set: %s", strings.Join(paths, ", "))
 		}
