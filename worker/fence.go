@@ -16,10 +16,10 @@ import (
 // committed first is safe, whenever the task is done that loads or removes them. A value that its column's
 // type cannot take is a store.KeyValueError, and nothing is fenced.
 func (w *Worker) Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
-	if err := w.admit(ctx, false); err != nil {
+	if err := w.gate.Admit(ctx, false); err != nil {
 		return err
 	}
-	return w.noteRefusal(w.fenceEqual(ctx, job, keys))
+	return w.gate.Note(w.fenceEqual(ctx, job, keys))
 }
 
 // fenceEqual fences keys, and then those that the cache has and that are equal to them.
@@ -50,10 +50,10 @@ type Exact struct{ *Worker }
 
 // Fence fences keys, and those of the rows that are equal to them now.
 func (w Exact) Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
-	if err := w.admit(ctx, false); err != nil {
+	if err := w.gate.Admit(ctx, false); err != nil {
 		return err
 	}
-	return w.noteRefusal(w.fence(ctx, job, keys))
+	return w.gate.Note(w.fence(ctx, job, keys))
 }
 
 // fence fences keys. Where rows can be equal to them whose keys are written otherwise, these are fenced, too.

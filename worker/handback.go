@@ -9,6 +9,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/worker/debt"
 )
 
 // unfitError says that this worker cannot do a task, and that another one perhaps can: it has another spec,
@@ -58,7 +59,7 @@ func (s *Server) handBack(ctx context.Context, from string, task *asynq.Task, wh
 			append(attrs, "for_at_most", s.pace.handBack)...)
 	}
 	s.w.metrics.handedBack.WithLabelValues(from).Inc()
-	if lastTry(ctx) {
+	if debt.LastTry(ctx) {
 		return s.handOn(ctx, from, task, why)
 	}
 	return &handedBackError{why, since}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/worker/debt"
 )
 
 // handleRun does one run task.
@@ -22,8 +23,8 @@ func (w *Worker) handleRun(ctx context.Context, task *asynq.Task) error {
 	if !ok {
 		return &unfitError{&jobs.UnknownJobError{Job: t.Job, File: w.spec.File}}
 	}
-	if err := w.admit(ctx, false); refused(err) {
-		return owed(job, t, err)
+	if err := w.gate.Admit(ctx, false); debt.Refused(err) {
+		return debt.Outcome(job, t, err)
 	}
 	id := task.ResultWriter().TaskID()
 	release, skipped, err := w.begin(ctx, id, t)
@@ -35,8 +36,8 @@ func (w *Worker) handleRun(ctx context.Context, task *asynq.Task) error {
 	}
 	defer release()
 	rec, err := w.Run(ctx, id, t, nil)
-	if refused(err) {
-		return owed(job, t, err)
+	if debt.Refused(err) {
+		return debt.Outcome(job, t, err)
 	}
 	if err != nil {
 		return tickOutcome(ctx, t, outcome(err))
@@ -67,7 +68,7 @@ func (w *Worker) begin(ctx context.Context, id string, t jobs.Run) (release func
 			return release, "", err
 		case t.Cause == jobs.CauseTick:
 			return nil, "the last run is still going", w.skip(ctx, id, t)
-		case !lastTry(ctx):
+		case !debt.LastTry(ctx):
 			return nil, "", errBusy
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/worker/debt"
 )
 
 // ErrStopping ends runs and refreshes when the worker is stopped: their tasks go
@@ -36,7 +37,7 @@ func outcome(err error) error {
 // in the run's record.
 func tickOutcome(ctx context.Context, t jobs.Run, err error) error {
 	tick := t.Cause == jobs.CauseTick || t.Cause == jobs.CauseCatchUp || t.Cause == jobs.CauseEpoch
-	if tick && isFailure(err) && (errors.Is(err, asynq.SkipRetry) || lastTry(ctx)) {
+	if tick && isFailure(err) && (errors.Is(err, asynq.SkipRetry) || debt.LastTry(ctx)) {
 		return fmt.Errorf("%w: %w", err, asynq.RevokeTask)
 	}
 	return err
@@ -45,15 +46,7 @@ func tickOutcome(ctx context.Context, t jobs.Run, err error) error {
 // isFailure decides for Asynq which errors use up a retry.
 func isFailure(err error) bool {
 	_, handed := errors.AsType[*handedBackError](err)
-	return err != nil && !handed && !errors.Is(err, ErrStopping) && !errors.Is(err, errBusy) && !refused(err)
-}
-
-// lastTry reports whether the task has no retry left. Asynq then archives it
-// for any error, also for one that uses up no retry.
-func lastTry(ctx context.Context) bool {
-	done, ok1 := asynq.GetRetryCount(ctx)
-	most, ok2 := asynq.GetMaxRetry(ctx)
-	return ok1 && ok2 && done >= most
+	return err != nil && !handed && !errors.Is(err, ErrStopping) && !errors.Is(err, errBusy) && !debt.Refused(err)
 }
 
 // retryDelay is short: the database may be back in a second, and until then keys
@@ -67,8 +60,8 @@ func retryDelay(n int, err error, _ *asynq.Task) time.Duration {
 		return 0
 	case errors.Is(err, errBusy):
 		return time.Second
-	case refused(err):
-		d := refusalPause(err)
+	case debt.Refused(err):
+		d := debt.Pause(err)
 		return d/2 + rand.N(d)
 	}
 	d := min(time.Second<<min(n, 5), 30*time.Second)

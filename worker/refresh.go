@@ -61,10 +61,10 @@ func (w *Worker) refreshInTime(ctx context.Context, id string, job *jobs.Job, in
 		fmt.Errorf("the refresh took longer than the job's timeout of %s", job.Timeout))
 	defer cancel()
 	var out Refreshed
-	err := w.admit(limited, inv.Fenced)
+	err := w.gate.Admit(limited, inv.Fenced)
 	if err == nil {
 		out, err = w.refresh(limited, job, inv)
-		err = w.noteRefusal(err)
+		err = w.gate.Note(err)
 	}
 	if cause := context.Cause(limited); err != nil && cause != nil {
 		err = cause

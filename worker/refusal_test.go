@@ -14,6 +14,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/storetest"
+	"github.com/stokerhq/stoker/worker/debt"
 )
 
 // waysToRefuse are ways to have a Redis refuse writes, and back.
@@ -151,11 +152,12 @@ func TestRefusedTick(t *testing.T) {
 	j := newJob("j", jobs.ValueRow, "item:{id}", "SELECT 1 AS id")
 	j.Schedule = schedule
 	due := schedule.Next(time.Now().Add(-time.Hour))
-	if err := owed(j, jobs.Run{Job: "j", Cause: jobs.CauseTick, Due: due.Unix()}, refusal); errors.Is(err,
+	if err := debt.Outcome(j, jobs.Run{Job: "j", Cause: jobs.CauseTick, Due: due.Unix()}, refusal); errors.Is(err,
 		asynq.RevokeTask) {
 		t.Errorf("the newest tick is given up: %v", err)
 	}
-	if err := owed(j, jobs.Run{Job: "j", Cause: jobs.CauseTick, Due: due.Add(-time.Hour).Unix()}, refusal); !errors.Is(
+	if err := debt.Outcome(j, jobs.Run{Job: "j", Cause: jobs.CauseTick, Due: due.Add(-time.Hour).Unix()},
+		refusal); !errors.Is(
 		err, asynq.RevokeTask) {
 		t.Errorf("a tick is tried beside the next one: %v", err)
 	}
@@ -174,7 +176,7 @@ func TestRefusedTick(t *testing.T) {
 func TestNoRefusal(t *testing.T) {
 	for _, err := range []error{&net.OpError{Op: "dial", Err: errors.New("connection refused")},
 		context.DeadlineExceeded} {
-		if !isFailure(err) || refused(err) {
+		if !isFailure(err) || debt.Refused(err) {
 			t.Errorf("%v", err)
 		}
 	}

@@ -46,7 +46,7 @@ func (w *Worker) Run(ctx context.Context, id string, t jobs.Run, watch func(stor
 	limited, cancel := context.WithTimeoutCause(ctx, job.Timeout,
 		fmt.Errorf("the run took longer than the job's timeout of %s", job.Timeout))
 	defer cancel()
-	err := w.noteRefusal(r.do(limited))
+	err := w.gate.Note(r.do(limited))
 	return r.end(ctx, err)
 }
 
@@ -59,7 +59,7 @@ func (r *run) do(ctx context.Context) error {
 	if _, err := r.w.cache.Arm(ctx); err != nil { // before the database is asked anything
 		return err
 	}
-	if err := r.w.probe(ctx); err != nil {
+	if err := r.w.gate.Probe(ctx); err != nil {
 		return err
 	}
 	defer r.publishProgress(ctx)()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store/queue"
+	"github.com/stokerhq/stoker/worker/debt"
 )
 
 // Server takes tasks from the queues. It is two Asynq servers, one a queue, so
@@ -66,7 +67,7 @@ func NewServer(w *Worker, client redis.UniversalClient, c Concurrency) *Server {
 }
 
 func newServer(w *Worker, client redis.UniversalClient, c Concurrency, p pace) *Server {
-	client.AddHook(backoffHook{})
+	client.AddHook(debt.Hook{})
 	s := &Server{w: w, client: client, queues: queue.New(client), pace: p, stop: make(chan struct{})}
 	s.runs = asynq.NewServerFromRedisClient(client, s.config(jobs.QueueRun, c.Runs, p.runs))
 	s.refreshes = asynq.NewServerFromRedisClient(client, s.config(jobs.QueueRefresh, c.Refreshes, p.refreshes))
@@ -128,7 +129,7 @@ func (s *Server) handler(from, typ string, do func(context.Context, *asynq.Task)
 		defer cancel()
 		err := context.Cause(stopped)
 		if err == nil {
-			err = patiently(stopped, func(ctx context.Context) error { return do(ctx, task) })
+			err = debt.Patiently(stopped, func(ctx context.Context) error { return do(ctx, task) })
 		}
 		if unfit, is := errors.AsType[*unfitError](err); is {
 			return s.handBack(ctx, from, task, unfit.err)
@@ -136,7 +137,7 @@ func (s *Server) handler(from, typ string, do func(context.Context, *asynq.Task)
 		if err == nil || !errors.Is(context.Cause(stopped), ErrStopping) {
 			return err
 		}
-		if lastTry(ctx) {
+		if debt.LastTry(ctx) {
 			<-ctx.Done() // Asynq puts the task back by itself when the grace is over
 		}
 		return ErrStopping

@@ -14,13 +14,13 @@ package worker
 import (
 	"context"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/store/ledger"
+	"github.com/stokerhq/stoker/worker/debt"
 	"github.com/stokerhq/stoker/worker/equal"
 )
 
@@ -52,13 +52,14 @@ type Worker struct {
 	ledger  *ledger.Ledger
 	metrics *Metrics
 	log     *slog.Logger
-	refusal atomic.Pointer[store.Refusal] // the last of the cache, if none of its writes was taken since
+	gate    *debt.Gate // of the cache
 }
 
 // New returns a worker of the spec's jobs.
 func New(c Config) *Worker {
 	c.Metrics.begin(c.Spec.Jobs)
-	return &Worker{spec: c.Spec, source: c.Source, cache: c.Cache, calls: callsOf(c.Cache), ledger: c.Ledger,
+	return &Worker{spec: c.Spec, source: c.Source, cache: c.Cache, gate: debt.NewGate(c.Cache), calls: callsOf(c.Cache),
+		ledger:  c.Ledger,
 		metrics: c.Metrics, log: c.Log}
 }
 

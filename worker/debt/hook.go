@@ -1,4 +1,4 @@
-package worker
+package debt
 
 import (
 	"context"
@@ -11,16 +11,18 @@ import (
 	"github.com/stokerhq/stoker/store"
 )
 
-// backoffHook is a go-redis hook for Asynq's client. When taking a task fails at once
+// Hook is a go-redis hook for Asynq's client. When taking a task fails at once
 // (Redis is full, read-only, or refuses us), Asynq tries again without a pause,
 // some 16,000 times a second: calm makes every failed script wait.
-type backoffHook struct{}
+type Hook struct{}
 
-func (backoffHook) DialHook(next redis.DialHook) redis.DialHook {
+// DialHook implements redis.Hook.
+func (Hook) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
 }
 
-func (backoffHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+// ProcessHook implements redis.Hook.
+func (Hook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
 		if err != nil && failedScript(cmd, err) {
@@ -30,7 +32,8 @@ func (backoffHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-func (backoffHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+// ProcessPipelineHook implements redis.Hook.
+func (Hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
 
