@@ -107,7 +107,7 @@ const (
 // Job is one hot query that is kept warm.
 type Job struct {
 	Name string
-	// as written, or the text of query_file; without what follows its last token: semicolons, comments
+	// as written, or the text of query_file; semicolons at its end are blanks, its comments are kept
 	Query         string
 	Key           *KeyTemplate
 	Value         ValueKind     // default row

@@ -1,23 +1,37 @@
 package specfile
 
 import (
+	"bytes"
 	"iter"
 	"strings"
 )
 
-// trimQuery cuts what follows the last token of a query: semicolons, comments
-// and white space, in any order. A semicolon before another statement stays, for
-// Postgres to refuse. The rules are those of Postgres' lexical structure.
+// trimQuery makes a subquery of what psql takes: the semicolons behind the last token
+// become blanks, and white space at the end goes. Comments stay, wherever they are, and
+// every character keeps its line and column. A semicolon before another statement stays
+// too, for Postgres to refuse. The rules are those of Postgres' lexical structure. A text
+// without any token gives "".
 func trimQuery(s string) string {
-	end := 0
+	var ends []int // semicolons that no token follows, so far
+	found := false
 	for i := 0; i < len(s); {
 		next, blank := token(s, i)
-		if !blank && s[i] != ';' {
-			end = next
+		switch {
+		case !blank && s[i] == ';':
+			ends = append(ends, i)
+		case !blank:
+			ends, found = ends[:0], true
 		}
 		i = next
 	}
-	return s[:end]
+	if !found {
+		return ""
+	}
+	out := []byte(s)
+	for _, i := range ends {
+		out[i] = ' '
+	}
+	return string(bytes.TrimRight(out, " \t\r\n\f\v"))
 }
 
 // tokens yields what a query is made of, without white space and comments: words
@@ -42,7 +56,10 @@ func token(s string, i int) (next int, blank bool) {
 	case strings.ContainsRune(" \t\r\n\f\v", rune(s[i])):
 		return i + 1, true
 	case strings.HasPrefix(rest, "--"):
-		return past(s, i, "\n"), true
+		if n := strings.IndexAny(rest, "\r\n"); n >= 0 {
+			return i + n, true
+		}
+		return len(s), true
 	case strings.HasPrefix(rest, "/*"):
 		return comment(s, i), true
 	case s[i] == '\'':

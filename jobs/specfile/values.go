@@ -3,6 +3,7 @@ package specfile
 import (
 	"math"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,7 +31,7 @@ func parseQuery(s string) (string, error) {
 // parseKeysQuery reads the query of a watch that finds keys.
 func parseKeysQuery(s string) (string, error) {
 	query, err := parseQuery(s)
-	if err == nil && !strings.Contains(query, "$1") {
+	if err == nil && !slices.Contains(slices.Collect(tokens(query)), "$1") {
 		return "", wrong("does not use $1", "$1 is the array of the changed rows' values, as in WHERE supplier_id "+
 			"= ANY($1)")
 	}

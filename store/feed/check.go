@@ -196,10 +196,11 @@ func (c *Checkup) queries(ctx context.Context) error {
 }
 
 func (c *Checkup) query(ctx context.Context, conn *pgconn.PgConn, job *jobs.Job, w jobs.Watch) error {
-	sd, err := conn.Prepare(ctx, "", keysSQL(w.Keys, c.Spec.Changes.RunAbove), nil)
+	sql, offset := keysSQL(job, w.Keys, c.Spec.Changes.RunAbove)
+	sd, err := conn.Prepare(ctx, "", sql, nil)
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
 		c.Fail(job.Name, "the keys query of watched table %s: %s (SQLSTATE %s)%s", w.Table, pe.Message, pe.Code,
-			located(w.Keys, pe))
+			located(w.Keys, pe, offset))
 		return nil
 	}
 	if err != nil {
@@ -241,8 +242,8 @@ func (c *Checkup) query(ctx context.Context, conn *pgconn.PgConn, job *jobs.Job,
 }
 
 // located says where in the keys query an error is.
-func located(query string, pe *pgconn.PgError) string {
-	line, col := postgres.Position(query, int(pe.Position), len(keysPrefix))
+func located(query string, pe *pgconn.PgError, offset int) string {
+	line, col := postgres.Position(query, int(pe.Position), offset)
 	if line == 0 {
 		return ""
 	}

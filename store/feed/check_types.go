@@ -83,7 +83,8 @@ func reportedElsewhere(err error) bool {
 // them, and what to call each.
 func keySource(job *jobs.Job, w jobs.Watch, t Table) (sql string, from func(column string) string) {
 	if w.Keys != "" {
-		return keysSQL(w.Keys, 0), func(column string) string {
+		sql, _ = keysSQL(job, w.Keys, 0)
+		return sql, func(column string) string {
 			return fmt.Sprintf("column %s of the keys query of watched table %s", column, t.Name)
 		}
 	}

@@ -64,8 +64,8 @@ func (d Database) lookUp(ctx context.Context, part *Part, effect *Effect) error 
 	var statements []postgres.Statement
 	for _, w := range slices.Sorted(maps.Keys(part.Lookups)) {
 		values := slices.Collect(maps.Keys(part.Lookups[w]))
-		statements = append(statements, postgres.Statement{SQL: keysSQL(part.Job.Watch[w].Keys, effect.Limit()),
-			Params: [][]byte{postgres.ArrayLiteral(values)}})
+		sql, _ := keysSQL(part.Job, part.Job.Watch[w].Keys, effect.Limit())
+		statements = append(statements, postgres.Statement{SQL: sql, Params: [][]byte{postgres.ArrayLiteral(values)}})
 	}
 	results, err := d.ReadTogether(ctx, part.Job, statements)
 	if err != nil {
@@ -79,13 +79,12 @@ func (d Database) lookUp(ctx context.Context, part *Part, effect *Effect) error 
 	return nil
 }
 
-// keysSQL is the statement for a keys query. One row more than the limit is enough
-// to know that it is passed.
-func keysSQL(query string, limit int) string {
-	return fmt.Sprintf("%s%s\n) AS q LIMIT %d", keysPrefix, query, limit+1)
+// keysSQL is the statement for a keys query of a job, and the offset of the query in
+// it. One row more than the limit is enough to know that it is passed.
+func keysSQL(job *jobs.Job, query string, limit int) (sql string, offset int) {
+	const prefix = "SELECT * FROM ("
+	return postgres.Tag(job, fmt.Sprintf("%s%s\n) AS q LIMIT %d", prefix, query, limit+1), len(prefix))
 }
-
-const keysPrefix = "SELECT * FROM ("
 
 // addKeys adds the keys of a keys query's result. A row with NULL in a key column
 // has none.

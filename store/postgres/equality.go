@@ -93,6 +93,7 @@ func (p *plan) looseCollation(ctx context.Context, c *pgconn.PgConn, f pgconn.Fi
 	sql := fmt.Sprintf("SELECT n FROM (SELECT pg_collation_for((SELECT q.%s %s%s\n) AS q LIMIT 0)) AS n) AS c "+
 		"WHERE NOT (SELECT collisdeterministic FROM pg_collation WHERE oid = n::regcollation)",
 		pgx.Identifier{f.Name}.Sanitize(), bodyPrefix, p.job.Query)
+	sql, _ = Tag(p.job, sql, 0)
 	res := c.ExecParams(ctx, sql, nil, nil, nil, nil).Read()
 	if res.Err != nil {
 		return "", fmt.Errorf("look up the collation of key column %s of job %s: %w", f.Name, p.job.Name, res.Err)

@@ -73,9 +73,10 @@ func (s *Source) enterOnce(ctx context.Context, c *pgconn.PgConn, lock time.Dura
 
 // readPlan asks what the job's query returns, in the open transaction.
 func (s *Source) readPlan(ctx context.Context, c *pgconn.PgConn, job *jobs.Job) (*plan, error) {
-	sd, err := c.Prepare(ctx, "", job.Query, nil)
+	sql, offset := Tag(job, job.Query, 0)
+	sd, err := c.Prepare(ctx, "", sql, nil)
 	if err != nil {
-		return nil, queryError(job, err, 0)
+		return nil, queryError(job, err, offset)
 	}
 	if len(sd.ParamOIDs) > 0 {
 		return nil, shapeError(job, "the query has parameters ($1 ...): a job's query takes none")

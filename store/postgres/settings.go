@@ -63,7 +63,7 @@ func (s *Source) begin(ctx context.Context, c *pgconn.PgConn, entered bool, lock
 }
 
 var beginSettings = localSettings() + `, set_config('client_encoding', 'UTF8', true),
-	set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true)`
+	set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true) /* stoker */`
 
 // How long readings wait for a locked table. A run waits as long as a statement
 // may. A refresh, and the check of an invalidation, come again: if they waited,

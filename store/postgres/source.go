@@ -41,9 +41,7 @@ func Open(cfg jobs.Postgres) (*Source, error) {
 	if !strings.Contains(cfg.URL.Reveal(), "pool_max_conn_idle_time") {
 		pc.MaxConnIdleTime = 5 * time.Minute
 	}
-	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
-		pc.ConnConfig.RuntimeParams["application_name"] = "stoker"
-	}
+	SetName(&pc.ConnConfig.Config, "stoker")
 	// A background context: the pool lives until Close, not as long as a caller.
 	pool, err := pgxpool.NewWithConfig(context.Background(), pc)
 	if err != nil {

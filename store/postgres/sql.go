@@ -66,7 +66,7 @@ func (p *plan) output() string {
 // query runs as it stands unless Postgres has to convert a column.
 func (p *plan) runSQL() (sql string, offset int) {
 	if !p.convert {
-		return p.job.Query, 0
+		return Tag(p.job, p.job.Query, 0)
 	}
 	return p.wrap("")
 }
@@ -112,7 +112,7 @@ func (p *plan) inOrder() string {
 
 func (p *plan) wrap(where string) (string, int) {
 	head := "SELECT " + p.output() + "\n"
-	return head + p.body() + where, len(head) + len(bodyPrefix)
+	return Tag(p.job, head+p.body()+where, len(head)+len(bodyPrefix))
 }
 
 // givenSQL returns the given key values as Postgres reads them, in the order
@@ -131,7 +131,8 @@ func (p *plan) givenSQL() string {
 			cols[i] = "to_json(" + cols[i] + ")"
 		}
 	}
-	return "SELECT " + strings.Join(append(cols, fits...), ", ") + " FROM " + p.unnest()
+	sql, _ := Tag(p.job, "SELECT "+strings.Join(append(cols, fits...), ", ")+" FROM "+p.unnest(), 0)
+	return sql
 }
 
 func (p *plan) unnest() string {

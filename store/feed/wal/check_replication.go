@@ -23,7 +23,7 @@ const replicationSQL = `SELECT current_user, current_setting('server_version_num
 	rolsuper OR rolreplication OR EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'rds_replication' AND pg_has_role(r.oid, 'MEMBER')),
 	EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_replication'),
 	current_setting('max_replication_slots'), (SELECT count(*) FROM pg_replication_slots WHERE slot_name <> $1 AND slot_name !~ ('^' || $1 || '_[a-z0-9]{8}$')),
-	current_setting('max_wal_senders'), (SELECT count(*) FROM pg_stat_replication WHERE application_name IS DISTINCT FROM 'stoker changes'),
+	current_setting('max_wal_senders'), (SELECT count(*) FROM pg_stat_replication WHERE (application_name IN (nullif(current_setting('application_name'), ''), '` + senderName + `')) IS NOT TRUE),
 	current_database()
 FROM pg_roles WHERE rolname = current_user`
 
@@ -166,6 +166,7 @@ func plainRow(ctx context.Context, url jobs.Secret, sql string, params ...string
 	if err != nil {
 		return nil, err
 	}
+	postgres.SetName(cfg, "stoker")
 	conn, err := pgconn.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, err

@@ -85,13 +85,17 @@ func Open(ctx context.Context, cfg Config) (*Feed, feed.Start, error) {
 // same. It is said in the session: a pooler may keep back what is said to open one.
 var printSQL = postgres.SetSQL("; ") + "; SET client_encoding = 'UTF8'"
 
+// senderName is what a replication connection is called, unless its URL says otherwise.
+const senderName = "stoker changes"
+
 // replicate opens a connection that speaks the replication protocol.
 func replicate(ctx context.Context, url jobs.Secret) (*pgconn.PgConn, error) {
 	cfg, err := postgres.ConnConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("changes.url: %w", err)
 	}
-	cfg.RuntimeParams["replication"], cfg.RuntimeParams["application_name"] = "database", "stoker changes"
+	cfg.RuntimeParams["replication"] = "database"
+	postgres.SetName(cfg, senderName)
 	conn, err := pgconn.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open a replication connection (it needs a role with REPLICATION, and no pooler in "+
