@@ -119,6 +119,7 @@ type Job struct {
 	StaleGrace    time.Duration // how long a value stays readable after its fence; 0 removes it at once; default 30s
 	// the query reads time, random values or foreign data: it is run even if no commit was made
 	Volatile      bool
+	Steady        bool        // volatile: false was written: the query reads nothing else, whatever it looks like
 	Rewrite       Rewrite     // default changed
 	ShrinkGuard   float64     // 0 to 1: a result that lost more than this share of its keys removes none; default 0.5
 	Type          Type        // default string
@@ -126,6 +127,7 @@ type Job struct {
 	Compress      Compression // default none
 	CompressAbove int         // bytes: smaller values are not compressed; default 1 KiB
 	Watch         []Watch
+	Unwatched     []Unwatched // tables that the query reads and no watch needs to name
 }
 
 // Rewrite says which values a run sends.
@@ -173,4 +175,14 @@ type Watch struct {
 	Key    map[string]string // key column: table column
 	Column string            // with Keys: the column whose values fill $1
 	Keys   string            // a query from those values to key columns
+	// the keys that a row names are refreshed although the values of others may depend on it too
+	Partial bool
+	// why a change runs the job although the entry names keys; "": it refreshes these keys. The feed's check fills it in.
+	Whole string
+}
+
+// Unwatched names a table that the job's query reads and whose changes may go unnoticed until the next run.
+type Unwatched struct {
+	Table     string
+	Line, Col int // where it stands in the spec
 }

@@ -1,0 +1,103 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
+)
+
+// Plans are the plans of a job's query, as EXPLAIN (VERBOSE, FORMAT JSON) prints them.
+type Plans struct {
+	Snapshot store.Snapshot // in which they were made
+	Run      []byte         // of the query as it stands
+	Key      []byte         // with the condition that each key column equals its marker; nil: the key has no columns
+}
+
+// KeyMarker is the text in the plan of a key's condition that stands for the value of a key column, followed by
+// the column's index. It is the name of a setting that does not exist: the planner cannot know its value, and takes
+// it for one that stays the same.
+const KeyMarker = "stoker.key"
+
+// planSettings keep a plan to a form that says which conditions each scan has, whatever the statistics and the
+// number of processors, and all parts of a table with it.
+const planSettings = `SELECT set_config('enable_partition_pruning', 'off', true),
+	set_config('max_parallel_workers_per_gather', '0', true), set_config('enable_memoize', 'off', true)`
+
+// WithPlans plans the job's query and calls fn in the transaction of the plans. Nothing is run. It does not wait long
+// for locked tables.
+func (s *Source) WithPlans(ctx context.Context, job *jobs.Job,
+	fn func(c *pgconn.PgConn, p Plans) error) error {
+	return s.Do(ctx, func(c *pgx.Conn) (err error) {
+		p, err := s.enter(ctx, c.PgConn(), job, lockWaitRefresh)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, rollback(ctx, c.PgConn(), job)) }()
+		plans, err := p.explain(ctx, c.PgConn())
+		if err != nil {
+			return err
+		}
+		return fn(c.PgConn(), plans)
+	})
+}
+
+// explain plans the query in the open transaction.
+func (p *plan) explain(ctx context.Context, c *pgconn.PgConn) (out Plans, err error) {
+	const prefix = "EXPLAIN (VERBOSE, FORMAT JSON) "
+	res := c.ExecParams(ctx, SnapshotSQL, nil, nil, nil, nil).Read()
+	if res.Err == nil {
+		out.Snapshot, res.Err = ReadSnapshot(res.Rows[0])
+	}
+	if res.Err == nil {
+		res.Err = c.ExecParams(ctx, planSettings, nil, nil, nil, nil).Read().Err
+	}
+	if res.Err != nil {
+		return out, fmt.Errorf("plan the query of job %s: %w", p.job.Name, res.Err)
+	}
+	if res = c.ExecParams(ctx, prefix+p.job.Query, nil, nil, nil, nil).Read(); res.Err != nil {
+		return out, queryError(p.job, res.Err, len(prefix))
+	}
+	out.Run = res.Rows[0][0]
+	if len(p.keys) == 0 {
+		return out, nil
+	}
+	sql, offset := p.markedSQL()
+	if res = c.ExecParams(ctx, prefix+sql, nil, nil, nil, nil).Read(); res.Err != nil {
+		return out, queryError(p.job, res.Err, len(prefix)+offset)
+	}
+	out.Key = res.Rows[0][0]
+	return out, nil
+}
+
+// markedSQL is the job's query with the condition that each key column equals its marker.
+func (p *plan) markedSQL() (string, int) {
+	conditions := make([]string, len(p.keys))
+	for i, k := range p.keys {
+		conditions[i] = fmt.Sprintf("%s = current_setting('%s%d', true)::%s", p.ref(k), KeyMarker, i, p.loose[i])
+	}
+	const head = "SELECT * "
+	return head + p.body() + "\nWHERE " + strings.Join(conditions, " AND "), len(head) + len(bodyPrefix)
+}
+
+// Start has Postgres begin the job's query as a run does, in a READ ONLY transaction, and read no row: it finds what
+// such a transaction refuses before any row is read.
+func (s *Source) Start(ctx context.Context, job *jobs.Job) error {
+	return s.Do(ctx, func(c *pgx.Conn) error {
+		_, err := s.enter(ctx, c.PgConn(), job, lockWaitRefresh)
+		if err != nil {
+			return err
+		}
+		const prefix = "DECLARE stoker_start NO SCROLL CURSOR FOR "
+		if err = c.PgConn().ExecParams(ctx, prefix+job.Query, nil, nil, nil, nil).Read().Err; err != nil {
+			err = queryError(job, err, len(prefix))
+		}
+		return errors.Join(err, rollback(ctx, c.PgConn(), job))
+	})
+}
