@@ -177,7 +177,8 @@ type Watch struct {
 	Keys   string            // a query from those values to key columns
 	// the keys that a row names are refreshed although the values of others may depend on it too
 	Partial bool
-	// why a change runs the job although the entry names keys; "": it refreshes these keys. The feed's check fills it in.
+	// why a change runs the job although the entry names keys; "": it refreshes these keys. The feed's check fills it
+	// in.
 	Whole string
 }
 

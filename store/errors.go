@@ -13,8 +13,9 @@ type QueryError struct {
 	Message  string
 	Detail   string
 	Hint     string
-	Line     int // in the job's query, from 1; 0 when Postgres named no position
-	Col      int // in characters, from 1
+	Line     int  // in the job's query, from 1; 0 when Postgres named no position
+	Col      int  // in characters, from 1
+	Writes   bool // the query does what a READ ONLY transaction refuses
 	Err      error
 }
 
@@ -36,8 +37,11 @@ func (e *QueryError) Error() string {
 func (e *QueryError) Unwrap() error { return e.Err }
 
 // Permanent reports whether asking again cannot help: the query itself, a right
-// or a value is wrong (classes 22, 28, 3D, 3F, 42 and 0A).
+// or a value is wrong (classes 22, 28, 3D, 3F, 42 and 0A), or the query writes.
 func (e *QueryError) Permanent() bool {
+	if e.Writes {
+		return true
+	}
 	switch e.SQLState[:min(2, len(e.SQLState))] {
 	case "22", "28", "3D", "3F", "42", "0A":
 		return true

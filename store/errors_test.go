@@ -74,6 +74,7 @@ func TestPermanent(t *testing.T) {
 		{"insufficient privilege", state("42501"), true},
 		{"connection failure", state("08006"), false},
 		{"read-only transaction", state("25006"), false},
+		{"a query that writes", &store.QueryError{SQLState: "25006", Writes: true}, true},
 		{"serialization failure", state("40001"), false},
 		{"deadlock", state("40P01"), false},
 		{"out of memory", state("53200"), false},

@@ -29,6 +29,9 @@ func (r *run) tryUnchanged(ctx context.Context, armed *cache.Armed) (done bool, 
 	if now.Clock != last.Stamp.Clock || now.Place != last.Place {
 		return false, nil
 	}
+	if !r.steady(ctx, now) {
+		return false, nil
+	}
 	claim, err := r.claim(ctx, armed, now, "")
 	if err != nil {
 		return false, err
@@ -38,6 +41,21 @@ func (r *run) tryUnchanged(ctx context.Context, armed *cache.Armed) (done bool, 
 		return false, nil
 	}
 	return r.touchAll(ctx, claim, last)
+}
+
+// steady reports whether the query returns what it did as long as nothing is committed. If that is not known, it
+// does not: then the query is run, which says what is wrong.
+func (r *run) steady(ctx context.Context, now store.Snapshot) bool {
+	if r.job.Steady || r.w.analyst == nil {
+		return true
+	}
+	why, clock, err := r.w.analyst.Unsteady(ctx, r.job)
+	if err != nil || len(why) > 0 || clock != now.Clock {
+		r.w.log.Debug("the run is not skipped: the query may return something else although nothing was committed",
+			jobs.LogJob, r.job.Name, "reasons", why, jobs.LogErr, err)
+		return false
+	}
+	return true
 }
 
 // touchAll checks that every key of the last run is there, and extends its TTL where that is due.

@@ -33,10 +33,18 @@ type Source interface {
 	Now(ctx context.Context) (store.Snapshot, error)
 }
 
-// Config is what a Worker needs. Every field is required.
+// Analyst knows what a job's query depends on; store/postgres/analyze has one.
+type Analyst interface {
+	// Unsteady says why the result of the query may change although nothing is committed, as of a snapshot with this
+	// clock.
+	Unsteady(ctx context.Context, job *jobs.Job) (why []string, clock uint64, err error)
+}
+
+// Config is what a Worker needs. Every field but Analyst is required.
 type Config struct {
 	Spec    *jobs.Spec
 	Source  Source
+	Analyst Analyst // nil: a query is taken for a function of tables unless its job is volatile
 	Cache   *cache.Cache
 	Ledger  *ledger.Ledger // of runs, and of the leases that keep two runs of one job apart
 	Metrics *Metrics
@@ -47,6 +55,7 @@ type Config struct {
 type Worker struct {
 	spec    *jobs.Spec
 	source  Source
+	analyst Analyst
 	cache   *cache.Cache
 	calls   calls
 	ledger  *ledger.Ledger
@@ -58,9 +67,8 @@ type Worker struct {
 // New returns a worker of the spec's jobs.
 func New(c Config) *Worker {
 	c.Metrics.begin(c.Spec.Jobs)
-	return &Worker{spec: c.Spec, source: c.Source, cache: c.Cache, gate: debt.NewGate(c.Cache), calls: callsOf(c.Cache),
-		ledger:  c.Ledger,
-		metrics: c.Metrics, log: c.Log}
+	return &Worker{spec: c.Spec, source: c.Source, analyst: c.Analyst, cache: c.Cache, gate: debt.NewGate(c.Cache),
+		calls: callsOf(c.Cache), ledger: c.Ledger, metrics: c.Metrics, log: c.Log}
 }
 
 // calls are the calls of the cache on which a guarantee rests. Tests replace them, one at a time, to show

@@ -55,9 +55,9 @@ var ours = map[string][]string{
 	"cmd/stoker/internal/await": {"cmd/stoker/internal/show", "jobs", "store"},
 	"cmd/stoker/internal/check": {"cmd/stoker/internal/connect", "cmd/stoker/internal/show", "jobs", "store",
 		"store/cache", "store/feed", "store/feed/outbox", "store/feed/wal", "store/postgres",
-		"store/rights"},
+		"store/postgres/analyze", "store/rights"},
 	"cmd/stoker/internal/connect": {"jobs", "jobs/specfile", "store", "store/cache", "store/ledger", "store/postgres",
-		"store/queue", "store/rights", "web"},
+		"store/postgres/analyze", "store/queue", "store/rights", "web"},
 	"cmd/stoker/internal/shop":    {"store/testserver"},
 	"cmd/stoker/internal/systemd": {"jobs"},
 	"cmd/stoker/internal/show":    {"store"},
@@ -77,6 +77,8 @@ var ours = map[string][]string{
 	"worker/render": {"jobs", "store", "store/cache", "store/encode"},
 	"worker/verify": {"jobs", "store", "store/cache", "store/encode", "store/ledger", "store/manifest",
 		"worker/render"},
+	"store/postgres/analyze": {
+		"jobs", "store", "store/postgres"},
 	"store/feed":          {"jobs", "store", "store/postgres"},
 	"store/feed/wal":      {"jobs", "store", "store/feed", "store/postgres"},
 	"store/feed/outbox":   {"jobs", "store", "store/feed", "store/postgres"},
@@ -93,8 +95,8 @@ var ours = map[string][]string{
 
 // theirs is who alone may import what moves data, besides tests' helpers.
 var theirs = map[string][]string{
-	"github.com/jackc/pgx/": {"store/postgres", "store/feed", "store/feed/wal", "store/feed/outbox",
-		"store/storetest", "cmd/soak/internal/checker", "cmd/bench/internal/baseline"},
+	"github.com/jackc/pgx/": {"store/postgres", "store/postgres/analyze", "store/feed", "store/feed/wal",
+		"store/feed/outbox", "store/storetest", "cmd/soak/internal/checker", "cmd/bench/internal/baseline"},
 	"github.com/redis/go-redis/": {"store/cache", "store/cache/resp", "store/ledger", "store/internal/redisjson",
 		"store/queue", "store/rights",
 		"worker", "worker/debt", "cmd/stoker", "cmd/stoker/internal/check", "cmd/stoker/internal/connect", "cmd/bench",

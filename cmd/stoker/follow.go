@@ -78,7 +78,7 @@ func (d *daemon) followable() *changes.Followable {
 	if d.spec.Changes.Source == jobs.SourceOutbox {
 		open = d.outboxOpener()
 	}
-	feedCheck := check.Feed{Source: d.servers.Source}
+	feedCheck := check.Feed{Source: d.servers.Source, Analyst: d.servers.Analyst}
 	return changes.NewFollowable(changes.FollowableConfig{Spec: d.spec, Checker: feedCheck, Metrics: d.metrics,
 		Log: d.log,
 		Open: func(ctx context.Context, spec *jobs.Spec) (changes.OpenedFeed, feed.Start, error) {
@@ -148,7 +148,7 @@ func (d *daemon) fitForChanges(ctx context.Context) error {
 			d.log.Warn("the published tables could not be looked at yet", jobs.LogErr, err)
 		}
 	}
-	problems, err := check.Feed{Source: d.servers.Source}.Check(ctx, d.spec)
+	problems, err := check.Feed{Source: d.servers.Source, Analyst: d.servers.Analyst}.Check(ctx, d.spec)
 	if err != nil {
 		d.log.Warn("what the change feed needs could not be checked yet", jobs.LogErr, err)
 		return nil

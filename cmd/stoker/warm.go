@@ -101,7 +101,8 @@ func (r *runner) verifier() *verify.Verifier {
 // newVerifier returns a verifier that repairs through w.
 func newWorker(spec *jobs.Spec, s *connect.Servers, metrics prometheus.Registerer, log *slog.Logger) *worker.Worker {
 	return worker.New(worker.Config{
-		Spec: spec, Source: s.Source, Cache: s.Cache, Ledger: s.Ledger, Metrics: worker.NewMetrics(metrics), Log: log,
+		Spec: spec, Source: s.Source, Analyst: s.Analyst, Cache: s.Cache, Ledger: s.Ledger,
+		Metrics: worker.NewMetrics(metrics), Log: log,
 	})
 }
 

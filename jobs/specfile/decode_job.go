@@ -25,14 +25,6 @@ func (j draft) at(field string) *yaml.Node {
 	return j.node
 }
 
-// atQuery returns where the query stands, or the name of its file.
-func (j draft) atQuery() *yaml.Node {
-	if n := j.given["query_file"]; n != nil {
-		return n
-	}
-	return j.at("query")
-}
-
 // jobs reads the list of jobs.
 func (d *decoder) jobs(n *yaml.Node, base defaults, s *jobs.Spec) {
 	items, ok := d.list("jobs", n)
@@ -86,6 +78,7 @@ func (d *decoder) job(n *yaml.Node, base defaults) draft {
 		"type":       required(d, &j.Type, parseType),
 		"schedule":   later, // wants the time zone
 		"watch":      later, // wants the key
+		"unwatched":  later, // wants the watch list
 	})
 	given := d.fields(n, "job", known)
 	d.demand(n, given, "job", "name", "add a name of a-z, 0-9 and -")
@@ -97,6 +90,10 @@ func (d *decoder) job(n *yaml.Node, base defaults) draft {
 	if watch := given["watch"]; watch != nil {
 		d.watches(watch, &j)
 	}
+	if unwatched := given["unwatched"]; unwatched != nil {
+		d.unwatched(unwatched, &j)
+	}
+	j.Steady = given["volatile"] != nil && !j.Volatile
 	if given["value"] == nil {
 		j.Value = jobs.ValueRow
 	}

@@ -24,10 +24,11 @@ func (d *decoder) watches(n *yaml.Node, j *jobs.Job) {
 func (d *decoder) watch(n *yaml.Node, key *jobs.KeyTemplate) jobs.Watch {
 	var w jobs.Watch
 	given := d.fields(n, "watch entry", map[string]setter{
-		"table":  required(d, &w.Table, parseTable),
-		"key":    func(_ string, n *yaml.Node) { w.Key = d.watchKey(n, key) },
-		"column": required(d, &w.Column, asIs),
-		"keys":   required(d, &w.Keys, parseKeysQuery),
+		"table":   required(d, &w.Table, parseTable),
+		"key":     func(_ string, n *yaml.Node) { w.Key = d.watchKey(n, key) },
+		"column":  required(d, &w.Column, asIs),
+		"keys":    required(d, &w.Keys, parseKeysQuery),
+		"partial": required(d, &w.Partial, parseBool),
 	})
 	d.demand(n, given, "watch entry", "table", "name the table, as in table: product or table: shop.product")
 	column, keys := given["column"], given["keys"]
@@ -41,7 +42,32 @@ func (d *decoder) watch(n *yaml.Node, key *jobs.KeyTemplate) jobs.Watch {
 		d.problem(keys, "add column: the column of the table whose values fill $1",
 			"watch entry has keys without column")
 	}
+	if partial := given["partial"]; partial != nil && given["key"] == nil && keys == nil {
+		d.problem(partial, "remove it: any change of the table runs the job",
+			"partial is for a watch entry that names keys, by key or by column and keys")
+	}
 	return w
+}
+
+// unwatched reads the tables that a job's query reads and no watch needs to name.
+func (d *decoder) unwatched(n *yaml.Node, j *jobs.Job) {
+	items, _ := d.list("unwatched", n)
+	if len(items) > 0 && len(j.Watch) == 0 {
+		d.problem(n, "remove it, or add watch", "unwatched is for a job that watches tables")
+	}
+	for _, item := range items {
+		u := jobs.Unwatched{Line: item.Line, Col: item.Column}
+		required(d, &u.Table, parseTable)("unwatched", item)
+		switch {
+		case u.Table == "":
+			continue
+		case slices.ContainsFunc(j.Watch, func(w jobs.Watch) bool { return w.Table == u.Table }):
+			d.problem(item, "remove one of the two", "table %q is watched and unwatched", u.Table)
+		case slices.ContainsFunc(j.Unwatched, func(other jobs.Unwatched) bool { return other.Table == u.Table }):
+			d.problem(item, "remove one", "table %q is twice in unwatched", u.Table)
+		}
+		j.Unwatched = append(j.Unwatched, u)
+	}
 }
 
 // watchKey reads a mapping from key columns to the table's columns. It must name

@@ -112,13 +112,17 @@ func describe(s *jobs.Spec) string {
 		line("job %s: %q", j.Name, j.Query)
 		line("  key %s columns %q value %s", j.Key, j.Key.Columns(), j.Value)
 		line("  ttl %v jitter %v timeout %v max %d", j.TTL, j.Jitter, j.Timeout, j.MaxValueBytes)
-		line("  grace %v volatile %v rewrite %s shrink %v", j.StaleGrace, j.Volatile, j.Rewrite, j.ShrinkGuard)
+		line("  grace %v volatile %v steady %v rewrite %s shrink %v", j.StaleGrace, j.Volatile, j.Steady, j.Rewrite,
+			j.ShrinkGuard)
 		line("  type %s format %s compress %s above %d", j.Type, j.Format, j.Compress, j.CompressAbove)
 		if j.Schedule != nil {
 			line("  schedule %s next %s", j.Schedule, j.Schedule.Next(time.Date(2024, 7, 1, 12, 0, 30, 0, time.UTC)))
 		}
 		for _, w := range j.Watch {
 			line("  watch %+v", w)
+		}
+		for _, u := range j.Unwatched {
+			line("  unwatched %+v", u)
 		}
 	}
 	for _, w := range s.Warnings {

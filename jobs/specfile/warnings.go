@@ -31,10 +31,6 @@ func (d *decoder) warnings(drafts []draft, source jobs.Source) jobs.Problems {
 		} else if shortest < needed {
 			hopeless = append(hopeless, j)
 		}
-		if read := volatileRead(j.Query); read != "" && !j.Volatile && j.Rewrite != jobs.RewriteAlways {
-			c.add(j.atQuery(), []string{j.Name}, "add volatile: true, or compute it in the reader",
-				": the query reads "+read+", but is skipped while no transaction commits", "")
-		}
 		if len(j.Watch) > 0 && source == jobs.SourceNone {
 			c.add(j.at("watch"), []string{j.Name}, "set changes.source to wal or outbox, or remove watch",
 				": tables are watched, but changes.source is none: nothing is read", "")

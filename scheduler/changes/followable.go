@@ -1,11 +1,13 @@
 package changes
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -56,82 +58,143 @@ func NewFollowable(cfg FollowableConfig) *Followable {
 
 // OpenFeed opens the feed.
 func (f *Followable) OpenFeed(ctx context.Context) (Feed, feed.Start, error) {
-	spec, left, err := f.followable(ctx)
+	now, err := f.followable(ctx)
 	if err != nil {
 		return nil, feed.Start{}, err
 	}
-	opened, start, err := f.Open(ctx, spec)
+	opened, start, err := f.Open(ctx, now.spec(f.Spec))
 	if err != nil {
 		return nil, start, err
 	}
 	f.leftOut.Reset()
-	if len(left) == 0 {
-		return opened, start, nil
-	}
-	for _, name := range slices.Sorted(maps.Keys(left)) {
+	for _, name := range slices.Sorted(maps.Keys(now.left)) {
 		f.leftOut.WithLabelValues(name).Set(1)
 		f.Log.Error("changes of this job are not followed until this is mended; those of the others are", jobs.LogJob,
-			name, jobs.LogErr, left[name])
+			name, jobs.LogErr, now.left[name])
 	}
-	return f.partFeed(ctx, opened, left), start, nil
+	for _, w := range slices.SortedFunc(maps.Keys(now.whole), watchID.compare) {
+		f.Log.Warn("changes of this table run the job, because its rows can matter to keys that they do not name",
+			jobs.LogJob, w.job, "table", w.table(f.Spec), "reason", now.whole[w])
+	}
+	if len(now.left) == 0 && !f.keyed() {
+		return opened, start, nil
+	}
+	return f.partFeed(ctx, opened, now), start, nil
 }
 
-// partSpec is the spec without the watch lists of these jobs.
-func partSpec(spec *jobs.Spec, without map[string]error) *jobs.Spec {
+// followed is what of a spec can be followed as things are.
+type followed struct {
+	left  map[string]error   // :: job that is left out -> why
+	whole map[watchID]string // :: watch entry whose changes run the job, though it names keys -> why
+}
+
+// watchID is one watch entry of a job.
+type watchID struct {
+	job string
+	at  int
+}
+
+func (w watchID) compare(other watchID) int {
+	return cmp.Or(strings.Compare(w.job, other.job), w.at-other.at)
+}
+
+func (w watchID) table(spec *jobs.Spec) string {
+	if job, ok := spec.Job(w.job); ok && w.at < len(job.Watch) {
+		return job.Watch[w.at].Table
+	}
+	return ""
+}
+
+// same reports whether a feed that was opened for f serves as well now. What runs the job is never wrong.
+func (f followed) same(now followed) bool {
+	for w := range now.whole {
+		if _, was := f.whole[w]; !was {
+			return false
+		}
+	}
+	return maps.EqualFunc(f.left, now.left, func(a, b error) bool { return a.Error() == b.Error() })
+}
+
+// spec is the spec with the watch lists that can be followed.
+func (f followed) spec(spec *jobs.Spec) *jobs.Spec {
 	part := *spec
 	part.Jobs = slices.Clone(spec.Jobs)
 	for i, job := range part.Jobs {
-		if without[job.Name] != nil {
-			unwatched := *job
-			unwatched.Watch = nil
-			part.Jobs[i] = &unwatched
+		changed := *job
+		changed.Watch = slices.Clone(job.Watch)
+		differs := false
+		for at, w := range job.Watch {
+			if why, whole := f.whole[watchID{job.Name, at}]; whole {
+				changed.Watch[at], differs = jobs.Watch{Table: w.Table, Whole: why}, true
+			}
+		}
+		if f.left[job.Name] != nil {
+			changed.Watch, differs = nil, true
+		}
+		if differs {
+			part.Jobs[i] = &changed
 		}
 	}
 	return &part
 }
 
-// followable returns the spec that can be followed as things are, and why jobs are
-// left out of it. A problem of the feed as a whole is an error, and so are problems
-// that leave nothing to follow.
-func (f *Followable) followable(ctx context.Context) (*jobs.Spec, map[string]error, error) {
-	problems, err := f.Checker.Check(ctx, f.Spec)
-	if err != nil {
-		return nil, nil, err
-	}
-	left := make(map[string]error)
-	for _, p := range problems {
-		if p.Fatal && len(p.Without) == 0 {
-			return nil, nil, feed.Errors(problems)
-		}
-		for _, name := range p.Without {
-			left[name] = errors.Join(left[name], errors.New(p.Message))
-		}
-	}
-	part := partSpec(f.Spec, left)
-	if len(left) > 0 && len(part.Watched()) == 0 {
-		return nil, nil, feed.Errors(problems)
-	}
-	return part, left, nil
+// keyed reports whether a watch entry names keys: then what its query depends on may change.
+func (f *Followable) keyed() bool {
+	return slices.ContainsFunc(f.Spec.Jobs, func(job *jobs.Job) bool {
+		return slices.ContainsFunc(job.Watch, func(w jobs.Watch) bool { return w.Key != nil || w.Keys != "" })
+	})
 }
 
-// recheckEvery is how often it is checked whether jobs that were left out can be
-// followed again.
-const recheckEvery = 10 * time.Second
+// followable returns what can be followed as things are. A problem of the feed as a whole is an error, and so are
+// problems that leave nothing to follow.
+func (f *Followable) followable(ctx context.Context) (followed, error) {
+	now := followed{left: make(map[string]error), whole: make(map[watchID]string)}
+	problems, err := f.Checker.Check(ctx, f.Spec)
+	if err != nil {
+		return now, err
+	}
+	for _, p := range problems {
+		if p.Fatal && len(p.Without) == 0 {
+			return now, feed.Errors(problems)
+		}
+		for _, name := range p.Without {
+			now.left[name] = errors.Join(now.left[name], errors.New(p.Message))
+		}
+		for at, why := range p.Whole {
+			now.whole[watchID{p.Job, at}] = why
+		}
+	}
+	if len(now.left) > 0 && len(now.spec(f.Spec).Watched()) == 0 {
+		return now, feed.Errors(problems)
+	}
+	return now, nil
+}
 
-// partFeed is a feed that some jobs are left out of. It ends once others are to be
-// left out, or none: then a feed of those is opened. What it had not yielded comes
-// again, or is made up by the runs with which that feed begins.
+// How often it is checked whether jobs that were left out can be followed again, and whether changed views and
+// functions have made the rows of a table matter to other keys.
+const (
+	recheckEvery    = 10 * time.Second
+	recheckAllEvery = time.Minute
+)
+
+// partFeed is a feed that some jobs may be left out of. It ends once others are to be
+// left out, or none, or once keys do not suffice where they did: then a feed of those is opened. What it had not
+// yielded comes again, or is made up by the runs with which that feed begins.
 type partFeed struct {
 	OpenedFeed
 	stop     context.CancelFunc
 	checking sync.WaitGroup
 }
 
-func (f *Followable) partFeed(ctx context.Context, opened OpenedFeed, left map[string]error) *partFeed {
+func (f *Followable) partFeed(ctx context.Context, opened OpenedFeed, was followed) *partFeed {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	p := &partFeed{OpenedFeed: opened, stop: cancel}
 	p.checking.Go(func() {
-		tick := time.NewTicker(recheckEvery)
+		every := recheckAllEvery
+		if len(was.left) > 0 {
+			every = recheckEvery
+		}
+		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
 			select {
@@ -141,9 +204,9 @@ func (f *Followable) partFeed(ctx context.Context, opened OpenedFeed, left map[s
 			}
 			// An error says nothing about these jobs. If the servers are away, the feed
 			// itself fails.
-			_, now, err := f.followable(ctx)
-			if err == nil && !maps.EqualFunc(left, now, func(a, b error) bool { return a.Error() == b.Error() }) {
-				opened.End(errors.New("the jobs whose tables cannot be followed are others than before"))
+			now, err := f.followable(ctx)
+			if err == nil && !was.same(now) {
+				opened.End(errors.New("what can be followed, or followed by key, is not what it was"))
 				return
 			}
 		}

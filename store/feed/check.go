@@ -19,7 +19,9 @@ type Problem struct {
 	Fatal   bool     // the feed must not be opened: changes would be lost, or the application's statements would fail
 	Without []string // jobs without whose watch lists it may be opened nevertheless; none: it may not
 	Job     string   // whose watch entry it is; "": of the feed
-	Message string   // with the remedy
+	// :: index of a watch of Job that names keys -> why its changes run the job instead
+	Whole   map[int]string
+	Message string // with the remedy
 }
 
 // Errors joins the messages of the fatal problems; nil if there is none.

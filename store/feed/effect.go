@@ -84,6 +84,8 @@ func (e *Effect) Row(job *jobs.Job, watch int, row Image) {
 		case CellUnknown:
 			e.Rerun(job, unknownColumn(w.Table, w.Column))
 		}
+	case w.Whole != "":
+		e.Rerun(job, fmt.Sprintf("a change of table %s, which may matter to any key: %s", w.Table, w.Whole))
 	default:
 		e.Rerun(job, "a change of table "+w.Table)
 	}

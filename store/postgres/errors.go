@@ -19,6 +19,7 @@ const (
 	stateUndefinedFunction     = "42883"
 	stateInsufficientPrivilege = "42501"
 	stateUndefinedObject       = "42704" // also: a setting that does not exist
+	stateReadOnly              = "25006"
 	stateInvalidPassword       = "28P01"
 )
 
@@ -36,6 +37,8 @@ func queryError(job *jobs.Job, err error, offset int) error {
 	if pe.Code == stateQueryCanceled && strings.Contains(pe.Message, "statement timeout") {
 		q.Hint = "raise postgres.statement_timeout, or make the query faster"
 	}
+	// While a server recovers, any transaction is refused with the same state: that passes.
+	q.Writes = pe.Code == stateReadOnly && pe.Routine != "PreventCommandDuringRecovery"
 	return q
 }
 

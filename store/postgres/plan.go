@@ -81,7 +81,7 @@ func (s *Source) readPlan(ctx context.Context, c *pgconn.PgConn, job *jobs.Job) 
 	if len(sd.ParamOIDs) > 0 {
 		return nil, shapeError(job, "the query has parameters ($1 ...): a job's query takes none")
 	}
-	if old := s.plan(job.Name); old != nil && old.job == job && slices.EqualFunc(old.fields, sd.Fields, sameField) {
+	if old := s.plan(job.Name); old != nil && old.fits(job) && slices.EqualFunc(old.fields, sd.Fields, sameField) {
 		return old, nil
 	}
 	p := &plan{job: job, fields: slices.Clone(sd.Fields)}
@@ -95,6 +95,11 @@ func (s *Source) readPlan(ctx context.Context, c *pgconn.PgConn, job *jobs.Job) 
 	s.plans[job.Name] = p
 	s.mu.Unlock()
 	return p, nil
+}
+
+// fits reports whether the plan is of the job's query as it stands. The feed may have another copy of the job.
+func (p *plan) fits(job *jobs.Job) bool {
+	return p.job == job || p.job.Query == job.Query && p.job.Key == job.Key && p.job.Value == job.Value
 }
 
 func (s *Source) plan(job string) *plan {

@@ -40,7 +40,7 @@ func (s *Source) WithPlans(ctx context.Context, job *jobs.Job,
 			return err
 		}
 		defer func() { err = errors.Join(err, rollback(ctx, c.PgConn(), job)) }()
-		plans, err := p.explain(ctx, c.PgConn())
+		plans, err := s.explain(ctx, c.PgConn(), p)
 		if err != nil {
 			return err
 		}
@@ -49,11 +49,15 @@ func (s *Source) WithPlans(ctx context.Context, job *jobs.Job,
 }
 
 // explain plans the query in the open transaction.
-func (p *plan) explain(ctx context.Context, c *pgconn.PgConn) (out Plans, err error) {
+func (s *Source) explain(ctx context.Context, c *pgconn.PgConn, p *plan) (out Plans, err error) {
 	const prefix = "EXPLAIN (VERBOSE, FORMAT JSON) "
-	res := c.ExecParams(ctx, SnapshotSQL, nil, nil, nil, nil).Read()
+	snapshot, err := s.SnapshotSQL(ctx, c)
+	if err != nil {
+		return out, err
+	}
+	res := c.ExecParams(ctx, snapshot, nil, nil, nil, nil).Read()
 	if res.Err == nil {
-		out.Snapshot, res.Err = ReadSnapshot(res.Rows[0])
+		out.Snapshot, res.Err = ReadSnapshot(c, res.Rows[0])
 	}
 	if res.Err == nil {
 		res.Err = c.ExecParams(ctx, planSettings, nil, nil, nil, nil).Read().Err

@@ -62,7 +62,7 @@ func (s *Source) Refresh(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn
 // is looked at each time, in the transaction that reads it, which is then open:
 // Postgres would not tell us that its columns are others than when it was planned.
 func (s *Source) refreshPlan(ctx context.Context, c *pgconn.PgConn, job *jobs.Job) (*plan, error) {
-	if p := s.plan(job.Name); p != nil && p.job == job && !p.convert {
+	if p := s.plan(job.Name); p != nil && p.fits(job) && !p.convert {
 		return p, nil
 	}
 	return s.enter(ctx, c, job, lockWaitRefresh)

@@ -52,25 +52,46 @@ func New(source *postgres.Source) *Analyst {
 }
 
 // Facts analyzes the job's query.
-func (a *Analyst) Facts(ctx context.Context, job *jobs.Job) (facts *Facts, err error) {
-	err = a.source.WithPlans(ctx, job, func(c *pgconn.PgConn, p postgres.Plans) error {
-		a.mu.Lock()
-		known := a.known[job.Name]
-		a.mu.Unlock()
-		if known.job == job && known.snapshot.Clock == p.Snapshot.Clock && known.snapshot.Origin == p.Snapshot.Origin &&
-			known.snapshot.Place == p.Snapshot.Place {
-			facts = known.facts
-			return nil
-		}
-		if facts, err = analyze(catalog{ctx, c}, job, p); err != nil {
-			return err
-		}
-		a.mu.Lock()
-		a.known[job.Name] = knownFacts{job, p.Snapshot, facts}
-		a.mu.Unlock()
-		return nil
+func (a *Analyst) Facts(ctx context.Context, job *jobs.Job) (*Facts, error) {
+	known, err := a.at(ctx, job)
+	return known.facts, err
+}
+
+// Unsteady says why the result of the job's query may change although nothing is committed, as of a snapshot with
+// this clock; nothing if it cannot.
+func (a *Analyst) Unsteady(ctx context.Context, job *jobs.Job) (why []string, clock uint64, err error) {
+	known, err := a.at(ctx, job)
+	if err != nil {
+		return nil, 0, err
+	}
+	return known.facts.Unsteady, known.snapshot.Clock, nil
+}
+
+// at returns what is known of the job as things are now.
+func (a *Analyst) at(ctx context.Context, job *jobs.Job) (knownFacts, error) {
+	now, err := a.source.Now(ctx)
+	if err != nil {
+		return knownFacts{}, err
+	}
+	a.mu.Lock()
+	known := a.known[job.Name]
+	a.mu.Unlock()
+	if known.job == job && known.snapshot.Clock == now.Clock && known.snapshot.Origin == now.Origin &&
+		known.snapshot.Place == now.Place {
+		return known, nil
+	}
+	err = a.source.WithPlans(ctx, job, func(c *pgconn.PgConn, p postgres.Plans) (err error) {
+		known = knownFacts{job: job, snapshot: p.Snapshot}
+		known.facts, err = analyze(catalog{ctx, c}, job, p)
+		return err
 	})
-	return facts, err
+	if err != nil {
+		return knownFacts{}, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.known[job.Name] = known
+	return known, nil
 }
 
 // analysis is the analysis of one query under way.
@@ -156,7 +177,7 @@ func (a *analysis) scans(roots []*node) error {
 		}
 	}
 	var err error
-	if a.scanned, err = look[Relation](a.catalog, "the relations of a plan", relationsSQL(scanned), schemas,
+	if a.scanned, err = lookUp[Relation](a.catalog, "the relations of a plan", relationsSQL(scanned), schemas,
 		relations); err != nil {
 		return err
 	}
@@ -199,7 +220,7 @@ func (a *analysis) bodies() (err error) {
 		oids = append(oids, fmt.Sprint(oid))
 	}
 	slices.Sort(oids)
-	a.inBodies, err = look[Relation](a.catalog, "the relations that functions read", relationsSQL(byOID), oids)
+	a.inBodies, err = lookUp[Relation](a.catalog, "the relations that functions read", relationsSQL(byOID), oids)
 	for _, r := range a.inBodies {
 		if !slices.ContainsFunc(a.facts.Relations, func(known Relation) bool { return known.OID == r.OID }) {
 			a.facts.Relations = append(a.facts.Relations, r)

@@ -16,13 +16,14 @@ type catalog struct {
 	conn *pgconn.PgConn
 }
 
-// look runs a query of ours that returns one JSON array.
-func look[T any](c catalog, what, sql string, arrays ...[]string) (list []T, err error) {
+// lookUp runs a query of ours that returns one JSON array.
+func lookUp[T any](c catalog, what, sql string, arrays ...[]string) (list []T, err error) {
 	params := make([][]byte, len(arrays))
 	for i, a := range arrays {
 		params[i] = postgres.ArrayLiteral(a)
 	}
-	res := c.conn.ExecParams(c.ctx, "SELECT coalesce(json_agg(r), '[]') FROM ("+sql+") AS r", params, nil, nil, nil).Read()
+	sql = "SELECT coalesce(json_agg(r), '[]') FROM (" + sql + ") AS r"
+	res := c.conn.ExecParams(c.ctx, sql, params, nil, nil, nil).Read()
 	if res.Err != nil {
 		return nil, fmt.Errorf("look up %s: %w", what, res.Err)
 	}

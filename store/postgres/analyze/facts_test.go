@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stokerhq/stoker/jobs"
-	"github.com/stokerhq/stoker/store/postgres/analyze"
 	"github.com/stokerhq/stoker/store/storetest"
 )
 
@@ -74,7 +72,7 @@ func TestRelations(t *testing.T) {
 		"SELECT id, outer_(id) FROM product":                                    "product supplier",
 		"SELECT id, viewed(id) FROM supplier":                                   "product supplier",
 		"SELECT id, elsewhere() FROM supplier":                                  "hid.stock supplier",
-		"WITH a AS (SELECT id FROM supplier) SELECT p.id FROM product p JOIN a ON a.id = p.supplier_id": "product supplier",
+		`WITH a AS (SELECT id FROM supplier) SELECT p.id FROM product p JOIN a ON a.id = p.supplier_id`: "product supplier",
 		"SELECT id FROM hid.stock": "hid.stock",
 		"SELECT 1 AS id":           "",
 	} {
@@ -108,9 +106,9 @@ func TestUnsteady(t *testing.T) {
 		"SELECT id FROM product WHERE day = 'now'::text::date":                         "'now'",
 		"SELECT id FROM product WHERE day = 'today'":                                   "'today'",
 		"SELECT id FROM product WHERE at > ('no' || 'w')::timestamptz":                 "'now'",
-		"SELECT id, name::timestamptz FROM product":                                    "a timestamp read from text, which may say 'now'",
-		"SELECT id, (data ->> 'day')::date FROM product":                               "a date read from text, which may say 'now'",
-		"SELECT id, lower(name)::date FROM product":                                    "a date read from text, which may say 'now'",
+		`SELECT id, name::timestamptz FROM product`:                                    "a timestamp read from text, which may say 'now'",
+		`SELECT id, (data ->> 'day')::date FROM product`:                               "a date read from text, which may say 'now'",
+		`SELECT id, lower(name)::date FROM product`:                                    "a date read from text, which may say 'now'",
 		"SELECT id, random() FROM product":                                             "random()",
 		"SELECT id FROM product ORDER BY random()":                                     "random()",
 		"SELECT id, gen_random_uuid() FROM product":                                    "gen_random_uuid()",
@@ -126,13 +124,13 @@ func TestUnsteady(t *testing.T) {
 		"SELECT id, pg_backend_pid() FROM product":                                     "pg_backend_pid()",
 		"SELECT id, inet_client_addr() FROM product":                                   "inet_client_addr()",
 		"SELECT id, pg_relation_size('product') FROM product":                          "pg_relation_size()",
-		"SELECT id, unmarked(id) FROM product":                                         "unmarked(integer), which is declared VOLATILE",
-		"SELECT id, clock_in(id) FROM product":                                         "now() (in function clock_in(integer))",
-		"SELECT id, clock_deep(id) FROM product":                                       "now() (in function clock_in(integer))",
-		"SELECT id, literal_() FROM product":                                           "'today' (in function literal_())",
+		`SELECT id, unmarked(id) FROM product`:                                         "unmarked(integer), which is declared VOLATILE",
+		`SELECT id, clock_in(id) FROM product`:                                         "now() (in function clock_in(integer))",
+		`SELECT id, clock_deep(id) FROM product`:                                       "now() (in function clock_in(integer))",
+		`SELECT id, literal_() FROM product`:                                           "'today' (in function literal_())",
 		"SELECT id, viewed(id) FROM product":                                           "now() (in view fresh)",
 		"SELECT id, builds('product') FROM product":                                    "EXECUTE of a text",
-		"SELECT 1 AS id, odd_sum(id) FROM product":                                     "now() (in function step(integer,integer))",
+		`SELECT 1 AS id, odd_sum(id) FROM product`:                                     "now() (in function step(integer,integer))",
 		"SELECT id FROM product WHERE id <~> 4":                                        "now()",
 		"SELECT id FROM product TABLESAMPLE system (10)":                               "TABLESAMPLE",
 		"SELECT id FROM (SELECT id, now() AS n FROM product) x WHERE n > '2024-01-01'": "now()",
@@ -142,25 +140,25 @@ func TestUnsteady(t *testing.T) {
 		"SELECT * FROM frozen":                          "",
 		"SELECT * FROM kept":                            "",
 		"SELECT id, age(at, '2024-01-01') FROM product": "",
-		"SELECT id, date_trunc('day', at), at::date, at + interval '1 day' FROM product":                               "",
-		"SELECT id, to_char(at, 'YYYY'), extract(epoch FROM at) FROM product":                                          "",
-		"SELECT id, (date_trunc('day', at))::date, day::timestamptz FROM product":                                      "",
-		"SELECT id, (at AT TIME ZONE 'UTC')::date FROM product":                                                        "",
-		"SELECT id, day - date '2024-01-01' FROM product":                                                              "",
-		"SELECT id, simple(id), atomic(id), pl(id), outer_(id), loops() FROM product":                                  "",
-		"SELECT id, trusted() FROM product":                                                                            "",
-		"SELECT id, row_to_json(p), to_jsonb(p), jsonb_build_object('a', 1) FROM product p":                            "",
-		"SELECT supplier_id AS id, json_agg(p ORDER BY p.name, p.id), string_agg(name, ',') FROM product p GROUP BY 1": "",
-		"SELECT id, format('%s', name), concat(name, id), upper(name), left(name, 2) FROM product":                     "",
-		"SELECT id, min(at)::date FROM product GROUP BY id":                                                            "",
-		"SELECT id, coalesce(day, '2024-01-01')::timestamptz FROM product":                                             "",
-		"SELECT id, to_tsvector('english', name) @@ plainto_tsquery('x') FROM product":                                 "",
-		"SELECT i AS id FROM generate_series(1, 3) i":                                                                  "",
-		"SELECT id, count(*) OVER (), rank() OVER (ORDER BY at) FROM product":                                          "",
-		"SELECT id, 'now' AS word, name = 'x' FROM product WHERE name <> 'now then'":                                   "'now'", // it may be read as a time
-		"SELECT id, current_user, session_user, version() FROM product":                                                "",
+		`SELECT id, date_trunc('day', at), at::date, at + interval '1 day' FROM product`:                               "",
+		`SELECT id, to_char(at, 'YYYY'), extract(epoch FROM at) FROM product`:                                          "",
+		`SELECT id, (date_trunc('day', at))::date, day::timestamptz FROM product`:                                      "",
+		`SELECT id, (at AT TIME ZONE 'UTC')::date FROM product`:                                                        "",
+		`SELECT id, day - date '2024-01-01' FROM product`:                                                              "",
+		`SELECT id, simple(id), atomic(id), pl(id), outer_(id), loops() FROM product`:                                  "",
+		`SELECT id, trusted() FROM product`:                                                                            "",
+		`SELECT id, row_to_json(p), to_jsonb(p), jsonb_build_object('a', 1) FROM product p`:                            "",
+		`SELECT supplier_id AS id, json_agg(p ORDER BY p.name, p.id), string_agg(name, ',') FROM product p GROUP BY 1`: "",
+		`SELECT id, format('%s', name), concat(name, id), upper(name), left(name, 2) FROM product`:                     "",
+		`SELECT id, min(at)::date FROM product GROUP BY id`:                                                            "",
+		`SELECT id, coalesce(day, '2024-01-01')::timestamptz FROM product`:                                             "",
+		`SELECT id, to_tsvector('english', name) @@ plainto_tsquery('x') FROM product`:                                 "",
+		`SELECT i AS id FROM generate_series(1, 3) i`:                                                                  "",
+		`SELECT id, count(*) OVER (), rank() OVER (ORDER BY at) FROM product`:                                          "",
+		`SELECT id, 'now' AS word, name = 'x' FROM product WHERE name <> 'now then'`:                                   "'now'", // it may be read as a time
+		`SELECT id, current_user, session_user, version() FROM product`:                                                "",
 		`SELECT "Id" AS id, "Now" FROM "Odd Name"`:                                                                     "",
-		"SELECT id AS now, id FROM product -- now()":                                                                   "",
+		`SELECT id AS now, id FROM product -- now()`:                                                                   "",
 	} {
 		got := strings.Join(factsOf(t, a, newJob(t, query, "k:{id}")).Unsteady, "; ")
 		if want == "" && got != "" || !strings.Contains(got, want) {
@@ -232,16 +230,13 @@ func TestFiltered(t *testing.T) {
 
 // Facts are kept while nothing is committed, and learned anew when something is.
 func TestFactsFollowTheCatalog(t *testing.T) {
-	a, url := newAnalyst(t, shop...)
+	a, pg := newAnalyst(t, shop...)
 	job := newJob(t, "SELECT id FROM plain", "k:{id}")
 	if first := factsOf(t, a, job); first != factsOf(t, a, job) || len(first.Unsteady) > 0 {
 		t.Errorf("facts were learned twice, or wrongly: %q", first.Unsteady)
 	}
-	storetest.Exec(t, url, "CREATE OR REPLACE VIEW plain AS SELECT p.id, p.name FROM product p WHERE at < now()")
+	storetest.Exec(t, pg, "CREATE OR REPLACE VIEW plain AS SELECT p.id, p.name FROM product p WHERE at < now()")
 	if got := strings.Join(factsOf(t, a, job).Unsteady, "; "); got != "now() (in view plain)" {
 		t.Errorf("after the view was replaced: %q", got)
 	}
 }
-
-var _ = jobs.Watch{}
-var _ = analyze.Facts{}

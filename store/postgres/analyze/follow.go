@@ -54,7 +54,8 @@ func (a *analysis) followRelations(t text) (more []text, err error) {
 	if len(t.refs.relations) == 0 {
 		return nil, nil
 	}
-	list, err := look[named](a.catalog, "the relations that a query names", namedSQL, unique(t.refs.relations), t.path)
+	list, err := lookUp[named](a.catalog, "the relations that a query names", namedSQL, unique(t.refs.relations),
+		t.path)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +86,7 @@ func (a *analysis) followCalls(t text) (more []text, err error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
-	list, err := look[routine](a.catalog, "the functions that a query calls", routinesSQL, names, args, t.path)
+	list, err := lookUp[routine](a.catalog, "the functions that a query calls", routinesSQL, names, args, t.path)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +102,7 @@ func (a *analysis) followCalls(t text) (more []text, err error) {
 	if len(aggregates) == 0 {
 		return more, nil
 	}
-	parts, err := look[routine](a.catalog, "the functions of an aggregate", hiddenRoutinesSQL, nil, nil, aggregates)
+	parts, err := lookUp[routine](a.catalog, "the functions of an aggregate", hiddenRoutinesSQL, nil, nil, aggregates)
 	for _, r := range parts {
 		more = append(more, a.judgeRoutine(r, t)...)
 	}
@@ -127,7 +128,7 @@ func (a *analysis) judgeRoutine(r routine, t text) []text {
 	}
 	of := "function " + r.Name
 	if r.Volatility == "v" {
-		a.unsteady(fmt.Sprintf("%s, which is declared VOLATILE (if it only reads tables, declare it STABLE)", r.Name), t.of)
+		a.unsteady(r.Name+", which is declared VOLATILE (if it only reads tables, declare it STABLE)", t.of)
 	}
 	followed := r.Language == "sql" || r.Language == "plpgsql"
 	if r.Volatility == "s" && !followed {
@@ -179,8 +180,8 @@ func in(of string) string {
 }
 
 // writers are functions of Postgres' own that write.
-var writers = []string{"nextval", "setval", "lo_create", "lo_creat", "lo_from_bytea", "lo_import", "lo_put", "lo_truncate",
-	"lo_truncate64", "lo_unlink", "lowrite"}
+var writers = []string{"nextval", "setval", "lo_create", "lo_creat", "lo_from_bytea", "lo_import", "lo_put",
+	"lo_truncate", "lo_truncate64", "lo_unlink", "lowrite"}
 
 // steady are those functions of Postgres' own that are declared STABLE because they depend on settings of the session,
 // which a reading makes the same each time, on names in the catalog, which only a commit changes, or on the functions

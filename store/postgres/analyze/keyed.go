@@ -28,7 +28,8 @@ const (
 
 // newKeyPlan follows the key through a plan.
 func newKeyPlan(root *node, columns []string, typeOf func(column) uint32) *keyPlan {
-	k := &keyPlan{root: root, columns: columns, typeOf: typeOf, equal: make(map[column]map[int]bool), bound: make(map[string]int)}
+	k := &keyPlan{root: root, columns: columns, typeOf: typeOf,
+		equal: make(map[column]map[int]bool), bound: make(map[string]int)}
 	for k.follow() {
 	}
 	k.bind()
@@ -235,7 +236,8 @@ func (k *keyPlan) printsAlike(s side) bool {
 	case "":
 		return true
 	case "text", "character varying":
-		return slices.Contains([]uint32{oidInt8, oidInt2, oidInt4, oidText, oidVarchar, oidName, oidUUID}, k.typeOf(s.column))
+		return slices.Contains([]uint32{oidInt8, oidInt2, oidInt4, oidText, oidVarchar, oidName, oidUUID},
+			k.typeOf(s.column))
 	case "bigint", "integer", "smallint":
 		return slices.Contains([]uint32{oidInt8, oidInt2, oidInt4}, k.typeOf(s.column))
 	}

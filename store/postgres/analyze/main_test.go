@@ -23,16 +23,16 @@ func newJob(t *testing.T, query, key string, watch ...jobs.Watch) *jobs.Job {
 }
 
 // newAnalyst makes a database with these tables, and an analyst of it.
-func newAnalyst(t *testing.T, statements ...string) (a *analyze.Analyst, url string) {
+func newAnalyst(t *testing.T, statements ...string) (a *analyze.Analyst, pg string) {
 	t.Helper()
-	url = storetest.Postgres(t)
-	storetest.Exec(t, url, statements...)
-	return analystOf(t, url), url
+	pg = storetest.Postgres(t)
+	storetest.Exec(t, pg, statements...)
+	return analystOf(t, pg), pg
 }
 
-func analystOf(t *testing.T, url string) *analyze.Analyst {
+func analystOf(t *testing.T, pg string) *analyze.Analyst {
 	t.Helper()
-	s, err := postgres.Open(jobs.Postgres{URL: jobs.NewSecret(url), MaxConnections: 2, StatementTimeout: time.Minute})
+	s, err := postgres.Open(jobs.Postgres{URL: jobs.NewSecret(pg), MaxConnections: 2, StatementTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,8 +68,8 @@ func (a *analysis) expressions() error {
 			symbols = append(symbols, token.text)
 		}
 	}
-	hidden, err := look[routine](a.catalog, "the functions of operators and casts", hiddenRoutinesSQL, unique(symbols),
-		unique(casts), nil)
+	hidden, err := lookUp[routine](a.catalog, "the functions of operators and casts", hiddenRoutinesSQL,
+		unique(symbols), unique(casts), nil)
 	for _, r := range hidden {
 		for _, body := range a.judgeRoutine(r, t) {
 			if err := a.follow(body); err != nil {
@@ -179,7 +179,7 @@ func (a *analysis) filtered() error {
 		relations, roles = append(relations, fmt.Sprint(pair[0])), append(roles, fmt.Sprint(pair[1]))
 	}
 	type relation struct{ Name string }
-	list, err := look[relation](a.catalog, "row-level security", filteredSQL, relations, roles)
+	list, err := lookUp[relation](a.catalog, "row-level security", filteredSQL, relations, roles)
 	for _, r := range list {
 		a.facts.Filtered = append(a.facts.Filtered, r.Name)
 	}
@@ -220,19 +220,23 @@ func (a *analysis) given() (err error) {
 		list = append(list, u.Table)
 	}
 	list = slices.DeleteFunc(unique(list), func(given string) bool { return relationAt(lex(given), 0) == "" })
-	a.facts.Tables, err = look[Relation](a.catalog, "the watched tables", relationsSQL(byName), list, nil)
+	a.facts.Tables, err = lookUp[Relation](a.catalog, "the watched tables", relationsSQL(byName), list, nil)
 	return err
 }
 
 // naming are the watch entries of a table that name keys.
 func (a *analysis) naming(table Relation) (entries []int) {
 	for i, w := range a.job.Watch {
-		same := slices.ContainsFunc(a.facts.Tables, func(t Relation) bool { return t.Given == w.Table && t.OID == table.OID })
-		if same && (w.Key != nil || w.Keys != "") {
+		if a.facts.Names(w.Table, table) && (w.Key != nil || w.Keys != "") {
 			entries = append(entries, i)
 		}
 	}
 	return entries
+}
+
+// Names reports whether a name in the job's spec is that of a table.
+func (f *Facts) Names(given string, table Relation) bool {
+	return slices.ContainsFunc(f.Tables, func(t Relation) bool { return t.Given == given && t.OID == table.OID })
 }
 
 // Holds reports whether rows of one of the tables can be rows of the other.

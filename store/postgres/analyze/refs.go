@@ -28,16 +28,20 @@ var (
 
 	// after these a relation is named, and after a comma of their clause
 	beforeRelations = []string{"from", "join", "update", "into"}
-	afterRelations  = []string{"where", "on", "group", "order", "having", "limit", "offset", "window", "union", "except",
-		"intersect", "select", "set", "values", "loop", "returning", "fetch", "for", ";"}
+	afterRelations  = []string{"where", "on", "group", "order", "having", "limit", "offset", "window", "union",
+		"except", "intersect", "select", "set", "values", "loop", "returning", "fetch", "for", ";"}
 
-	// the first words of statements that write; those that only a whole statement can begin with
-	writeWords = []string{"insert", "update", "delete", "merge", "truncate", "create", "alter", "drop", "grant", "revoke",
-		"lock", "reindex", "cluster", "refresh", "comment", "vacuum", "copy"}
+	// the first word of statements that write -> what follows it; "" is a name
+	writeWords = map[string][]string{"insert": {"into"}, "delete": {"from"}, "merge": {"into"}, "update": {""},
+		"truncate": {""}, "create": {""}, "alter": {""}, "drop": {""}, "grant": {""}, "revoke": {""}, "lock": {""},
+		"copy": {""}, "comment": {"on"}, "refresh": {"materialized"}}
+	// what stands before a statement in the body of a function, and before one in a WITH clause or behind it
+	statementEnds = []string{";", "begin", "then", "else", "loop", "atomic"}
+	withEnds      = []string{"(", ")"}
 )
 
-// statementEnds are what stands before a statement in the body of a function.
-var statementEnds = []string{";", "begin", "then", "else", "loop", "as", "atomic", "("}
+// Writes are the statements in the text of a query that a READ ONLY transaction refuses.
+func Writes(query string) []string { return unique(scan(query).writes) }
 
 // scan finds what a piece of SQL names.
 func scan(sql string) refs {
@@ -133,24 +137,36 @@ func (r *refs) addClock(all []token, i int) {
 	}
 }
 
-// addWrite adds the statement that begins with the token, if it is one that writes. It is for the bodies of
-// functions: Postgres itself refuses them in a query.
+// addWrite adds the statement that begins with the token, if it is one that writes.
 func (r *refs) addWrite(all []token, i int) {
 	t := all[i]
-	after := func(words ...string) bool { return i+1 < len(all) && all[i+1].is(words...) }
 	switch {
 	case t.is("execute"):
 		r.dynamic = true
-	case t.is(writeWords...) && (i == 0 || all[i-1].is(statementEnds...)) && !after(".", ":", "="):
+	case beginsWrite(all, i):
 		r.writes = append(r.writes, strings.ToUpper(t.text))
 	case t.is("for") && locks(all[i+1:]) != "":
 		r.writes = append(r.writes, "SELECT FOR "+locks(all[i+1:]))
-	case t.kind == literal && r.dynamic:
-		if first, _, more := strings.Cut(strings.TrimSpace(t.text), " "); more &&
-			slices.Contains(writeWords, strings.ToLower(first)) {
-			r.writes = append(r.writes, strings.ToUpper(first))
+	case t.kind == literal && r.dynamic: // what EXECUTE may be given
+		if inner := lex(t.text); len(inner) > 1 && beginsWrite(inner, 0) {
+			r.writes = append(r.writes, strings.ToUpper(inner[0].text))
 		}
 	}
+}
+
+// beginsWrite reports whether a statement that writes begins at i.
+func beginsWrite(all []token, i int) bool {
+	after := writeWords[all[i].text]
+	if all[i].kind != word || after == nil || i+1 == len(all) {
+		return false
+	}
+	if after[0] == "" && !all[i+1].identifies() || after[0] != "" && !all[i+1].is(after[0]) {
+		return false
+	}
+	if i == 0 || all[i-1].is(statementEnds...) {
+		return true
+	}
+	return all[i-1].is(withEnds...) && (after[0] != "" || all[i].is("update"))
 }
 
 // locks is what a SELECT takes locks for, by the tokens after its FOR, or "". In PL/pgSQL, FOR also begins a loop

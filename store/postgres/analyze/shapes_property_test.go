@@ -32,8 +32,8 @@ func TestWholeOfShapes(t *testing.T) {
 // enough, and runs the job where it is not, holds what the query returns. Broken by: a cache that always refreshes
 // by key, which must go stale for each shape where the plan said so.
 func TestNoKeyGoesStale(t *testing.T) {
-	a, url := newAnalyst(t, league...)
-	conn, err := pgx.Connect(t.Context(), url)
+	a, pg := newAnalyst(t, league...)
+	conn, err := pgx.Connect(t.Context(), pg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestNoKeyGoesStale(t *testing.T) {
 	}
 	for _, c := range caches {
 		if unsound := slices.Contains(c.shape.whole, true) && !c.careful; unsound && !c.wasStale {
-			t.Errorf("%s: refreshes by key alone were never stale: the changes do not reach it, or runs are needless", c.name)
+			t.Errorf(`%s: refreshes by key alone were never stale: the changes do not reach it, or runs are needless`, c.name)
 		}
 	}
 }
@@ -163,7 +163,8 @@ func (ch change) keys(t *testing.T, conn *pgx.Conn, job *jobs.Job, w jobs.Watch)
 			}
 			continue
 		}
-		res := conn.PgConn().ExecParams(t.Context(), w.Keys, [][]byte{[]byte("{" + row[w.Column] + "}")}, nil, nil, nil).Read()
+		values := []byte("{" + row[w.Column] + "}")
+		res := conn.PgConn().ExecParams(t.Context(), w.Keys, [][]byte{values}, nil, nil, nil).Read()
 		if res.Err != nil {
 			t.Fatal(res.Err)
 		}
@@ -202,7 +203,8 @@ func randomChange(t *testing.T, conn *pgx.Conn, random *rand.Rand) change {
 		{"team", fmt.Sprintf("id = %d", n(6)), []string{"name", "region"},
 			[]string{fmt.Sprintf("'team %d'", n(3)), fmt.Sprintf("'r%d'", n(2))}},
 		{"banned", fmt.Sprintf("id = %d", n(3)), []string{"player_id"}, []string{maybe(n(12))}},
-		{"game", fmt.Sprintf("shop = %d AND line = %d", n(4), n(20)), []string{"player_id", "n"}, []string{maybe(n(12)), fmt.Sprint(n(5))}},
+		{"game", fmt.Sprintf("shop = %d AND line = %d", n(4), n(20)), []string{"player_id", "n"},
+			[]string{maybe(n(12)), fmt.Sprint(n(5))}},
 	}
 	at := tables[[]int{0, 0, 0, 1, 1, 2, 3, 4}[n(8)]]
 	ch := change{table: at.name}

@@ -36,8 +36,8 @@ type node struct {
 
 // names are the fields of a node that are no expressions.
 var names = []string{"Node Type", "Parent Relationship", "Join Type", "Operation", "Schema", "Relation Name",
-	"Function Name", "Table Function Name", "Alias", "Subplan Name", "Strategy", "Partial Mode", "Scan Direction", "Index Name",
-	"CTE Name", "Plans", "Remote SQL", "Relations", "Custom Plan Provider", "Command"}
+	"Function Name", "Table Function Name", "Alias", "Subplan Name", "Strategy", "Partial Mode", "Scan Direction",
+	"Index Name", "CTE Name", "Plans", "Remote SQL", "Relations", "Custom Plan Provider", "Command"}
 
 // UnmarshalJSON reads a node, and all its expressions besides.
 func (n *node) UnmarshalJSON(b []byte) error {
@@ -130,7 +130,8 @@ var rowwise = []string{"Hash", "Sort", "Incremental Sort", "Materialize", "Memoi
 	"Merge Append", "Result", "Subquery Scan", "LockRows", "ProjectSet"}
 
 // leaves are nodes without a relation that read nothing of a table.
-var leaves = []string{"Function Scan", "Table Function Scan", "Values Scan", "Bitmap Index Scan", "BitmapAnd", "BitmapOr"}
+var leaves = []string{"Function Scan", "Table Function Scan", "Values Scan", "Bitmap Index Scan", "BitmapAnd",
+	"BitmapOr"}
 
 // across says what the node is, if rows of it can depend on several rows of a child; "" if not.
 func (n *node) across() string {

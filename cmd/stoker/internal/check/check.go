@@ -15,6 +15,7 @@ import (
 	"github.com/stokerhq/stoker/store/feed/outbox"
 	"github.com/stokerhq/stoker/store/feed/wal"
 	"github.com/stokerhq/stoker/store/postgres"
+	"github.com/stokerhq/stoker/store/postgres/analyze"
 )
 
 // Grade is the verdict of one check.
@@ -69,7 +70,7 @@ func Run(ctx context.Context, spec *jobs.Spec, s *connect.Servers) *Findings {
 	f.redis(ctx, spec, s)
 	if f.postgres(ctx, spec, s) {
 		for _, job := range spec.Jobs {
-			f.job(ctx, job, s)
+			f.job(ctx, spec.File, job, s)
 		}
 		f.changes(ctx, spec, s)
 		f.left(ctx, spec, s)
@@ -99,7 +100,10 @@ func (f *Findings) schedules(spec *jobs.Spec, now time.Time) {
 }
 
 // Feed checks what the change feed of a spec needs.
-type Feed struct{ Source *postgres.Source }
+type Feed struct {
+	Source  *postgres.Source
+	Analyst *analyze.Analyst
+}
 
 // Check checks the feed that the spec names.
 func (c Feed) Check(ctx context.Context, spec *jobs.Spec) ([]feed.Problem, error) {
@@ -107,5 +111,10 @@ func (c Feed) Check(ctx context.Context, spec *jobs.Spec) ([]feed.Problem, error
 	if spec.Changes.Source == jobs.SourceOutbox {
 		own = outbox.Check
 	}
-	return feed.Check(ctx, c.Source, spec, own)
+	problems, err := feed.Check(ctx, c.Source, spec, own)
+	if err != nil || spec.Changes.Source == jobs.SourceNone {
+		return problems, err
+	}
+	more, err := c.watches(ctx, spec)
+	return append(problems, more...), err
 }

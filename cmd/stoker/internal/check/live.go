@@ -13,6 +13,7 @@ import (
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/store/postgres"
+	"github.com/stokerhq/stoker/store/postgres/analyze"
 	"github.com/stokerhq/stoker/store/rights"
 )
 
@@ -136,9 +137,22 @@ func (f *Findings) postgres(ctx context.Context, spec *jobs.Spec, s *connect.Ser
 const dear = 500
 
 // job prepares and explains one job's query.
-func (f *Findings) job(ctx context.Context, job *jobs.Job, s *connect.Servers) {
+func (f *Findings) job(ctx context.Context, file string, job *jobs.Job, s *connect.Servers) {
 	shape, err := s.Source.Describe(ctx, job)
 	if err != nil {
+		f.jobFails(job, err)
+		return
+	}
+	facts, err := s.Analyst.Facts(ctx, job)
+	if err != nil {
+		f.jobFails(job, err)
+		return
+	}
+	if len(facts.Refused) > 0 {
+		f.readOnly(job, facts.Refused)
+		return
+	}
+	if err := s.Source.Start(ctx, job); err != nil {
 		f.jobFails(job, err)
 		return
 	}
@@ -152,6 +166,7 @@ func (f *Findings) job(ctx context.Context, job *jobs.Job, s *connect.Servers) {
 		columns[i] = c.Name + " " + c.Type
 	}
 	f.add(Pass, job.Name, "key %s, %s, about %d rows: %s", job.Key, job.Value, cost.Rows, strings.Join(columns, ", "))
+	f.facts(file, job, shape, facts)
 	if len(shape.Converted) > 0 {
 		f.add(Pass, job.Name, "the JSON of %s is built by Postgres", strings.Join(shape.Converted, ", "))
 	}
@@ -161,12 +176,36 @@ func (f *Findings) job(ctx context.Context, job *jobs.Job, s *connect.Servers) {
 	}
 }
 
+// jobFails says why the query of a job cannot be run.
 func (f *Findings) jobFails(job *jobs.Job, err error) {
-	if q, ok := errors.AsType[*store.QueryError](err); ok && q.SQLState == "42501" {
-		f.add(Fail, job.Name, "%v; grant SELECT to Stoker's role", err)
-		return
+	q, ok := errors.AsType[*store.QueryError](err)
+	switch writes := analyze.Writes(job.Query); {
+	case ok && len(writes) > 0:
+		f.readOnly(job, writes)
+	case ok && q.SQLState == "42501":
+		f.add(Fail, job.Name, "%v; %s", err, grant(q.Message))
+	default:
+		f.add(Fail, job.Name, "%v", err)
 	}
-	f.add(Fail, job.Name, "%v", err)
+}
+
+// readOnly says that the query does what its transaction refuses.
+func (f *Findings) readOnly(job *jobs.Job, what []string) {
+	f.add(Fail, job.Name, "the query of a job is run in a READ ONLY transaction, which refuses %s: remove it "+
+		"from the query",
+		strings.Join(what, ", "))
+}
+
+// grant is the right that Stoker's role lacks, by Postgres' message.
+func grant(message string) string {
+	for object, right := range map[string]string{"schema": "USAGE on the schema", "function": "EXECUTE on the function",
+		"procedure": "EXECUTE on the function", "sequence": "SELECT on the sequence", "type": "USAGE on the type",
+		"foreign server": "USAGE on the foreign server", "language": "USAGE on the language"} {
+		if strings.Contains(message, "denied for "+object+" ") {
+			return "grant " + right + " to Stoker's role"
+		}
+	}
+	return "grant SELECT to Stoker's role"
 }
 
 // changes looks at what the change feed needs, if there is one.
@@ -174,7 +213,7 @@ func (f *Findings) changes(ctx context.Context, spec *jobs.Spec, s *connect.Serv
 	if spec.Changes.Source == jobs.SourceNone {
 		return
 	}
-	problems, err := Feed{s.Source}.Check(ctx, spec)
+	problems, err := Feed{s.Source, s.Analyst}.Check(ctx, spec)
 	if err != nil {
 		f.add(Fail, "changes", "%v", err)
 		return

@@ -17,6 +17,7 @@ import (
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/store/ledger"
 	"github.com/stokerhq/stoker/store/postgres"
+	"github.com/stokerhq/stoker/store/postgres/analyze"
 	"github.com/stokerhq/stoker/store/queue"
 	"github.com/stokerhq/stoker/store/rights"
 )
@@ -25,6 +26,7 @@ import (
 // is connected before it is used.
 type Servers struct {
 	Source      *postgres.Source
+	Analyst     *analyze.Analyst      // of the queries of jobs
 	CacheClient redis.UniversalClient // where API nodes read
 	QueueClient redis.UniversalClient // where Asynq and the ledger live
 	Cache       *cache.Cache
@@ -41,6 +43,7 @@ func Open(spec *jobs.Spec, log *slog.Logger) (*Servers, error) {
 	if s.Source, err = postgres.Open(spec.Postgres); err != nil {
 		return nil, err
 	}
+	s.Analyst = analyze.New(s.Source)
 	if s.CacheClient, err = cache.Open(spec.Redis.URL); err == nil {
 		s.QueueClient, err = cache.Open(spec.Redis.QueueURL)
 	}
