@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store/feed/feedtest"
 	"github.com/stokerhq/stoker/store/feed/outbox"
 	"github.com/stokerhq/stoker/store/storetest"
@@ -154,7 +155,7 @@ func TestOutboxOfAnOlderVersion(t *testing.T) {
 		t.Errorf("the log does not say what to run: %s", r.log.String())
 	}
 	feedtest.WantProblems(t, "an older outbox", feedtest.Checked(t, r.source, r.spec, outbox.Check),
-		"warn: the outbox is of an older version, and is read as a whole ten times a second, with all dead rows "+
+		"warn: the outbox has no index by transaction, and is read as a whole ten times a second, with all dead rows "+
 			"that a long transaction keeps: have its owner run: stoker outbox install --apply")
 	r.exec("UPDATE product SET name = 'x' WHERE id = 2")
 	r.next(true)
@@ -188,4 +189,31 @@ func TestRowsThatMovedAreReadAgain(t *testing.T) {
 		r.next(false)
 		return r.count("SELECT count(*) FROM stoker_outbox") == 0
 	})
+}
+
+// Broken by: an outbox that is installed and makes the application's statements fail.
+func TestInstallNeedsTheMarkOfARow(t *testing.T) {
+	server := storetest.OwnPostgres(t)
+	url := server.URL("postgres")
+	storetest.Exec(t, url, feedtest.Shop, "CREATE ROLE owner LOGIN PASSWORD 'secret'", "GRANT ALL ON SCHEMA public TO owner",
+		"ALTER TABLE product OWNER TO owner", "ALTER TABLE price OWNER TO owner", "ALTER TABLE category OWNER TO owner",
+		"REVOKE EXECUTE ON FUNCTION pg_current_xact_id() FROM PUBLIC")
+	s := feedtest.Open(t, feedtest.AsRole(t, url, "owner", "secret"))
+	spec := feedtest.Spec(t, jobs.SourceOutbox, feedtest.ShopWatches())
+	install := func() error {
+		script, err := outbox.Install(t.Context(), s, spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return outbox.Apply(t.Context(), s, script)
+	}
+	if err := install(); err == nil || !strings.Contains(err.Error(),
+		"GRANT EXECUTE ON FUNCTION pg_current_xact_id() TO owner") {
+		t.Errorf("a role that may not call pg_current_xact_id installs: %v", err)
+	}
+	storetest.Exec(t, url, "UPDATE product SET name = 'x'", "GRANT EXECUTE ON FUNCTION pg_current_xact_id() TO owner")
+	if err := install(); err != nil {
+		t.Error(err)
+	}
+	storetest.Exec(t, url, "UPDATE product SET name = 'y'")
 }

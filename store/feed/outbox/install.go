@@ -66,6 +66,9 @@ func recordable(n need) error {
 // have what it writes to.
 func (s *installed) install(needs []need, limit int) Script {
 	script := Script{s.installTable(needs, limit)}
+	if !s.Marked {
+		script = script.with("", []string{markLimitSQL, fmt.Sprintf(markSQL, s.Schema)})
+	}
 	keep := make(map[string]bool) // :: relation and trigger
 	for _, n := range needs {
 		for _, r := range s.partsOf(n) {
@@ -93,9 +96,6 @@ func (s *installed) installTable(needs []need, limit int) Transaction {
 	t := Transaction{SQL: []string{ours, fmt.Sprintf(tableSQL, s.Schema, s.Role)}}
 	if !s.Full { // it takes a lock that writers wait for
 		t.SQL = append(t.SQL, fmt.Sprintf("ALTER TABLE %s.stoker_outbox REPLICA IDENTITY FULL", s.Schema))
-	}
-	if !s.Marked {
-		t.SQL = append(t.SQL, fmt.Sprintf(markSQL, s.Schema))
 	}
 	for _, n := range needs {
 		t.SQL = append(t.SQL, functionSQL(s.Schema, n, limit))

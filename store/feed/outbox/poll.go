@@ -124,7 +124,7 @@ func (o *Feed) pollOn(ctx context.Context, c *pgconn.PgConn, spans []span, b *ba
 		return o.receive(c, c.ExecParams(ctx, sql, params, nil, nil, formats), b)
 	}
 	q := &pgconn.Batch{}
-	q.ExecParams("BEGIN READ ONLY", nil, nil, nil, nil)
+	q.ExecParams("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY", nil, nil, nil, nil)
 	q.ExecParams(indexOnlySQL, nil, nil, nil, nil)
 	q.ExecParams(fmt.Sprintf(pollSQL, origin, o.table, beyondSQL, mostRows), append(params, o.seen.params()...), nil,
 		nil, formats)
@@ -265,7 +265,7 @@ func (o *Feed) enter(ctx context.Context, c *pgconn.PgConn) (same bool, err erro
 	if err != nil {
 		return false, err
 	}
-	results, err := c.Exec(ctx, "BEGIN; SELECT "+origin).ReadAll()
+	results, err := c.Exec(ctx, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT "+origin).ReadAll()
 	if err != nil {
 		return false, err
 	}
@@ -292,6 +292,9 @@ func withRemedy(doing string, err error) error {
 		case "42P01":
 			return fmt.Errorf("%s: %w; run: stoker outbox install --apply", doing, err)
 		case "42501":
+			if refused := postgres.WithGrant(err); refused != err {
+				return fmt.Errorf("%s: %w", doing, refused)
+			}
 			return fmt.Errorf("%s: %w; its owner must grant SELECT and DELETE on it to Stoker's role, as `stoker "+
 				"outbox install` does", doing, err)
 		}

@@ -40,9 +40,14 @@ REVOKE ALL ON FUNCTION %[1]s.stoker_invalidate(text, jsonb), %[1]s.stoker_invali
 const markSQL = `ALTER TABLE %[1]s.stoker_outbox ADD COLUMN IF NOT EXISTS xid xid8 NOT NULL DEFAULT pg_current_xact_id();
 CREATE INDEX IF NOT EXISTS stoker_outbox_xid ON %[1]s.stoker_outbox (xid)`
 
+// markLimitSQL bounds how long statements that write to the outbox wait for the index of
+// one that holds many rows.
+const markLimitSQL = "SET LOCAL statement_timeout = '5s'"
+
 // ownedSQL fails unless what is there already is owned by who installs: its owner
 // could change it, and with it what the triggers do with our rights. It fails, too,
-// for a role that does not own the watched tables, before anything is made.
+// for a role that does not own the watched tables, before anything is made, and for one
+// that may not call what each row is marked with: the application's statements would fail.
 const ownedSQL = `
 DECLARE
 	names text;
@@ -50,6 +55,9 @@ BEGIN
 	SELECT string_agg(c.oid::regclass::text, ', ') INTO names FROM pg_class c WHERE c.oid = ANY (ARRAY[%[2]s]::regclass[]) AND NOT pg_has_role(c.relowner, 'USAGE');
 	IF names IS NOT NULL THEN
 		RAISE EXCEPTION 'must be owner of table %%', names USING ERRCODE = 'insufficient_privilege';
+	END IF;
+	IF NOT has_function_privilege('pg_catalog.pg_current_xact_id()', 'EXECUTE') THEN
+		RAISE EXCEPTION 'role %%, which installs the outbox, may not call pg_current_xact_id(): GRANT EXECUTE ON FUNCTION pg_current_xact_id() TO %%', current_user, current_user USING ERRCODE = 'insufficient_privilege';
 	END IF;
 	SELECT string_agg(o.name, ', ') INTO names FROM (
 		SELECT format('%%I.%%I', s.nspname, c.relname), c.relowner FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
