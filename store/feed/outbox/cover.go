@@ -36,8 +36,8 @@ func (s *installed) unseen() (problems []string) {
 
 const noOutbox = "there is no table stoker_outbox in the search_path of Stoker's role"
 
-const olderOutbox = "the outbox has no index by transaction, and is read as a whole ten times a second, with all dead " +
-	"rows that a long transaction keeps: have its owner run: stoker outbox install --apply"
+const olderOutbox = "the outbox has no index by transaction, and is read as a whole ten times a second, with all " +
+	"dead rows that a long transaction keeps: have its owner run: stoker outbox install --apply"
 
 // uncovered says what is missing in what is installed.
 func (s *installed) uncovered(needs []need) (problems []string) {

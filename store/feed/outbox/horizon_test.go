@@ -195,7 +195,8 @@ func TestRowsThatMovedAreReadAgain(t *testing.T) {
 func TestInstallNeedsTheMarkOfARow(t *testing.T) {
 	server := storetest.OwnPostgres(t)
 	url := server.URL("postgres")
-	storetest.Exec(t, url, feedtest.Shop, "CREATE ROLE owner LOGIN PASSWORD 'secret'", "GRANT ALL ON SCHEMA public TO owner",
+	storetest.Exec(t, url, feedtest.Shop, "CREATE ROLE owner LOGIN PASSWORD 'secret'",
+		"GRANT ALL ON SCHEMA public TO owner",
 		"ALTER TABLE product OWNER TO owner", "ALTER TABLE price OWNER TO owner", "ALTER TABLE category OWNER TO owner",
 		"REVOKE EXECUTE ON FUNCTION pg_current_xact_id() FROM PUBLIC")
 	s := feedtest.Open(t, feedtest.AsRole(t, url, "owner", "secret"))
