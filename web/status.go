@@ -41,6 +41,8 @@ type JobStatus struct {
 	Sampled    int      `json:"sampled,omitempty"`     // keys that Warmth was measured on
 	AgeSeconds *float64 `json:"age_seconds,omitempty"` // since the last complete run began; nil when it left no key
 
+	LastSuccess time.Time `json:"last_success,omitzero"` // when the last complete run ended
+
 	LastRun *store.Record   `json:"last_run,omitempty"`
 	Running *store.Progress `json:"running,omitempty"`
 
@@ -163,7 +165,7 @@ func (st *JobStatus) readRuns(ctx context.Context, l Ledger, now time.Time) erro
 		}
 	}
 	if complete != nil {
-		st.Keys, st.Bytes = complete.Keys, complete.Bytes
+		st.Keys, st.Bytes, st.LastSuccess = complete.Keys, complete.Bytes, complete.End
 		if complete.Keys > 0 {
 			// The snapshot is taken right after the start, so this errs to the old side.
 			st.AgeSeconds = new(max(0, now.Sub(complete.Start).Seconds()))

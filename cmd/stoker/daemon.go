@@ -26,6 +26,7 @@ import (
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/store/queue"
 	"github.com/stokerhq/stoker/web"
+	"github.com/stokerhq/stoker/web/state"
 	"github.com/stokerhq/stoker/worker"
 	"github.com/stokerhq/stoker/worker/verify"
 )
@@ -74,6 +75,8 @@ func newDaemon(spec *jobs.Spec, roles []string, log *slog.Logger) (*daemon, erro
 	d.writes = connect.NewWrites(spec, s, log)
 	d.writes.Register(d.metrics)
 	d.queues = queue.NewWatcher(s.Queues(), d.metrics, log)
+	state.RegisterBuild(d.metrics, version(), revision())
+	state.NewSpecLoads(d.metrics).Observe(nil)
 	d.metrics.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return d, nil
@@ -200,13 +203,19 @@ func (d *daemon) startAdmin() (stop func(), err error) {
 	if err != nil {
 		return nil, errors.Join(err, d.listener.Close())
 	}
+	exporter := state.New(state.Config{Spec: d.spec, Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(),
+		Queues: d.servers.Inspector(), Memory: d.servers.Cache.Memory, Leases: d.servers.Ledger, Log: d.log})
+	d.metrics.MustRegister(exporter)
+	exporting, stopExporting := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
+	wg.Go(func() { exporter.Run(exporting) })
 	wg.Go(func() {
 		if err := server.Serve(context.Background(), d.listener); err != nil {
 			d.log.Error("the admin listener ended", jobs.LogErr, err)
 		}
 	})
 	return func() {
+		stopExporting()
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		if err := server.Shutdown(ctx); err != nil {

@@ -91,6 +91,7 @@ var ours = map[string][]string{
 	"store/queue":         {"jobs"},
 	"store/storetest":     {"jobs", "store", "store/testserver"},
 	"web":                 {"jobs", "store"},
+	"web/state":           {"jobs", "store/cache", "web"},
 }
 
 // theirs is who alone may import what moves data, besides tests' helpers.
