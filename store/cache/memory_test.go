@@ -36,7 +36,8 @@ func TestMemory(t *testing.T) {
 	if m, err := c.Memory(t.Context()); err != nil || m.Evicted == 0 {
 		t.Errorf("after an eviction: %+v, %v", m, err)
 	}
-	if err := client.Do(t.Context(), "ACL", "SETUSER", "blind", "on", "nopass", "~*", "+@all", "-info").Err(); err != nil {
+	if err := client.Do(t.Context(), "ACL", "SETUSER", "blind", "on", "nopass", "~*", "+@all",
+		"-info").Err(); err != nil {
 		t.Fatal(err)
 	}
 	blind := redis.NewClient(&redis.Options{Addr: server.Addr(), Username: "blind", Password: "x"})

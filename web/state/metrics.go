@@ -17,7 +17,8 @@ var (
 	lastSuccess = describe("stoker_job_last_success_timestamp_seconds",
 		"When the last complete run ended; absent before the first one.", "job")
 	oldestValue = describe("stoker_job_oldest_value_seconds",
-		"How old a value can be at most when it is read: since the last complete run began. A job that follows changes "+
+		"How old a value can be at most when it is read: since the last complete run began. A job that follows "+
+			"changes "+
 			"is fresher than that.", "job")
 	warmRatio = describe("stoker_job_warm_ratio",
 		"Share of the keys of the last complete run that are in Redis, by a sample.", "job")
@@ -28,8 +29,9 @@ var (
 		"Tasks that wait for a worker; not those that are active, or kept after their end.", "queue")
 
 	cacheMemory    = describe("stoker_cache_memory_bytes", "Memory that the cache's Redis uses, over all masters.")
-	cacheMaxMemory = describe("stoker_cache_maxmemory_bytes", "maxmemory of the cache's Redis, over all masters; 0: no limit.")
-	cacheEvicted   = describe("stoker_cache_evicted_keys_total",
+	cacheMaxMemory = describe("stoker_cache_maxmemory_bytes",
+		"maxmemory of the cache's Redis, over all masters; 0: no limit.")
+	cacheEvicted = describe("stoker_cache_evicted_keys_total",
 		"Keys that the cache's Redis has evicted because its memory was full, since it began.")
 )
 

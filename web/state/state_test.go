@@ -77,9 +77,13 @@ func newExporter(t *testing.T, l Leases, ledger *storetest.FakeLedger, memory er
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(Config{Spec: &jobs.Spec{Jobs: []*jobs.Job{{Name: "a", Key: key}, {Name: "never-run", Key: key}}}, Ledger: ledger,
+	return New(Config{Spec: &jobs.Spec{Jobs: []*jobs.Job{{Name: "a", Key: key}, {Name: "never-run", Key: key}}},
+		Ledger:  ledger,
 		Sampler: sampler{}, Queues: queues{jobs.QueueRefresh: 7}, Leases: l, Log: slog.New(slog.DiscardHandler),
-		Memory: func(context.Context) (cache.Memory, error) { return cache.Memory{Used: 5, Max: 9, Evicted: 3}, memory },
+		Memory: func(context.Context) (cache.Memory, error) {
+			return cache.Memory{Used: 5, Max: 9, Evicted: 3},
+				memory
+		},
 	})
 }
 
@@ -110,7 +114,8 @@ func newLedger(t *testing.T) *storetest.FakeLedger {
 	ledger := storetest.NewLedger()
 	now := time.Now()
 	for _, r := range []store.Record{
-		{Job: "a", State: store.StateOK, Start: now.Add(-60 * time.Second), End: now.Add(-50 * time.Second), Keys: 12, Bytes: 340},
+		{Job: "a", State: store.StateOK, Start: now.Add(-60 * time.Second), End: now.Add(-50 * time.Second), Keys: 12,
+			Bytes: 340},
 		{Job: "a", State: store.StateFailed, Start: now.Add(-9 * time.Second), End: now.Add(-8 * time.Second)},
 	} {
 		if err := ledger.Add(t.Context(), r); err != nil {
