@@ -1,8 +1,11 @@
 package state
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/web"
 )
 
@@ -24,6 +27,10 @@ var (
 		"Share of the keys of the last complete run that are in Redis, by a sample.", "job")
 	jobKeys = describe("stoker_job_keys", "Keys of the last complete run.", "job")
 	jobSize = describe("stoker_job_bytes", "Bytes of the keys and values of the last complete run.", "job")
+
+	jobTTL    = describe("stoker_job_ttl_seconds", "The TTL of the job's values, by the spec.", "job")
+	jobPeriod = describe("stoker_job_period_seconds",
+		"Time between the next two ticks; absent without a schedule.", "job")
 
 	queuePending = describe("stoker_queue_pending",
 		"Tasks that wait for a worker; not those that are active, or kept after their end.", "queue")
@@ -50,6 +57,15 @@ func jobMetrics(st web.JobStatus) (list []prometheus.Metric) {
 	}
 	if st.Warmth != nil {
 		list = append(list, gauge(warmRatio, *st.Warmth, st.Name))
+	}
+	return list
+}
+
+// specMetrics are what the spec says of a job.
+func specMetrics(job *jobs.Job, now time.Time) []prometheus.Metric {
+	list := []prometheus.Metric{gauge(jobTTL, job.TTL.Seconds(), job.Name)}
+	if job.Schedule != nil {
+		list = append(list, gauge(jobPeriod, job.Schedule.Period(now).Seconds(), job.Name))
 	}
 	return list
 }

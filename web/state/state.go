@@ -133,6 +133,9 @@ func (e *Exporter) read(ctx context.Context, now time.Time) []prometheus.Metric 
 	statuses, err := web.Collect(ctx, e.cfg.Spec, e.cfg.Ledger, e.cfg.Sampler, now)
 	e.warn("jobs", err)
 	values := []prometheus.Metric{gauge(exporting, 1)}
+	for _, job := range e.cfg.Spec.Jobs {
+		values = append(values, specMetrics(job, now)...)
+	}
 	for _, st := range statuses {
 		values = append(values, jobMetrics(st)...)
 	}

@@ -77,7 +77,8 @@ func newExporter(t *testing.T, l Leases, ledger *storetest.FakeLedger, memory er
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(Config{Spec: &jobs.Spec{Jobs: []*jobs.Job{{Name: "a", Key: key}, {Name: "never-run", Key: key}}},
+	return New(Config{Spec: &jobs.Spec{Jobs: []*jobs.Job{{Name: "a", Key: key, TTL: time.Hour},
+		{Name: "never-run", Key: key, TTL: time.Minute}}},
 		Ledger:  ledger,
 		Sampler: sampler{}, Queues: queues{jobs.QueueRefresh: 7}, Leases: l, Log: slog.New(slog.DiscardHandler),
 		Memory: func(context.Context) (cache.Memory, error) {
@@ -141,6 +142,8 @@ func TestValues(t *testing.T) {
 			"stoker_job_oldest_value_seconds a":           60,
 			"stoker_job_warm_ratio a":                     0.75,
 			"stoker_job_warm_ratio never-run":             0.75,
+			"stoker_job_ttl_seconds a":                    3600,
+			"stoker_job_ttl_seconds never-run":            60,
 			"stoker_job_keys a":                           12,
 			"stoker_job_bytes a":                          340,
 			"stoker_queue_pending stoker-refresh":         7,
