@@ -30,7 +30,7 @@ var (
 
 	jobTTL    = describe("stoker_job_ttl_seconds", "The TTL of the job's values, by the spec.", "job")
 	jobPeriod = describe("stoker_job_period_seconds",
-		"Time between the next two ticks; absent without a schedule.", "job")
+		"The longest time between two ticks; absent without a schedule.", "job")
 
 	queuePending = describe("stoker_queue_pending",
 		"Tasks that wait for a worker; not those that are active, or kept after their end.", "queue")

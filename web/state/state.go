@@ -58,6 +58,7 @@ const (
 type Exporter struct {
 	cfg    Config
 	holder string
+	spec   []prometheus.Metric // what the spec says of its jobs; it does not change
 
 	mu     sync.Mutex
 	values []prometheus.Metric // nil: another process exports
@@ -69,7 +70,11 @@ func New(c Config) *Exporter {
 	if c.Interval <= 0 {
 		c.Interval = defaultInterval
 	}
-	return &Exporter{cfg: c, holder: rand.Text(), quiet: make(map[string]bool)}
+	e := &Exporter{cfg: c, holder: rand.Text(), quiet: make(map[string]bool)}
+	for _, job := range c.Spec.Jobs {
+		e.spec = append(e.spec, specMetrics(job, time.Now())...)
+	}
+	return e
 }
 
 // Describe implements prometheus.Collector: no series is there at all times.
@@ -133,9 +138,7 @@ func (e *Exporter) read(ctx context.Context, now time.Time) []prometheus.Metric 
 	statuses, err := web.Collect(ctx, e.cfg.Spec, e.cfg.Ledger, e.cfg.Sampler, now)
 	e.warn("jobs", err)
 	values := []prometheus.Metric{gauge(exporting, 1)}
-	for _, job := range e.cfg.Spec.Jobs {
-		values = append(values, specMetrics(job, now)...)
-	}
+	values = append(values, e.spec...)
 	for _, st := range statuses {
 		values = append(values, jobMetrics(st)...)
 	}
