@@ -13,6 +13,7 @@ type Spec struct {
 	Admin    Admin
 	Changes  Changes
 	Audit    Audit
+	Notify   []Notify // in the order of the file
 	Jobs     []*Job   // in the order of the file
 	Warnings Problems // what check prints; nothing that stops the daemon
 }

@@ -15,12 +15,13 @@ type AuditStatus struct {
 	Stale    int64   `json:"stale"`    // of these, with another value than the database
 	Missing  int64   `json:"missing"`  // keys that were gone though they have a row
 	Repaired int64   `json:"repaired"` // of stale and missing
-	Nines    float64 `json:"nines"`    // how much was right: 3 is 99.9 %
+	Nines    float64 `json:"nines"`    // how much was right, with Confidence: 3 is 99.9 %
 	// nothing was stale: Nines is what so many checks can show
-	AtLeast   bool      `json:"nines_at_least"`
-	Confirmed *float64  `json:"oldest_confirmed_seconds,omitempty"` // every key has been looked at since; nil: not yet
-	Since     time.Time `json:"since,omitzero"`                     // when the first was checked
-	LastFind  time.Time `json:"last_find,omitzero"`                 // when something was wrong last
+	AtLeast    bool      `json:"nines_at_least"`
+	Confidence float64   `json:"confidence"`                         // 0.95
+	Confirmed  *float64  `json:"oldest_confirmed_seconds,omitempty"` // every key has been looked at since; nil: not yet
+	Since      time.Time `json:"since,omitzero"`                     // when the first was checked
+	LastFind   time.Time `json:"last_find,omitzero"`                 // when something was wrong last
 }
 
 // auditStatus words a tally; nil where nothing was audited.
@@ -30,7 +31,7 @@ func auditStatus(a store.Audit, now time.Time) *AuditStatus {
 		return nil
 	}
 	st := &AuditStatus{Checked: a.Checked, Stale: a.Stale, Missing: a.Missing, Repaired: a.Repaired, Nines: nines,
-		AtLeast: atLeast, Since: a.Since, LastFind: a.LastFind}
+		AtLeast: atLeast, Confidence: store.Confidence, Since: a.Since, LastFind: a.LastFind}
 	if !a.Confirm.IsZero() {
 		st.Confirmed = new(max(0, now.Sub(a.Confirm).Seconds()))
 	}
@@ -42,10 +43,8 @@ func (a AuditStatus) NinesText() string {
 	switch {
 	case a.Checked == 0:
 		return "no value compared"
-	case a.AtLeast:
-		return fmt.Sprintf("> %.1f nines", down(a.Nines))
 	}
-	return fmt.Sprintf("%.1f nines", down(a.Nines))
+	return fmt.Sprintf("%.1f nines at %.0f %%", down(a.Nines), store.Confidence*100)
 }
 
 // down rounds to one place, never to more than was shown.

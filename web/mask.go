@@ -37,6 +37,10 @@ func newMasker(spec *jobs.Spec) masker {
 		}
 	}
 	add(spec.Admin.Token.Reveal(), masked)
+	for _, n := range spec.Notify {
+		add(n.URL.Reveal(), masked)
+		add(n.Secret.Reveal(), masked)
+	}
 	return masker{strings.NewReplacer(pairs...)}
 }
 

@@ -203,19 +203,15 @@ func (d *daemon) startAdmin() (stop func(), err error) {
 	if err != nil {
 		return nil, errors.Join(err, d.listener.Close())
 	}
-	exporter := state.New(state.Config{Spec: d.spec, Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(),
-		Queues: d.servers.Inspector(), Memory: d.servers.Cache.Memory, Leases: d.servers.Ledger, Log: d.log})
-	d.metrics.MustRegister(exporter)
-	exporting, stopExporting := context.WithCancel(context.Background())
+	stopState := d.startState()
 	var wg sync.WaitGroup
-	wg.Go(func() { exporter.Run(exporting) })
 	wg.Go(func() {
 		if err := server.Serve(context.Background(), d.listener); err != nil {
 			d.log.Error("the admin listener ended", jobs.LogErr, err)
 		}
 	})
 	return func() {
-		stopExporting()
+		stopState()
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		if err := server.Shutdown(ctx); err != nil {

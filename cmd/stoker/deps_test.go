@@ -91,6 +91,7 @@ var ours = map[string][]string{
 	"store/queue":         {"jobs"},
 	"store/storetest":     {"jobs", "store", "store/testserver"},
 	"web":                 {"jobs", "store"},
+	"web/notify":          {"jobs", "store", "web"},
 	"web/state":           {"jobs", "store/cache", "web"},
 }
 

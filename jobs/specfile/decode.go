@@ -24,6 +24,7 @@ func (d *decoder) spec(n *yaml.Node) *jobs.Spec {
 		"admin":    func(_ string, n *yaml.Node) { d.admin(n, &s.Admin) },
 		"changes":  func(_ string, n *yaml.Node) { d.changes(n, &s.Changes) },
 		"audit":    func(_ string, n *yaml.Node) { d.audit(n, &s.Audit) },
+		"notify":   func(_ string, n *yaml.Node) { d.notifications(n, s) },
 		"defaults": func(_ string, n *yaml.Node) { d.defaults(n, &base) },
 		"jobs":     later, // defaults may stand below them
 	})

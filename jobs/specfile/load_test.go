@@ -108,6 +108,9 @@ func describe(s *jobs.Spec) string {
 		s.Changes.URL.Reveal(), s.Changes.Slot, s.Changes.Name, s.Changes.UnboundedWAL, s.Changes.RunAbove,
 		s.Changes.Concurrency)
 	line("audit %v", s.Audit.Rate)
+	for _, n := range s.Notify {
+		line("notify %q secret %q on %q format %s", n.URL.Reveal(), n.Secret.Reveal(), n.On, n.Format)
+	}
 	for _, j := range s.Jobs {
 		line("job %s: %q", j.Name, j.Query)
 		line("  key %s columns %q value %s", j.Key, j.Key.Columns(), j.Value)

@@ -10,10 +10,12 @@ import (
 	"github.com/stokerhq/stoker/store"
 )
 
+// LeaseName is the name of the follower's lease, which no job can have.
+const LeaseName = "#changes"
+
 // The lease of the follower: one that was killed is replaced within leaseTTL and
-// standEvery. The name is none that a job can have.
+// standEvery.
 const (
-	leaseName  = "#changes"
 	leaseTTL   = 3 * time.Second
 	leaseEvery = time.Second
 	standEvery = 500 * time.Millisecond
@@ -32,7 +34,7 @@ var errLeaseLost = errors.New("another replica follows now")
 func (f *Follower) withLease(ctx context.Context, do func(context.Context) error) error {
 	holder := rand.Text()
 	for {
-		ok, err := f.cfg.Leases.Lease(ctx, leaseName, holder, leaseTTL)
+		ok, err := f.cfg.Leases.Lease(ctx, LeaseName, holder, leaseTTL)
 		if err != nil {
 			return err
 		}
@@ -49,7 +51,7 @@ func (f *Follower) withLease(ctx context.Context, do func(context.Context) error
 	go func() {
 		defer close(renewing)
 		store.KeepLease(held, leaseEvery, func(ctx context.Context) (bool, error) {
-			return f.cfg.Leases.Renew(ctx, leaseName, holder, leaseTTL)
+			return f.cfg.Leases.Renew(ctx, LeaseName, holder, leaseTTL)
 		}, func(held bool, err error) {
 			if err == nil && !held {
 				lost(errLeaseLost)
@@ -67,7 +69,7 @@ func (f *Follower) withLease(ctx context.Context, do func(context.Context) error
 func (f *Follower) release(ctx context.Context, holder string) {
 	ctx, cancel := store.Afterwards(ctx, time.Second)
 	defer cancel()
-	if err := f.cfg.Leases.Release(ctx, leaseName, holder); err != nil {
+	if err := f.cfg.Leases.Release(ctx, LeaseName, holder); err != nil {
 		f.log.Warn("the lease of the change feed was not given back; it lapses by itself", jobs.LogErr, err)
 	}
 }

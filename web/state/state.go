@@ -30,6 +30,8 @@ type Config struct {
 	Memory  func(context.Context) (cache.Memory, error)
 	Leases  Leases
 	Log     *slog.Logger
+	// Observe is called with each state that was read, in the process that exports it. It may be nil.
+	Observe func(ctx context.Context, statuses []web.JobStatus, now time.Time)
 	// Interval is how often the values are read. Default 15 s.
 	Interval time.Duration
 }
@@ -137,6 +139,9 @@ func (e *Exporter) read(ctx context.Context, now time.Time) []prometheus.Metric 
 	defer cancel()
 	statuses, err := web.Collect(ctx, e.cfg.Spec, e.cfg.Ledger, e.cfg.Sampler, now)
 	e.warn("jobs", err)
+	if e.cfg.Observe != nil {
+		e.cfg.Observe(ctx, statuses, now)
+	}
 	values := []prometheus.Metric{gauge(exporting, 1)}
 	values = append(values, e.spec...)
 	for _, st := range statuses {
