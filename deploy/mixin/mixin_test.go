@@ -20,6 +20,7 @@ var leftOut = map[string]string{
 	"stoker_audit_moving_total":                       "keys that changed while they were compared: of use to the audit's author",
 	"stoker_audit_oldest_confirmed_seconds":           "how far the audit's round is; the page shows it",
 	"stoker_changes_calls_skipped_total":              "wake-ups that found nothing to do",
+	"stoker_tasks_handed_back_total":                  "a rolling deploy does that for a moment; freed ones are alerted",
 	"stoker_slot_wal_status":                          "a lost slot is made anew; the log says so",
 	"stoker_book_pruned_total":                        "housekeeping of the book of fences",
 	"stoker_build_info":                               "for joins; the page shows it",
