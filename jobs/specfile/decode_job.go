@@ -39,7 +39,7 @@ func (d *decoder) jobs(n *yaml.Node, base defaults, s *jobs.Spec) {
 	}
 	d.refuseDuplicates(drafts)
 	if len(d.problems) == 0 {
-		s.Warnings = d.warnings(drafts, s.Changes.Source)
+		s.Warnings = append(d.notes, d.warnings(drafts, s.Changes.Source)...).InOrder()
 	}
 }
 

@@ -1,10 +1,12 @@
 package specfile
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
@@ -20,6 +22,7 @@ type decoder struct {
 	lookup   func(string) (string, bool)
 	root     *os.Root // the spec's folder, for query_file
 	drivers  Drivers
+	notes    jobs.Problems // nothing that is wrong for sure: warnings of the spec
 	problems jobs.Problems
 }
 
@@ -53,7 +56,12 @@ func (d *decoder) fields(n *yaml.Node, what string, known map[string]setter) map
 	}
 	// A misspelt field is not missing as well.
 	for _, p := range pairs {
-		if meant := nearest(p.name, names); known[p.name] == nil && meant != "" && given[meant] == nil {
+		meant := synonym(p.name, names)
+		if meant == "schedule" || meant == "watch" { // whose values are written otherwise elsewhere
+			continue
+		}
+		meant = cmp.Or(meant, nearest(p.name, names))
+		if known[p.name] == nil && meant != "" && given[meant] == nil {
 			given[meant] = p.value
 		}
 	}
@@ -141,10 +149,29 @@ func (d *decoder) text(name string, n *yaml.Node) (text, bool) {
 		return text{}, true
 	}
 	value, used, mistakes := expand(n.Value, d.lookup)
+	d.noteEmpty(name, n, value)
 	for _, m := range mistakes {
 		d.invalid(n, name, m)
 	}
 	return text{n.Value, value, used}, mistakes == nil
+}
+
+// bareVariable matches ${NAME}, which has no default.
+var bareVariable = regexp.MustCompile(`(?:^|[^$])\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+
+// noteEmpty warns of a variable that is set and empty in the middle of a value, which then
+// lacks its host or its password. A value that is empty as a whole has its own problem.
+func (d *decoder) noteEmpty(name string, n *yaml.Node, value string) {
+	if value == "" {
+		return
+	}
+	for _, m := range bareVariable.FindAllStringSubmatch(n.Value, -1) {
+		if found, set := d.lookup(m[1]); set && trimBlanks(found) == "" {
+			d.notes = append(d.notes, jobs.Problem{File: d.file, Line: n.Line, Col: n.Column,
+				Message: fmt.Sprintf("%s: the environment variable %s is empty", name, m[1]),
+				Hint:    "set it, or write ${" + m[1] + ":-} if it may be"})
+		}
+	}
 }
 
 // resolve follows an alias. An anchored value with an alias in it is refused: it

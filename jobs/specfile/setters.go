@@ -3,6 +3,7 @@ package specfile
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -51,6 +52,9 @@ func set[T any](d *decoder, dst *T, parse func(string) (T, error), name string, 
 		*dst = v
 		return
 	}
+	if m, ok := errors.AsType[*jobs.Mistake](err); ok && shellVariable.MatchString(t.raw) {
+		m.Hint = "write ${NAME} for an environment variable: the braces are needed"
+	}
 	_, secret := any(v).(jobs.Secret)
 	secret = secret || strings.Contains(t.raw, "://") // a URL in the wrong place is as secret
 	if m, ok := errors.AsType[*jobs.Mistake](err); ok && (secret || t.expanded) {
@@ -70,18 +74,42 @@ func whence(t text) string {
 	return ""
 }
 
+// synonyms are what fields are called elsewhere.
+var synonyms = map[string]string{
+	"sql": "query", "statement": "query", "select": "query", "file": "query_file", "sql_file": "query_file",
+	"cron": "schedule", "every": "schedule", "interval": "schedule", "refresh": "schedule", "tz": "time_zone",
+	"expire": "ttl", "expires": "ttl", "expiry": "ttl", "expiration": "ttl", "max_age": "ttl", "lifetime": "ttl",
+	"key_template": "key", "pattern": "key", "id": "name", "tables": "watch", "depends_on": "watch", "dsn": "url",
+	"connection_string": "url", "database_url": "url", "uri": "url", "pool_size": "max_connections",
+	"address": "listen", "port": "listen", "addr": "listen", "database": "postgres", "db": "postgres", "cache": "redis",
+	"web": "admin", "http": "admin", "server": "admin", "queries": "jobs", "tasks": "jobs", "encoding": "format",
+	"compression": "compress", "max_size": "max_value_bytes", "grace": "stale_grace", "password": "token",
+}
+
 // didYouMean returns a Hint: the name that s was probably meant to be, or all of
 // them when none is near.
 func didYouMean(s string, names []string) string {
+	if best := synonym(s, names); best != "" {
+		return `here it is "` + best + `"`
+	}
 	if best := nearest(s, names); best != "" {
 		return `did you mean "` + best + `"?`
 	}
 	return "known: " + strings.Join(names, ", ")
 }
 
+// synonym returns the field that s is another tool's word for, or "".
+func synonym(s string, names []string) string {
+	best := synonyms[strings.ToLower(strings.ReplaceAll(s, "-", "_"))]
+	if !slices.Contains(names, best) {
+		return ""
+	}
+	return best
+}
+
 // nearest returns the name that s was probably meant to be, or "".
 func nearest(s string, names []string) string {
-	best, bestDistance := "", len(s)/3+2
+	best, bestDistance := "", max(min(len(s)/3+2, len(s)-1), 2)
 	for _, name := range names {
 		if d := distance(strings.ToLower(s), name); d < bestDistance {
 			best, bestDistance = name, d

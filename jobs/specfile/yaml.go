@@ -85,6 +85,9 @@ func brokenLine(data []byte, lines [][]byte, said int) int {
 	return 1
 }
 
+// unquoted matches a value in the middle of a line that YAML reads as something else.
+var unquoted = regexp.MustCompile(`[:,\[]\s+[*@%]`)
+
 // syntaxHint knows the mistakes that specs invite.
 func syntaxHint(line string) string {
 	_, value, _ := strings.Cut(line, ": ")
@@ -93,6 +96,8 @@ func syntaxHint(line string) string {
 		return "indent with spaces, not tabs"
 	case strings.HasPrefix(value, "*"), strings.HasPrefix(value, "@"), strings.HasPrefix(value, "{"):
 		return `put the value in quotes, as in "*/5 * * * *", "@every 30s" or "{id}"`
+	case unquoted.MatchString(line):
+		return `put values that begin with *, @ or % in quotes, as in "*/5 * * * *"`
 	case strings.Contains(value, ": "):
 		return `put the value in quotes: it holds ": "`
 	}

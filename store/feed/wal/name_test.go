@@ -13,16 +13,18 @@ import (
 func TestReplicationConnectionHasAName(t *testing.T) {
 	base := storetest.Postgres(t)
 	storetest.Exec(t, base, walSQL...)
-	for url, want := range map[string]string{base: "stoker changes", base + "&application_name=shop-cache": "shop-cache"} {
-		s, err := postgres.Open(jobs.Postgres{URL: jobs.NewSecret(url), MaxConnections: 4, StatementTimeout: time.Minute})
+	own := base + "&application_name=shop-cache"
+	for url, want := range map[string]string{base: "stoker changes", own: "shop-cache"} {
+		s, err := postgres.Open(jobs.Postgres{URL: jobs.NewSecret(url), MaxConnections: 4,
+			StatementTimeout: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(s.Close)
 		spec := walSpec(t, url)
 		w, _ := openWAL(t, s, spec)
-		row, err := s.Row(t.Context(), "SELECT string_agg(application_name, ',') FROM pg_stat_replication WHERE pid IN "+
-			"(SELECT active_pid FROM pg_replication_slots WHERE database = current_database())")
+		row, err := s.Row(t.Context(), "SELECT string_agg(application_name, ',') FROM pg_stat_replication WHERE "+
+			"pid IN (SELECT active_pid FROM pg_replication_slots WHERE database = current_database())")
 		if err != nil || row[0] != want {
 			t.Errorf("%s: %v, %v, want %s", url, row, err, want)
 		}
