@@ -42,8 +42,14 @@ func (s *Source) Equal(ctx context.Context, job *jobs.Job, given, candidates []j
 		return nil, 0, fmt.Errorf("compare keys of job %s: its columns are not known yet", job.Name)
 	}
 	var readings []json.RawMessage
+	may := newPrefilter(p, given)
 	for _, k := range candidates {
-		readings = append(readings, p.readings(k)...)
+		if may.pass(k) {
+			readings = append(readings, p.readings(k)...)
+		}
+	}
+	if len(readings) == 0 {
+		return nil, 0, nil
 	}
 	equal, unreadable, err = s.equalTo(ctx, p, params, readings)
 	if isValueError(err) {
