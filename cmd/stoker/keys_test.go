@@ -184,3 +184,71 @@ func (w *world) invalidateByHand(t *testing.T, spec string) {
 	}
 	d.stop(os.Interrupt)
 }
+
+// check names a key of two rows, of a job that has one row a key, and key columns whose values have several texts; a
+// run counts such rows, fails the command that asked for it and shows on the page. Broken by: a check that is green, or
+// that takes two texts for one key.
+func TestKeyOfTwoRowsIsNamed(t *testing.T) {
+	vars, _ := newShop(t)
+	storetest.Exec(t, vars["PG"], "CREATE EXTENSION citext", "CREATE TABLE person (mail citext, at date, name text)",
+		"INSERT INTO person VALUES ('Ann', '2024-01-02', 'a'), ('ann', '2024-01-02', 'b'), ('bob', '2024-01-02', "+
+			"'c'), "+
+			"('bob', '2024-01-02', 'd'), ('bob', '2024-01-03', 'e'), (NULL, '2024-01-03', 'f'), (NULL, "+
+			"'2024-01-03', 'g')")
+	spec := specFile(t, `postgres: {url: "${PG}"}
+redis: {url: "${RD}"}
+jobs:
+  - {name: twice, key: "t:{mail}:{at}", query: "SELECT mail, at, name FROM person ORDER BY name"}
+  - {name: once, key: "o:{name}", query: "SELECT name, mail FROM person"}
+  - {name: texts, key: "x:{mail}", query: "SELECT DISTINCT ON (mail::text) mail, name FROM person ORDER BY mail::text, name"}
+  - {name: shelf, key: "s:{mail}", value: rows, query: "SELECT mail, name FROM person ORDER BY mail, name"}
+  - {name: constant, key: "c", query: "SELECT name FROM person ORDER BY name"}
+`)
+	r := stoker(t, vars, "check", "--config", spec)
+	for _, want := range []string{
+		"warn  twice     key t:bob:2024-01-02 has 2 rows, and the first of them is written: have the key template " +
+			"tell the " +
+			"rows apart, select one row a key (DISTINCT ON), or set value: rows\n",
+		"warn  constant  key c has 7 rows, and the first",
+		"pass  twice     equal values of mail (citext) can have several texts: a key has the text of its row\n",
+		"pass  shelf     equal values of mail (citext) can have several texts: a key has the text of its row, and " +
+			"of equal " +
+			"rows the smallest\n",
+	} {
+		if !strings.Contains(r.stdout, want) {
+			t.Errorf("no %q in:\n%s", want, r.stdout)
+		}
+	}
+	for _, job := range []string{"once", "texts", "shelf"} {
+		if strings.Contains(r.stdout, "warn  "+job) {
+			t.Errorf("%s has one row a key:\n%s", job, r.stdout)
+		}
+	}
+	r = stoker(t, vars, "warm", "twice", "--local", "--config", spec)
+	if want := "key t:bob:2024-01-02 has more than one row, and holds the first of them"; r.status != 1 ||
+		!strings.Contains(r.stdout, "; 1 rows NOT written, of keys that had a row: "+want) ||
+		!strings.Contains(r.stderr, want) {
+		t.Errorf("%+v", r)
+	}
+	if got := client(t, vars["RD"]).Get(t.Context(), "t:bob:2024-01-02").Val(); !strings.Contains(got, `"name":"c"`) {
+		t.Errorf("t:bob:2024-01-02 is %s", got)
+	}
+	if r := stoker(t, vars, "status", "--config", spec); !strings.Contains(r.stdout, "has more than one row") {
+		t.Errorf("status says nothing:\n%s", r.stdout)
+	}
+}
+
+// Broken by: a check that waits for a query that only looks cheap.
+func TestCheckRunsNoLongQuery(t *testing.T) {
+	vars, _ := newShop(t)
+	spec := specFile(t, `postgres: {url: "${PG}"}
+redis: {url: "${RD}"}
+jobs:
+  - {name: slow, key: "s:{id}", query: "SELECT id, pg_sleep(30)::text AS n FROM generate_series(1, 3) id"}
+`)
+	begun := time.Now()
+	r := stoker(t, vars, "check", "--config", spec)
+	if took := time.Since(begun); took > 20*time.Second || r.status != 0 {
+		t.Errorf("%s, %+v", took, r)
+	}
+}

@@ -80,6 +80,9 @@ func (a *app) printStatus(list []web.JobStatus, now time.Time) error {
 			fmt.Fprintf(a.stdout, "\n%s: the result shrank by more than shrink_guard: %d keys that are no longer "+
 				"in it are kept; if that is right: stoker warm %s --accept-shrink\n", st.Name, st.LastRun.Held, st.Name)
 		}
+		if st.LastRun != nil && st.LastRun.Warning != "" {
+			fmt.Fprintf(a.stdout, "\n%s: not everything is written: %s\n", st.Name, st.LastRun.Warning)
+		}
 		for _, f := range st.Failures {
 			fmt.Fprintf(a.stdout, "\n%s: %s failed: %s\n", st.Name, f.Of, f.Message)
 		}

@@ -44,6 +44,7 @@ type Shape struct {
 	Columns   []store.Column
 	Keys      []int    // the key template's columns
 	Converted []string // columns whose JSON Postgres builds, for their type
+	Inexact   []string // key columns whose equal values can have several texts
 }
 
 // Describe prepares the job's query, holds what it returns against the job, and
@@ -58,6 +59,11 @@ func (s *Source) Describe(ctx context.Context, job *jobs.Job) (shape Shape, err 
 		for i, col := range p.columns {
 			if p.converted(i) {
 				shape.Converted = append(shape.Converted, fmt.Sprintf("%s (%s)", col.Name, col.Type))
+			}
+		}
+		for i, k := range p.keys {
+			if !p.equal[i].exact {
+				shape.Inexact = append(shape.Inexact, fmt.Sprintf("%s (%s)", p.columns[k].Name, p.columns[k].Type))
 			}
 		}
 		return nil

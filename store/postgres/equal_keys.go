@@ -3,13 +3,17 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
 )
 
 // Inexact reports whether keys of the job can be equal, by their columns' own equality, and yet have
@@ -156,6 +160,56 @@ func combine(list []map[string]json.RawMessage, name string, values []json.RawMe
 		}
 	}
 	return out
+}
+
+// duplicateLimit is how long it may take to look for rows of one key; canceled is what Postgres says then.
+const (
+	duplicateLimit = 2 * time.Second
+	canceled       = "57014"
+)
+
+// Duplicate runs the job's query and returns how many rows the first key has that has more than one, and the texts
+// of its columns; 0: every key has one row. It is for jobs that have one row a key, and are cheap.
+func (s *Source) Duplicate(ctx context.Context, job *jobs.Job) (rows int, key jobs.Key, err error) {
+	p := s.plan(job.Name)
+	if p == nil || p.job != job {
+		return 0, nil, fmt.Errorf("look for rows of one key in job %s: its columns are not known yet", job.Name)
+	}
+	texts, group := []string{"count(*)"}, ""
+	for i, k := range p.keys {
+		texts = append(texts, fmt.Sprintf(`concat(%s) COLLATE pg_catalog."C"`, p.ref(k)))
+		group += []string{" GROUP BY ", ", "}[min(i, 1)] + fmt.Sprint(i+2)
+	}
+	var present []string
+	for _, k := range p.keys {
+		present = append(present, fmt.Sprintf("num_nulls(%s) = 0", p.ref(k)))
+	}
+	where := ""
+	if len(present) > 0 {
+		where = "\nWHERE " + strings.Join(present, " AND ")
+	}
+	limit := duplicateLimit
+	if s.timeout > 0 {
+		limit = min(limit, s.timeout)
+	}
+	results, err := s.ReadTogether(ctx, job, []Statement{
+		{SQL: fmt.Sprintf("SET LOCAL statement_timeout = %d", limit.Milliseconds())},
+		{SQL: fmt.Sprintf("SELECT %s %s%s%s HAVING count(*) > 1 LIMIT 1", strings.Join(texts, ", "), p.body(), where,
+			group)},
+	})
+	if q, is := errors.AsType[*store.QueryError](err); is && q.SQLState == canceled {
+		return 0, nil, nil // it is not cheap
+	}
+	if err != nil || len(results[1].Rows) == 0 {
+		return 0, nil, err
+	}
+	row := results[1].Rows[0]
+	key = make(jobs.Key)
+	for i, name := range job.Key.Columns() {
+		key[name] = string(row[i+1])
+	}
+	rows, err = strconv.Atoi(string(row[0]))
+	return rows, key, err
 }
 
 // oidJSONB is the type whose equal values differ in their numbers, 1.0 and 1.

@@ -170,9 +170,43 @@ func (f *Findings) job(ctx context.Context, file string, job *jobs.Job, s *conne
 	if len(shape.Converted) > 0 {
 		f.add(Pass, job.Name, "the JSON of %s is built by Postgres", strings.Join(shape.Converted, ", "))
 	}
+	if len(shape.Inexact) > 0 {
+		which := ""
+		if job.Value == jobs.ValueRows {
+			which = ", and of equal rows the smallest"
+		}
+		f.add(Pass, job.Name, "equal values of %s can have several texts: a key has the text of its row%s",
+			strings.Join(shape.Inexact, ", "), which)
+	}
+	f.duplicates(ctx, job, s, cost)
 	if len(shape.Keys) > 0 && cost.Run > dear && cost.Refresh > cost.Run/2 {
 		f.add(Warn, job.Name, "a refresh of one key costs a full query (planner cost %.0f, the run %.0f): the "+
 			"condition on %s cannot be pushed into it", cost.Refresh, cost.Run, strings.Join(job.Key.Columns(), ", "))
+	}
+}
+
+// cheap is the planner's cost, and the number of rows, up to which check runs a query.
+const (
+	cheapCost = 50_000
+	cheapRows = 100_000
+)
+
+// duplicates looks for two rows of one key where a job has one row a key, if its query is cheap. A run counts them,
+// too.
+func (f *Findings) duplicates(ctx context.Context, job *jobs.Job, s *connect.Servers, cost postgres.Cost) {
+	if job.Value == jobs.ValueRows || cost.Run > cheapCost || cost.Rows > cheapRows {
+		return
+	}
+	rows, key, err := s.Source.Duplicate(ctx, job)
+	if err != nil {
+		f.jobFails(job, err)
+		return
+	}
+	if rows > 0 {
+		columns := job.Key.Columns()
+		name := job.Key.Append(nil, func(dst []byte, i int) []byte { return append(dst, key[columns[i]]...) })
+		f.add(Warn, job.Name, "key %s has %d rows, and the first of them is written: have the key template tell "+
+			"the rows apart, select one row a key (DISTINCT ON), or set value: rows", name, rows)
 	}
 }
 
