@@ -7,7 +7,7 @@ COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 LDFLAGS = -s -w -X main.release=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench soak release lint vuln fuzz go servers tools
+.PHONY: help build demo test bench soak release test-product test-deploy lint vuln fuzz go servers tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,8 +19,13 @@ demo: build servers ## see it work: a shop on private throw-away servers, until 
 	@exec bin/stoker demo
 
 test: lint servers tools ## vet, staticcheck, and every test with the race detector, on private servers
-	$(GO) test -race -timeout 9m ./...
-	$(GO) -C deploy test -timeout 9m ./...
+	@$(MAKE) --no-print-directory -j2 test-product test-deploy
+
+test-product: go
+	$(GO) test -race -timeout 11m ./...
+
+test-deploy: go
+	$(GO) -C deploy test -timeout 11m ./...
 
 bench: build servers ## our goals, measured (ROUNDS, SCALE, SECONDS, ONLY, JSON=file, MICRO=0, BEFORE=binary of an older build); BENCH=pattern: Go benchmarks alone (OUT=file)
 ifdef BENCH
