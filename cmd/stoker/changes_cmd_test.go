@@ -65,12 +65,18 @@ func TestLeavingStoker(t *testing.T) {
 		!strings.Contains(found.stdout, "remove it: stoker changes remove --apply\n") {
 		t.Errorf("check with source none:\n%s", found.stdout)
 	}
+	storetest.Exec(t, w.vars["PG"], "ALTER TABLE item DROP CONSTRAINT item_pkey")
+	if r := stoker(t, w.vars, "check", "--config", none); r.status != 1 || !strings.Contains(r.stdout, "fail  "+
+		"changes   every UPDATE and DELETE of the application on table public.item fails, because publication stoker "+
+		`has it, and it has no replica identity: ALTER PUBLICATION "stoker" DROP TABLE ONLY public.item`) {
+		t.Errorf("check of a publication that hurts: status %d\n%s", r.status, r.stdout)
+	}
 	stoker(t, w.vars, "changes", "remove", "--config", none).want(t, 0, "DROP PUBLICATION IF EXISTS \"stoker\";\n", "")
 	stoker(t, w.vars, "changes", "remove", "--apply", "--config", none).want(t, 0, "done: 1 statement\n", "")
 	if r := stoker(t, w.vars, "check", "--config", none); strings.Contains(r.stdout, "is left") {
 		t.Errorf("check after the removal:\n%s", r.stdout)
 	}
-	storetest.Exec(t, w.vars["PG"], "ALTER TABLE item DROP CONSTRAINT item_pkey", "UPDATE item SET name = 'b'")
+	storetest.Exec(t, w.vars["PG"], "UPDATE item SET name = 'b'")
 }
 
 // A running daemon ends what makes the application's statements fail, within moments.
@@ -147,8 +153,24 @@ func TestChangesInstall(t *testing.T) {
 	run(wal, "changes install --apply").want(t, 0, "done: 2 statements\n", "")
 	run(wal, "changes install").want(t, 0, "", "everything is there: nothing to install\n")
 	storetest.Exec(t, vars["PG"], "ALTER PUBLICATION stoker ADD TABLE loose")
+	if r := run(wal, "check"); !strings.Contains(r.stdout, "publication stoker has public.loose, which no job "+
+		"watches: stoker changes install --apply takes it out\n") || !strings.Contains(r.stdout, "every UPDATE and "+
+		"DELETE of the application on table public.loose fails") {
+		t.Errorf("check of a table that is published besides:\n%s", r.stdout)
+	}
 	run(wal, "changes install").want(t, 0, "ALTER PUBLICATION \"stoker\" DROP TABLE ONLY public.loose;\n", "")
 	run(wal, "changes install --apply").want(t, 0, "done: 1 statement\n", "")
+
+	storetest.Exec(t, vars["PG"], "CREATE ROLE changes_reader LOGIN PASSWORD 'x'")
+	t.Cleanup(func() { storetest.Exec(t, vars["PG"], "DROP ROLE changes_reader") })
+	owner := vars["PG"]
+	_, address, _ := strings.Cut(owner, "@")
+	vars["PG"] = "postgres://changes_reader:x@" + address
+	if r := run(wal, "changes remove --apply"); r.status != 1 || !strings.Contains(r.stderr, "must be owner of "+
+		"publication stoker") || !strings.Contains(r.stderr, "have a role that may run what the command prints") {
+		t.Errorf("remove by a role that may not: %+v", r)
+	}
+	vars["PG"] = owner
 
 	// The other source: what is left of the one before is named, with the command that removes it.
 	if r := run(outbox, "changes install --apply"); r.status != 0 ||

@@ -21,6 +21,7 @@ type Table struct {
 	Name     string     // schema and name, quoted where needed; "" when there is no such table
 	OID      uint32     // 0 when there is no such table
 	Kind     string     // relkind: r table, p partitioned, v view, m materialized view, f foreign
+	Keyed    bool       // it has a primary key that is not DEFERRABLE
 	Owned    bool       // our role is the owner, or has its rights
 	Columns  []string   // by their place
 	Identity []string   // as of a Relation, of the table itself
@@ -75,6 +76,7 @@ WITH RECURSIVE given AS (
 )
 SELECT json_build_object('Given', g.name, 'Name', quote_ident(s.nspname) || '.' || quote_ident(c.relname), 'OID', c.oid::bigint, 'Kind', c.relkind,
 	'Owned', pg_has_role(c.relowner, 'USAGE'), 'Parts', d.parts, 'Identity', i.columns, 'Stored', e.stored, 'Virtual', e.virtual,
+	'Keyed', EXISTS (SELECT FROM pg_index x WHERE x.indrelid = c.oid AND x.indisprimary AND x.indimmediate),
 	'Columns', (SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped))
 FROM given g LEFT JOIN pg_class c ON c.oid = g.oid LEFT JOIN pg_namespace s ON s.oid = c.relnamespace LEFT JOIN described d ON d.root = g.oid
 	LEFT JOIN identities i ON i.oid = g.oid LEFT JOIN generated e ON e.oid = g.oid

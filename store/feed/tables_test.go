@@ -1,6 +1,7 @@
 package feed_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -58,13 +59,16 @@ func TestTables(t *testing.T) {
 				{Name: "public.made", Persistence: "p", Identity: []string{"id"}, Stored: []string{"g"}}}},
 		plain,
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(feed.Table{}, "OID"),
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(feed.Table{}, "OID", "Keyed"),
 		cmpopts.IgnoreFields(feed.Relation{}, "OID")); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	for _, table := range got {
 		if (table.OID == 0) != (table.Name == "") {
 			t.Errorf("OID of %+v", table)
+		}
+		if keyed := []string{"plain", "parted", "made"}; table.Keyed != slices.Contains(keyed, table.Given) {
+			t.Errorf("%s has a primary key: %v", table.Given, table.Keyed)
 		}
 	}
 }

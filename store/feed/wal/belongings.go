@@ -130,24 +130,11 @@ func Install(ctx context.Context, s *postgres.Source, spec *jobs.Spec) (Script, 
 	if !now.Made {
 		return script, nil
 	}
-	b, err := ReadBelongings(ctx, s, name)
-	if err != nil {
-		return nil, err
+	unwatched, err := unwatchedTables(ctx, s, name, tables)
+	for _, table := range unwatched {
+		script = append(script, dropSQL(name, table))
 	}
-	p, _ := b.Publication(name)
-	has, err := feed.Tables(ctx, s, p.Tables)
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range has {
-		wanted := func(w feed.Table) bool {
-			return w.OID == t.OID || slices.ContainsFunc(w.Parts, func(r feed.Relation) bool { return r.OID == t.OID })
-		}
-		if t.OID != 0 && !slices.ContainsFunc(tables, wanted) {
-			script = append(script, dropSQL(name, t.Name))
-		}
-	}
-	return script, nil
+	return script, err
 }
 
 // How long Removal waits for a Stoker that was stopped a moment ago.

@@ -26,6 +26,9 @@ func Check(ctx context.Context, common *feed.Checkup, tables []feed.Table) error
 	if err := c.publication(ctx, tables, now); err != nil {
 		return err
 	}
+	if err := c.besides(ctx, now); err != nil {
+		return err
+	}
 	if err := c.replication(ctx); err != nil {
 		return err
 	}
@@ -48,6 +51,7 @@ func (c *checkup) identities(tables []feed.Table, now described) {
 			}
 		}
 	}
+	c.partitionsToCome()
 	for _, job := range c.Spec.Jobs {
 		for _, w := range job.Watch {
 			if i := slices.IndexFunc(tables, func(t feed.Table) bool { return t.Given == w.Table }); i >= 0 {
@@ -57,10 +61,24 @@ func (c *checkup) identities(tables []feed.Table, now described) {
 	}
 }
 
+// partitionsToCome: a new partition has the primary key of its table, but no other replica identity of it.
+func (c *checkup) partitionsToCome() {
+	told := make(map[uint32]bool)
+	for _, t := range c.Present {
+		if t.Partitioned() && !t.Keyed && !told[t.OID] {
+			told[t.OID] = true
+			c.Warn("", "partitioned table %s has no primary key: a partition that is added later has no replica "+
+				"identity, so that the application's own UPDATE and DELETE on it fail until the table is taken out of "+
+				"the publication; add a primary key that is not DEFERRABLE, or give each partition its replica "+
+				"identity in the transaction that adds it", t.Name)
+		}
+	}
+}
+
 // noIdentity says what a relation without a replica identity does to the application, and what mends that.
 func noIdentity(name string, t feed.Table, p feed.Relation, now described) string {
-	remedy := fmt.Sprintf("add a primary key that is not DEFERRABLE, or: ALTER TABLE %s REPLICA IDENTITY %s", p.Name,
-		identityOn(p.Virtual, "on columns that are NOT NULL"))
+	remedy := "add a primary key that is not DEFERRABLE, or: " +
+		now.identitySQL(name, p, "on columns that are NOT NULL")
 	entry := t.Name // what the publication names
 	if !t.Partitioned() {
 		entry = p.Name
@@ -74,14 +92,18 @@ func noIdentity(name string, t feed.Table, p feed.Relation, now described) strin
 		"DELETE on it would fail; %s", p.Name, remedy)
 }
 
-// identityOn is the end of the statement that gives a table a replica identity. FULL would have its virtual columns,
-// which no publication can have.
-func identityOn(virtual []string, index string) string {
-	if len(virtual) > 0 {
-		return "USING INDEX (a unique one " + index + "; not FULL, because of the virtual column " +
-			strings.Join(virtual, ", ") + ")"
+// identitySQL is the statement that gives a relation a replica identity. FULL would have its virtual columns, which no
+// publication can have, and its stored generated ones, which the publication must have first.
+func (p described) identitySQL(name string, r feed.Relation, index string) string {
+	sql := fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY ", r.Name)
+	switch {
+	case len(r.Virtual) > 0:
+		return sql + fmt.Sprintf("USING INDEX (a unique one %s; not FULL, because of the virtual column %s)", index,
+			strings.Join(r.Virtual, ", "))
+	case len(r.Stored) > 0 && p.Exists && !p.Generated && p.Version >= generatedVersion:
+		sql = fmt.Sprintf("first %s, then ", generatedSQL(name)) + sql
 	}
-	return "FULL (or USING INDEX, a unique one " + index + ")"
+	return sql + "FULL (or USING INDEX, a unique one " + index + ")"
 }
 
 // carried: an update or a delete carries the old values of the replica identity
@@ -94,15 +116,16 @@ func (c *checkup) carried(job *jobs.Job, w jobs.Watch, t feed.Table, now describ
 	})
 	for _, p := range t.Parts {
 		if len(p.Identity) > 0 { // else it was told
-			c.carries(job, columns, p)
+			c.carries(job, columns, p, now)
 		}
 	}
 	if t.Partitioned() {
-		c.carries(job, columns, feed.Relation{Name: t.Name, Identity: t.Identity, Virtual: t.Virtual})
+		c.carries(job, columns, feed.Relation{Name: t.Name, Identity: t.Identity, Stored: t.Stored,
+			Virtual: t.Virtual}, now)
 	}
 }
 
-func (c *checkup) carries(job *jobs.Job, columns []string, p feed.Relation) {
+func (c *checkup) carries(job *jobs.Job, columns []string, p feed.Relation, now described) {
 	var outside []string
 	for _, column := range columns {
 		if !slices.Contains(p.Identity, column) {
@@ -111,9 +134,9 @@ func (c *checkup) carries(job *jobs.Job, columns []string, p feed.Relation) {
 	}
 	if slices.Sort(outside); len(outside) > 0 {
 		c.Fail(job.Name, "updates and deletes of table %s do not carry the old value of %s, which is not in its "+
-			"replica identity (%s): ALTER TABLE %s REPLICA IDENTITY %s, or watch the table without key and column",
-			p.Name, strings.Join(outside, ", "), cmp.Or(strings.Join(p.Identity, ", "), "none"), p.Name,
-			identityOn(p.Virtual, "that has the column"))
+			"replica identity (%s): %s, or watch the table without key and column", p.Name,
+			strings.Join(outside, ", "), cmp.Or(strings.Join(p.Identity, ", "), "none"),
+			now.identitySQL(c.Spec.Changes.Name, p, "that has the column"))
 	}
 }
 

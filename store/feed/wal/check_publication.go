@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/stokerhq/stoker/store/feed"
+	"github.com/stokerhq/stoker/store/postgres"
 )
 
 // publicationCheckSQL describes the publication $1; $2 are the relations of the
@@ -51,6 +52,53 @@ func (c *checkup) publication(ctx context.Context, tables []feed.Table, now desc
 			"have somebody who may run: %s", name, role, sql)
 	}
 	return nil
+}
+
+// besides looks at what the publication has and no job watches. It is not what the feed needs, but what Stoker has
+// published may hurt the application all the same.
+func (c *checkup) besides(ctx context.Context, now described) error {
+	name := c.Spec.Changes.Name
+	tables, err := readExposed(ctx, c.Source, name)
+	if err != nil {
+		return err
+	}
+	for _, t := range tables {
+		watched := func(w feed.Table) bool {
+			return slices.ContainsFunc(w.Parts, func(p feed.Relation) bool { return p.Name == t.Name })
+		}
+		if !slices.ContainsFunc(c.Present, watched) {
+			c.Warn("", "%s", t.describe(name))
+		}
+	}
+	if !now.Made {
+		return nil
+	}
+	unwatched, err := unwatchedTables(ctx, c.Source, name, c.Present)
+	if len(unwatched) > 0 {
+		c.Warn("", "publication %s has %s, which no job watches: stoker changes install --apply takes it out", name,
+			strings.Join(unwatched, ", "))
+	}
+	return err
+}
+
+// unwatchedTables are those that a publication names and that are not watched, nor a part of what is.
+func unwatchedTables(ctx context.Context, s *postgres.Source, name string, watched []feed.Table) (names []string,
+	err error) {
+	b, err := ReadBelongings(ctx, s, name)
+	if err != nil {
+		return nil, err
+	}
+	p, _ := b.Publication(name)
+	has, err := feed.Tables(ctx, s, p.Tables)
+	for _, t := range has {
+		wanted := func(w feed.Table) bool {
+			return w.OID == t.OID || slices.ContainsFunc(w.Parts, func(r feed.Relation) bool { return r.OID == t.OID })
+		}
+		if t.OID != 0 && !slices.ContainsFunc(watched, wanted) {
+			names = append(names, t.Name)
+		}
+	}
+	return names, err
 }
 
 // unpublished are the jobs that watch tables that the publication lacks.

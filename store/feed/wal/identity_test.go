@@ -61,7 +61,9 @@ func TestCheckIdentityOfPartitions(t *testing.T) {
 		{"the leaf lacks it", byOther("whole_root"), []string{carries("a", "whole_root_1", "other", "id, at")}},
 		{"the root lacks it", byOther("whole_leaf"), []string{carries("a", "whole_leaf", "other", "id, at")}},
 		{"both have it", feedtest.ByKey("whole_leaf"), nil},
-		{"the root has none", feedtest.ByKey("bare_root"), []string{carries("a", "bare_root", "id", "none")}},
+		{"the root has none", feedtest.ByKey("bare_root"), []string{
+			noKey("bare_root"),
+			carries("a", "bare_root", "id", "none")}},
 	} {
 		spec := feedtest.Spec(t, jobs.SourceWAL, c.watches)
 		spec.Changes.URL = jobs.NewSecret(url)

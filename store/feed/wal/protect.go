@@ -105,16 +105,43 @@ const exposedSQL = `WITH p AS (
 SELECT coalesce(json_agg(json_build_object('Name', n.name, 'Entry', e.name, 'Cause', x.cause) ORDER BY n.name), '[]')
 FROM exposed x JOIN named n ON n.oid = x.oid JOIN named e ON e.oid = x.entry WHERE x.cause IS NOT NULL`
 
+// readExposed finds the exposed tables of a publication.
+func readExposed(ctx context.Context, s *postgres.Source, name string) (tables []exposed, err error) {
+	row, err := s.Row(ctx, exposedSQL, name)
+	if err == nil {
+		err = json.Unmarshal([]byte(row[0]), &tables)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at the tables of publication %s: %w", name, err)
+	}
+	return tables, nil
+}
+
+// describe says what fails, and what ends that.
+func (t exposed) describe(name string) string {
+	sql := dropSQL(name, t.Entry)
+	if t.Cause == causeStored {
+		sql = generatedSQL(name)
+	}
+	return fmt.Sprintf("every UPDATE and DELETE of the application on table %s fails, because publication %s has it, "+
+		"and %s: %s", t.Name, name, t.Cause, sql)
+}
+
+// Failures says which statements of the application fail because of a publication, and what ends that.
+func Failures(ctx context.Context, s *postgres.Source, name string) (messages []string, err error) {
+	tables, err := readExposed(ctx, s, name)
+	for _, t := range tables {
+		messages = append(messages, t.describe(name))
+	}
+	return messages, err
+}
+
 // Once looks at the published tables, and takes those out of the publication that are exposed.
 func (p *Protector) Once(ctx context.Context) error {
 	name := p.Spec.Changes.Name
-	row, err := p.Source.Row(ctx, exposedSQL, name)
+	tables, err := readExposed(ctx, p.Source, name)
 	if err != nil {
 		return err
-	}
-	var tables []exposed
-	if err := json.Unmarshal([]byte(row[0]), &tables); err != nil {
-		return fmt.Errorf("look at the tables of publication %s: %w", name, err)
 	}
 	if len(tables) == 0 {
 		clear(p.said)

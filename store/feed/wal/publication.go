@@ -77,7 +77,10 @@ func describe(ctx context.Context, s *postgres.Source, name string) (p described
 // lacksGenerated reports whether tables have stored generated columns that the publication could have, and has not.
 func (p described) lacksGenerated(tables []feed.Table) bool {
 	return p.Exists && !p.Generated && p.Version >= generatedVersion &&
-		slices.ContainsFunc(tables, func(t feed.Table) bool { return len(t.Stored) > 0 })
+		slices.ContainsFunc(tables, func(t feed.Table) bool {
+			return len(t.Stored) > 0 ||
+				slices.ContainsFunc(t.Parts, func(r feed.Relation) bool { return len(r.Stored) > 0 })
+		})
 }
 
 // publish makes sure that the publication has the watched tables.

@@ -20,6 +20,7 @@ func (f *Findings) left(ctx context.Context, spec *jobs.Spec, s *connect.Servers
 		return
 	}
 	f.leftPublications(spec, b)
+	f.leftFailures(ctx, spec, s, b)
 	f.leftSlots(spec, b)
 	if spec.Changes.Source == jobs.SourceOutbox {
 		return
@@ -31,6 +32,22 @@ func (f *Findings) left(ctx context.Context, spec *jobs.Spec, s *connect.Servers
 		f.add(Warn, "changes", "the outbox is left, and changes.source is %s: the triggers of the tables write to %s, "+
 			"which grows for as long as nobody reads it; unless another spec reads it, remove it: "+
 			"stoker changes remove%s --apply", spec.Changes.Source, name, option(spec, jobs.SourceOutbox, ""))
+	}
+}
+
+// leftFailures names the statements of the application that fail by now.
+func (f *Findings) leftFailures(ctx context.Context, spec *jobs.Spec, s *connect.Servers, b wal.Belongings) {
+	for _, p := range b.Publications {
+		if spec.Changes.Source == jobs.SourceWAL && p.Name == spec.Changes.Name {
+			continue // the check of the feed has looked at it
+		}
+		failures, err := wal.Failures(ctx, s.Source, p.Name)
+		if err != nil {
+			f.add(Warn, "changes", "%v", err)
+		}
+		for _, message := range failures {
+			f.add(Fail, "changes", "%s", message)
+		}
 	}
 }
 
