@@ -58,6 +58,7 @@ type Admin struct {
 	Listen      string // host:port; default 127.0.0.1:8080
 	Token       Secret // demanded of every request that is not a probe, when set
 	QueuesWrite bool   // queues: read-write lets the Asynq dashboard change things
+	BasePath    string // the path of an ingress that the pages are behind, as /stoker; "" at the root
 }
 
 // Source names where row changes are read from.

@@ -111,7 +111,7 @@ func (s *Server) tokenOnly(next http.Handler) http.Handler {
 		default:
 			w.Header().Set("WWW-Authenticate", `Bearer realm="stoker"`)
 			s.refuse(w, r, http.StatusUnauthorized, "this needs the token of the spec's admin.token: "+
-				"send it as Authorization: Bearer TOKEN, or log in at /login")
+				"send it as Authorization: Bearer TOKEN, or log in at "+s.link("/login"))
 		}
 	})
 }

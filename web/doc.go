@@ -14,6 +14,8 @@
 //	GET  /login, POST /login, /logout     the form, when admin.token is set
 //	     /queues/                         Asynq's dashboard, read-only unless the spec says otherwise
 //
+// Behind a path of an ingress (base.go) all of it is below admin.base_path, too.
+//
 // # Who may do what
 //
 // A request passes four gates, in this order. Each has one file.

@@ -33,7 +33,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	token := strings.TrimSpace(r.PostFormValue("token"))
 	switch s.auth.guesses.try(r.RemoteAddr, func() bool { return s.auth.isToken(token) }) {
 	case allowed:
-		http.SetCookie(w, newSessionCookie(r, s.auth.newSession(time.Now().Add(sessionTime)), sessionTime))
+		http.SetCookie(w, s.newSessionCookie(r, s.auth.newSession(time.Now().Add(sessionTime)), sessionTime))
 		http.Redirect(w, r, next, http.StatusSeeOther)
 	case tooMany:
 		s.refuseGuesser(w, r)
@@ -47,16 +47,16 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) logout(w http.ResponseWriter, r *http.Request) {
-	http.SetCookie(w, newSessionCookie(r, "", -time.Second))
+	http.SetCookie(w, s.newSessionCookie(r, "", -time.Second))
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 
 // newSessionCookie returns a cookie that scripts cannot read and other sites
 // cannot send. It is marked Secure wherever the browser came by TLS, also when
 // a proxy in front of us ended it.
-func newSessionCookie(r *http.Request, value string, life time.Duration) *http.Cookie {
+func (s *Server) newSessionCookie(r *http.Request, value string, life time.Duration) *http.Cookie {
 	return &http.Cookie{
-		Name: sessionCookie, Value: value, Path: "/", MaxAge: int(life.Seconds()),
+		Name: sessionCookie, Value: value, Path: s.link("/"), MaxAge: int(life.Seconds()),
 		HttpOnly: true, SameSite: http.SameSiteStrictMode,
 		Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https",
 	}

@@ -26,9 +26,22 @@ var templateFiles embed.FS
 var staticFiles embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"asset": asset, "count": count, "noun": noun, "quantity": quantity, "size": size, "utc": utc, "clock": clock,
-	"ago": ago,
+	"asset": asset, "link": func(to string) string { return to }, "count": count,
+	"noun": noun, "quantity": quantity, "size": size, "utc": utc, "clock": clock, "ago": ago,
 }).ParseFS(templateFiles, "templates/*.html"))
+
+// newPages returns the templates with links as a browser follows them.
+func newPages(link func(string) string) (*template.Template, error) {
+	pages, err := templates.Clone()
+	if err != nil {
+		return nil, err
+	}
+	based := func(name string) (string, error) {
+		at, err := asset(name)
+		return link(at), err
+	}
+	return pages.Funcs(template.FuncMap{"link": link, "asset": based}), nil
+}
 
 // pageRuns is how many runs the page of a job shows.
 const pageRuns = 50
@@ -59,7 +72,7 @@ func (s *Server) jobPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusServiceUnavailable, err.Error())
 		return
 	}
-	view := jobPageView{frame: s.frame(), Notice: s.notice(r), Base: baseURL(r)}
+	view := jobPageView{frame: s.frame(), Notice: s.notice(r), Base: s.baseURL(r)}
 	view.Job = jobView{detail.JobStatus, view.Now}
 	view.Column, view.Arg = exampleKey(job)
 	for _, run := range detail.Runs {
@@ -108,15 +121,6 @@ func (s *Server) frame() frame {
 	}
 }
 
-// baseURL is how this browser reaches us.
-func baseURL(r *http.Request) string {
-	scheme := "http"
-	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
-		scheme = "https"
-	}
-	return scheme + "://" + r.Host
-}
-
 // exampleKey is a key of job with made-up values, as JSON and as an argument.
 func exampleKey(job *jobs.Job) (object, arg string) {
 	key := map[string]string{}
@@ -132,7 +136,7 @@ func exampleKey(job *jobs.Job) (object, arg string) {
 // render executes a template into memory first: a page is sent whole or not at all.
 func (s *Server) render(w http.ResponseWriter, status int, name string, view any) {
 	var page bytes.Buffer
-	if err := templates.ExecuteTemplate(&page, name, view); err != nil {
+	if err := s.pages.ExecuteTemplate(&page, name, view); err != nil {
 		s.log.Error("page was not rendered", "page", name, "err", err)
 		answerText(w, http.StatusInternalServerError, "the page could not be rendered, see the log")
 		return

@@ -17,7 +17,7 @@ const maxPageSize = 500
 // newDashboard opens Asynq's dashboard, which keeps Redis pools of its own.
 func newDashboard(cfg Config) *asynqmon.HTTPHandler {
 	return asynqmon.New(asynqmon.Options{
-		RootPath:     "/queues",
+		RootPath:     cfg.Spec.Admin.BasePath + "/queues",
 		RedisConnOpt: cfg.Queue,
 		ReadOnly:     !cfg.Spec.Admin.QueuesWrite,
 	})
@@ -36,7 +36,7 @@ func (s *Server) queues(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Security-Policy", queuesPolicy)
-	s.dashboard.ServeHTTP(w, r)
+	s.dashboard.ServeHTTP(w, s.withBase(r))
 }
 
 // paused returns the queues that are paused. That they cannot be read has the reasons for which the jobs cannot

@@ -30,7 +30,8 @@ func (s *Server) routes() http.Handler {
 
 	mux.HandleFunc("/queues/", s.queues)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.refuse(w, r, http.StatusNotFound, "there is nothing at "+r.URL.Path+": start at /, or at /api/v1/jobs")
+		s.refuse(w, r, http.StatusNotFound, "there is nothing at "+r.URL.Path+": start at "+s.link("/")+", or at "+
+			s.link("/api/v1/jobs"))
 	})
 	return mux
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"log/slog"
 	"net"
 	"net/http"
@@ -60,6 +61,7 @@ type Server struct {
 	auth      *auth                 // nil when the spec sets no token
 	dashboard *asynqmon.HTTPHandler // nil without Config.Queue
 	status    *statusCache
+	pages     *template.Template
 	handler   http.Handler
 	http      *http.Server
 
@@ -77,6 +79,10 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, log: cfg.Logger, mask: newMasker(cfg.Spec)}
+	var err error
+	if s.pages, err = newPages(s.link); err != nil {
+		return nil, fmt.Errorf("web: prepare the pages: %w", err)
+	}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -108,16 +114,11 @@ func (s *Server) gates(next http.Handler) http.Handler {
 	if s.auth != nil {
 		next = s.tokenOnly(next)
 	}
-	origin := http.NewCrossOriginProtection()
-	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.refuse(w, r, http.StatusForbidden, "a page of another origin may not change anything here: "+
-			"use the status page itself, or call the API without a browser")
-	}))
-	next = origin.Handler(next)
+	next = s.sameOrigin(next)
 	if s.auth == nil {
 		next = s.loopbackOnly(next)
 	}
-	return secureHeaders(next)
+	return s.based(secureHeaders(next))
 }
 
 func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {

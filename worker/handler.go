@@ -11,17 +11,18 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/worker/debt"
+	"github.com/stokerhq/stoker/worker/intake"
 )
 
 // handleRun does one run task.
 func (w *Worker) handleRun(ctx context.Context, task *asynq.Task) error {
 	t, err := jobs.ParseRun(task)
 	if err != nil {
-		return &unfitError{err}
+		return &intake.UnfitError{Err: err}
 	}
 	job, ok := w.spec.Job(t.Job)
 	if !ok {
-		return &unfitError{&jobs.UnknownJobError{Job: t.Job, File: w.spec.File}}
+		return &intake.UnfitError{Err: &jobs.UnknownJobError{Job: t.Job, File: w.spec.File}}
 	}
 	if err := w.gate.Admit(ctx, false); debt.Refused(err) {
 		return debt.Outcome(job, t, err)
@@ -103,10 +104,10 @@ func (w *Worker) skip(ctx context.Context, id string, t jobs.Run) error {
 func (w *Worker) handleRefresh(ctx context.Context, task *asynq.Task) error {
 	inv, err := jobs.ParseInvalidation(task)
 	if err != nil {
-		return &unfitError{err}
+		return &intake.UnfitError{Err: err}
 	}
 	if _, ok := w.spec.Job(inv.Job); !ok {
-		return &unfitError{&jobs.UnknownJobError{Job: inv.Job, File: w.spec.File}}
+		return &intake.UnfitError{Err: &jobs.UnknownJobError{Job: inv.Job, File: w.spec.File}}
 	}
 	out, err := w.Refresh(ctx, task.ResultWriter().TaskID(), inv)
 	if err != nil {

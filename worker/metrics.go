@@ -9,13 +9,14 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/worker/intake"
 )
 
 // Metrics counts what workers do.
 type Metrics struct {
 	runs, refreshes, keys, kept, bytes, removed, oversized, skipped, restarts, refused *prometheus.CounterVec
 	held                                                                               *prometheus.GaugeVec
-	handedBack, freed                                                                  *prometheus.CounterVec
+	intake                                                                             *intake.Metrics
 	pruned                                                                             prometheus.Counter
 	runTime, refreshTime, databaseTime, wait                                           *prometheus.HistogramVec
 }
@@ -58,10 +59,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			"Keys not written because their value is over max_value_bytes.", "job"),
 		skipped: counter("stoker_ticks_skipped_total",
 			"Ticks not run because a run was still going or had covered them.", "job"),
-		handedBack: counter("stoker_tasks_handed_back_total",
-			"Tasks of a job or a version that this worker does not know, handed back for other workers.", "queue"),
-		freed: counter("stoker_tasks_freed_total",
-			"Tasks that no worker could do for a quarter of an hour, and that were given up.", "queue"),
+		intake:       intake.NewMetrics(r),
 		runTime:      histogram("stoker_run_duration_seconds", "How long runs took.", "job", 0.005),
 		databaseTime: histogram("stoker_run_database_seconds", "How long runs held their snapshot.", "job", 0.005),
 		refreshTime:  histogram("stoker_refresh_duration_seconds", "How long refreshes took.", "job", 0.0005),
@@ -73,10 +71,6 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 // begin shows every job's counters from the start: Prometheus sees no increase in
 // a counter that appears at 1, and the first failure would raise no alert.
 func (m *Metrics) begin(list []*jobs.Job) {
-	for _, queue := range jobs.Queues {
-		m.handedBack.WithLabelValues(queue)
-		m.freed.WithLabelValues(queue)
-	}
 	for _, job := range list {
 		for _, c := range []*prometheus.CounterVec{m.keys, m.kept, m.bytes, m.removed, m.oversized, m.skipped,
 			m.restarts, m.refused} {

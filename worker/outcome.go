@@ -12,6 +12,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/worker/debt"
+	"github.com/stokerhq/stoker/worker/intake"
 )
 
 // ErrStopping ends runs and refreshes when the worker is stopped: their tasks go
@@ -45,15 +46,15 @@ func tickOutcome(ctx context.Context, t jobs.Run, err error) error {
 
 // isFailure decides for Asynq which errors use up a retry.
 func isFailure(err error) bool {
-	_, handed := errors.AsType[*handedBackError](err)
+	_, handed := errors.AsType[*intake.HandedBackError](err)
 	return err != nil && !handed && !errors.Is(err, ErrStopping) && !errors.Is(err, errBusy) && !debt.Refused(err)
 }
 
 // retryDelay is short: the database may be back in a second, and until then keys
 // grow old. n is how often the task has failed already.
 func retryDelay(n int, err error, _ *asynq.Task) time.Duration {
-	if handed, is := errors.AsType[*handedBackError](err); is {
-		return handed.delay()
+	if handed, is := errors.AsType[*intake.HandedBackError](err); is {
+		return handed.Delay()
 	}
 	switch {
 	case errors.Is(err, ErrStopping):

@@ -9,6 +9,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/worker/intake"
 	"github.com/stokerhq/stoker/worker/render"
 )
 
@@ -35,7 +36,7 @@ func TestOutcomes(t *testing.T) {
 	}
 	for err, failure := range map[error]bool{errors.New("x"): true, ErrStopping: false,
 		fmt.Errorf("after row 1: %w", ErrStopping): false, errBusy: false, nil: false,
-		&handedBackError{err: errBusy}: false} {
+		&intake.HandedBackError{Err: errBusy}: false} {
 		if isFailure(err) != failure {
 			t.Errorf("%v uses up a retry: %v", err, !failure)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store/queue"
 	"github.com/stokerhq/stoker/worker/debt"
+	"github.com/stokerhq/stoker/worker/intake"
 )
 
 // Server takes tasks from the queues. It is two Asynq servers, one a queue, so
@@ -21,7 +22,7 @@ import (
 type Server struct {
 	w         *Worker
 	client    redis.UniversalClient
-	queues    *queue.Queues
+	handBack  intake.HandBack
 	pace      pace
 	runs      *asynq.Server
 	refreshes *asynq.Server
@@ -68,7 +69,9 @@ func NewServer(w *Worker, client redis.UniversalClient, c Concurrency) *Server {
 
 func newServer(w *Worker, client redis.UniversalClient, c Concurrency, p pace) *Server {
 	client.AddHook(debt.Hook{})
-	s := &Server{w: w, client: client, queues: queue.New(client), pace: p, stop: make(chan struct{})}
+	s := &Server{w: w, client: client, pace: p, stop: make(chan struct{})}
+	s.handBack = intake.HandBack{Counter: queue.New(client), Client: asynq.NewClientFromRedisClient(client),
+		Limit: p.handBack, Metrics: w.metrics.intake, Log: w.log}
 	s.runs = asynq.NewServerFromRedisClient(client, s.config(jobs.QueueRun, c.Runs, p.runs))
 	s.refreshes = asynq.NewServerFromRedisClient(client, s.config(jobs.QueueRefresh, c.Refreshes, p.refreshes))
 	return s
@@ -119,7 +122,7 @@ func (s *Server) Shutdown() {
 func (s *Server) handler(from, typ string, do func(context.Context, *asynq.Task) error) asynq.Handler {
 	return asynq.HandlerFunc(func(ctx context.Context, task *asynq.Task) error {
 		if task.Type() != typ {
-			return s.handBack(ctx, from, task,
+			return s.handBack.Return(ctx, from, task,
 				fmt.Errorf("task type %q is not one of Stoker's on queue %s", task.Type(), from))
 		}
 		if at, ok := jobs.EnqueuedAt(task); ok {
@@ -131,8 +134,8 @@ func (s *Server) handler(from, typ string, do func(context.Context, *asynq.Task)
 		if err == nil {
 			err = debt.Patiently(stopped, func(ctx context.Context) error { return do(ctx, task) })
 		}
-		if unfit, is := errors.AsType[*unfitError](err); is {
-			return s.handBack(ctx, from, task, unfit.err)
+		if unfit, is := errors.AsType[*intake.UnfitError](err); is {
+			return s.handBack.Return(ctx, from, task, unfit.Err)
 		}
 		if err == nil || !errors.Is(context.Cause(stopped), ErrStopping) {
 			return err

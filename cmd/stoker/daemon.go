@@ -160,7 +160,7 @@ func (d *daemon) adminURL() string {
 	if d.listener == nil {
 		return ""
 	}
-	return "http://" + d.listener.Addr().String() + "/"
+	return "http://" + d.listener.Addr().String() + d.spec.Admin.BasePath + "/"
 }
 
 // awaitRedis waits until Redis answers: it may start after us. A Redis that

@@ -106,6 +106,8 @@ func (d *decoder) admin(n *yaml.Node, a *jobs.Admin) {
 		"listen": required(d, &a.Listen, parseListen),
 		"token":  optional(d, &a.Token, parseToken),
 		"queues": required(d, &a.QueuesWrite, parseQueues),
+
+		"base_path": optional(d, &a.BasePath, parseBasePath),
 	})
 	if len(d.problems) == before && a.Token.IsZero() && !isLocal(a.Listen) {
 		d.problem(given["listen"], "set admin.token, or listen on 127.0.0.1",

@@ -104,6 +104,9 @@ func describe(s *jobs.Spec) string {
 	line("postgres %q %d %v", s.Postgres.URL.Reveal(), s.Postgres.MaxConnections, s.Postgres.StatementTimeout)
 	line("redis %q queue %q", s.Redis.URL.Reveal(), s.Redis.QueueURL.Reveal())
 	line("admin %s token %q write %v", s.Admin.Listen, s.Admin.Token.Reveal(), s.Admin.QueuesWrite)
+	if s.Admin.BasePath != "" {
+		line("admin below %s", s.Admin.BasePath)
+	}
 	line("changes %s %q slot %s name %s unbounded %v run above %d concurrency %d", s.Changes.Source,
 		s.Changes.URL.Reveal(), s.Changes.Slot, s.Changes.Name, s.Changes.UnboundedWAL, s.Changes.RunAbove,
 		s.Changes.Concurrency)

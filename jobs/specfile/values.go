@@ -131,6 +131,38 @@ func parseListen(s string) (string, error) {
 	return s, nil
 }
 
+// ownPaths are the first parts of paths that the admin listener answers itself. Below a base path that begins so,
+// it could not tell whether an ingress has taken the base path off.
+var ownPaths = []string{"api", "jobs", "livez", "login", "logout", "metrics", "queues", "readyz", "static", "warmz"}
+
+// parseBasePath reads the path of an ingress, and takes the slash off its end.
+func parseBasePath(s string) (string, error) {
+	const hint = "write the path that the ingress shows, such as /stoker"
+	if strings.Contains(s, "://") {
+		return "", wrong("is a URL and not a path", hint)
+	}
+	if !strings.HasPrefix(s, "/") {
+		return "", wrong("does not begin with a slash", hint)
+	}
+	base := strings.TrimSuffix(s, "/")
+	if base == "" {
+		return "", nil
+	}
+	parts := strings.Split(base[1:], "/")
+	for _, part := range parts {
+		if part == "" || part == "." || part == ".." || strings.Trim(part, pathCharacters) != "" {
+			return "", wrong("is not a plain path", hint+": letters, digits, and . _ ~ - between slashes")
+		}
+	}
+	if slices.Contains(ownPaths, parts[0]) {
+		return "", wrong("begins as a path of Stoker's own does", "put another part in front, such as /stoker"+base)
+	}
+	return base, nil
+}
+
+// pathCharacters need no encoding in a URL, and mean nothing in a pattern of routes.
+const pathCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._~-"
+
 // isLocal reports whether only this machine reaches a listen address.
 func isLocal(listen string) bool {
 	host, _, err := net.SplitHostPort(listen)

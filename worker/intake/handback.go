@@ -1,0 +1,124 @@
+// Package intake stands between Asynq and the worker's handlers: it hands tasks back that a worker cannot do.
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/worker/debt"
+)
+
+// UnfitError says that this worker cannot do a task, and that another one perhaps can: it has another spec,
+// or is of another version. So it is while a deploy goes on.
+type UnfitError struct{ Err error }
+
+func (e *UnfitError) Error() string { return e.Err.Error() }
+func (e *UnfitError) Unwrap() error { return e.Err }
+
+// HandedBackError sends a task back to the queue, without using up one of its retries.
+type HandedBackError struct {
+	Err   error
+	Since time.Duration // the first time
+}
+
+func (e *HandedBackError) Error() string { return e.Err.Error() + jobs.HandedBack }
+func (e *HandedBackError) Unwrap() error { return e.Err }
+
+// A task that is handed back comes again after a second, and ever more slowly: some 150 times in all.
+const (
+	firstHandBack = time.Second
+	lastHandBack  = 15 * time.Second
+	mostHandBacks = 1000 // whatever the clock of Redis does
+)
+
+// Delay is when the task comes again.
+func (e *HandedBackError) Delay() time.Duration {
+	return min(max(firstHandBack, e.Since/20), lastHandBack)
+}
+
+// Metrics counts what is handed back.
+type Metrics struct{ handedBack, freed *prometheus.CounterVec }
+
+// NewMetrics registers the metrics.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	counter := func(name, help string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"queue"})
+		r.MustRegister(c)
+		for _, queue := range jobs.Queues {
+			c.WithLabelValues(queue)
+		}
+		return c
+	}
+	return &Metrics{
+		handedBack: counter("stoker_tasks_handed_back_total",
+			"Tasks of a job or a version that this worker does not know, handed back for other workers."),
+		freed: counter("stoker_tasks_freed_total",
+			"Tasks that no worker could do for a quarter of an hour, and that were given up."),
+	}
+}
+
+// Counter counts how often a task was handed back; *queue.Queues is one.
+type Counter interface {
+	HandedBack(ctx context.Context, queue, id string, made time.Time) (n int64, since time.Duration, err error)
+}
+
+// HandBack hands tasks back. Every field is required.
+type HandBack struct {
+	Counter Counter
+	Client  *asynq.Client
+	Limit   time.Duration // after which a task is given up
+	Metrics *Metrics
+	Log     *slog.Logger
+}
+
+// Return leaves a task that this worker cannot do to others. After a while it gives the task up: one whose
+// name is fixed goes, so that it can be asked for again, and any other is archived with the reason.
+func (h HandBack) Return(ctx context.Context, from string, task *asynq.Task, why error) error {
+	id := task.ResultWriter().TaskID()
+	made, _ := jobs.EnqueuedAt(task)
+	n, since, err := h.Counter.HandedBack(ctx, from, id, made)
+	attrs := []any{jobs.LogTask, id, "queue", from, jobs.LogErr, why}
+	switch {
+	case err != nil:
+		h.Log.Warn("a task was handed back and not counted", jobs.LogTask, id, jobs.LogErr, err)
+	case since >= h.Limit || n > mostHandBacks:
+		h.Metrics.freed.WithLabelValues(from).Inc()
+		h.Log.Error("no worker could do a task; it is given up. Run the same version and the same spec everywhere",
+			append(attrs, "handed_back", n-1, "for", since.Round(time.Second))...)
+		return givenUp(id, why)
+	case n == 1:
+		h.Log.Warn("a task is not for this worker: handed back for others, which is right while a deploy goes on",
+			append(attrs, "for_at_most", h.Limit)...)
+	}
+	h.Metrics.handedBack.WithLabelValues(from).Inc()
+	if debt.LastTry(ctx) {
+		return h.handOn(ctx, from, task, why)
+	}
+	return &HandedBackError{why, since}
+}
+
+// givenUp ends a task for good.
+func givenUp(id string, why error) error {
+	if jobs.IsFixedID(id) {
+		return fmt.Errorf("%w: %w", why, asynq.RevokeTask)
+	}
+	return fmt.Errorf("%w: %w", why, asynq.SkipRetry)
+}
+
+// handOn puts another task in the place of one without a retry left: Asynq archives that for any error.
+func (h HandBack) handOn(ctx context.Context, from string, task *asynq.Task, why error) error {
+	next := jobs.NewRescue(&asynq.TaskInfo{ID: task.ResultWriter().TaskID(), Queue: from, Type: task.Type(),
+		Payload: task.Payload()})
+	_, err := h.Client.EnqueueContext(ctx, next, asynq.ProcessIn(firstHandBack))
+	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
+		return fmt.Errorf("%w; another task could not be put in its place: %w", why, err)
+	}
+	return fmt.Errorf("%w: %w", why, asynq.RevokeTask)
+}
