@@ -46,7 +46,7 @@ const cancelChannel = "asynq:cancel"
 // Queue is what the Redis with the tasks and the run records has to take.
 func Queue(list []*jobs.Job) Needs {
 	var n Needs
-	n.keyless("ping", "select 0", "info", "script load return", "publish "+cancelChannel+" id")
+	n.keyless("ping", "select 0", "info", "time", "script load return", "publish "+cancelChannel+" id")
 	n.own("stoker:*", probeKey, "set % 1 xx", "evalsha 0000000000000000000000000000000000000000 1 %", "eval return 1 %")
 	for _, job := range list {
 		n.own("stoker:*", "stoker:runs:"+job.Name, "lpush % v", "ltrim % 0 1", "lrange % 0 1")
@@ -64,6 +64,8 @@ func Queue(list []*jobs.Job) Needs {
 			"evalsha 0000000000000000000000000000000000000000 1 %", "eval return 1 %")
 		n.own("asynq:*", at+"retry", "zadd % 1 m", "zcard %", "zrange % 0 1", "zrangebyscore % 0 1", "zrem % m",
 			"zremrangebyrank % 0 1", "zremrangebyscore % 0 1", "zrevrange % 0 1", "zscore % m")
+		n.own("asynq:*", at+"paused", "get %", "del %")
+		n.own("stoker:*", "stoker:handback:"+queue+":id", "incr %", "pexpire % 1", "pttl %")
 		n.own("asynq:*", at+"processed", "get %", "set % 1", "incr %", "expireat % 1", "setex % 1 v")
 	}
 	n.own("asynq:*", "asynq:queues", "sadd % m", "srem % m", "smembers %", "sismember % m")
