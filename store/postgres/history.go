@@ -106,9 +106,9 @@ func passing(state string) bool {
 	return strings.HasPrefix(state, "08") || strings.HasPrefix(state, "53") || strings.HasPrefix(state, "57")
 }
 
-// retrySigns has the signs tried again before the next reading, if err may come from
+// RetrySigns has the signs tried again before the next reading, if err may come from
 // a sign that was read until now. It reports whether it may.
-func (s *Source) retrySigns(err error) bool {
+func (s *Source) RetrySigns(err error) bool {
 	pe, _ := errors.AsType[*pgconn.PgError](err)
 	if pe == nil || !slices.Contains([]string{"0A", "42", "55", "XX"}, pe.Code[:2]) {
 		return false

@@ -48,7 +48,7 @@ func (s *Source) describe(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, 
 // when a query is parsed. The transaction stays open unless there is an error.
 func (s *Source) enter(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, lock time.Duration) (*plan, error) {
 	err := s.enterOnce(ctx, c, lock)
-	if s.retrySigns(err) {
+	if s.RetrySigns(err) {
 		if err = rollback(ctx, c, job); err == nil {
 			err = s.enterOnce(ctx, c, lock)
 		}

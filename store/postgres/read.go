@@ -87,7 +87,7 @@ func (s *Source) execute(ctx context.Context, c *pgconn.PgConn, params [][]byte,
 		b.ExecParams(sql, params, nil, nil, binary)
 	}
 	err = transact(ctx, c, b, r)
-	s.retrySigns(err)
+	s.RetrySigns(err)
 	if isValueError(err) {
 		return findBadValue(ctx, c, r.plan, r.asked, err)
 	}

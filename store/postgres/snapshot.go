@@ -91,7 +91,7 @@ func (s *Source) Now(ctx context.Context) (now store.Snapshot, err error) {
 		if err != nil {
 			return err
 		}
-		if now, err = readNow(ctx, c.PgConn(), refused); err == nil || !s.retrySigns(err) {
+		if now, err = readNow(ctx, c.PgConn(), refused); err == nil || !s.RetrySigns(err) {
 			return err
 		}
 		if refused, err = s.signsOf(ctx, c.PgConn()); err == nil {

@@ -41,7 +41,7 @@ func (s *Source) readTogether(ctx context.Context, c *pgconn.PgConn, job *jobs.J
 	}
 	results, err := c.ExecBatch(ctx, b).ReadAll()
 	if err != nil {
-		s.retrySigns(err)
+		s.RetrySigns(err)
 		return nil, queryError(job, err, noPosition)
 	}
 	if _, err := ReadSnapshot(c, results[1].Rows[0]); err != nil { // a standby

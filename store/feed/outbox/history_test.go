@@ -62,6 +62,22 @@ func TestOutboxEndsWithItsHistory(t *testing.T) {
 	})
 }
 
+// A sign that is refused from now on ends the feed; who opens it next goes on without it.
+// Broken by: signs that only a restart of Stoker tries again.
+func TestOutboxGoesOnWithoutASign(t *testing.T) {
+	t.Parallel()
+	server := storetest.OwnPostgres(t)
+	r := newOutboxAt(t, server.URL("postgres"), feedtest.ShopWatches(), feedtest.Shop)
+	r.next(false)
+	r.exec("ALTER FUNCTION pg_catalog.pg_control_system() RENAME TO pg_control_system_elsewhere")
+	if _, err := r.ended(); err == nil || !strings.Contains(err.Error(), "pg_control_system") {
+		t.Errorf("without a sign: %v", err)
+	}
+	r.open()
+	r.exec("UPDATE product SET name = 'x' WHERE id = 1")
+	r.want("opened again", "product map[id:1]", "supplier by 1")
+}
+
 // ended is what the feed yields until it fails, or nothing comes for some seconds.
 func (r *outboxRig) ended() (commits int, err error) {
 	r.t.Helper()

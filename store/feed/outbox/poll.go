@@ -91,6 +91,7 @@ func (o *Feed) read(ctx context.Context) (full bool, err error) {
 	}
 	err = o.source.Do(ctx, func(c *pgx.Conn) error { return o.pollOn(ctx, c.PgConn(), spans, &b) })
 	if err != nil {
+		o.source.RetrySigns(err)
 		return false, withRemedy("read the outbox", err)
 	}
 	full = len(b.rows.ids) == mostRows
@@ -253,6 +254,7 @@ func (o *Feed) remove(ctx context.Context, rows unacked) (moved bool, err error)
 		return errors.Join(err, o.leave(ctx, c.PgConn()))
 	})
 	if err != nil {
+		o.source.RetrySigns(err)
 		return moved, withRemedy("delete from the outbox what is done", err)
 	}
 	return moved, nil

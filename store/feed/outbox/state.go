@@ -140,6 +140,7 @@ func readState(ctx context.Context, s *postgres.Source, tables []feed.Table) (st
 		res := c.PgConn().ExecParams(ctx, snapshot+stateSQL, [][]byte{postgres.ArrayLiteral(oids)}, nil, nil,
 			nil).Read()
 		if res.Err != nil {
+			s.RetrySigns(res.Err)
 			return fmt.Errorf("look at the outbox: %w", res.Err)
 		}
 		now, err := postgres.ReadSnapshot(c.PgConn(), res.Rows[0])
