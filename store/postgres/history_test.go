@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,7 +18,16 @@ import (
 // Monitoring resets statistics. Broken by: a statistic as a sign.
 func TestResetOfStatisticsIsNoOtherHistory(t *testing.T) {
 	t.Parallel()
-	server := storetest.OwnPostgres(t)
+	for _, version := range storetest.Versions {
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			t.Parallel()
+			resetStatistics(t, storetest.OwnPostgresOf(t, version))
+		})
+	}
+}
+
+func resetStatistics(t *testing.T, server *testserver.Postgres) {
+	t.Helper()
 	url := server.URL("postgres")
 	s := open(t, url)
 	before := now(t, s)
@@ -79,7 +89,16 @@ func crash(t *testing.T, server *testserver.Postgres, backend string) {
 // Broken by: no sign that a crash changes, for any role.
 func TestCrashIsAnotherHistory(t *testing.T) {
 	t.Parallel()
-	server := storetest.OwnPostgres(t)
+	for _, version := range storetest.Versions {
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			t.Parallel()
+			crashInTurn(t, storetest.OwnPostgresOf(t, version))
+		})
+	}
+}
+
+func crashInTurn(t *testing.T, server *testserver.Postgres) {
+	t.Helper()
 	storetest.Exec(t, server.URL("postgres"), "CREATE ROLE reader LOGIN PASSWORD 'secret'")
 	for _, victim := range []string{"own session", "checkpointer", "background writer", "walwriter"} {
 		admin, reader := open(t, server.URL("postgres")), open(t, as(t, server, "reader"))

@@ -106,6 +106,33 @@ func OwnPostgres(t testing.TB, settings ...string) *testserver.Postgres {
 	return server
 }
 
+// Versions are the Postgres versions that a test of another version's behaviour runs on: 0
+// is the newest that packages have installed.
+var Versions = []int{0, 18}
+
+// OwnPostgresOf is OwnPostgres of one of Versions. Where it is not installed the test is
+// skipped; in continuous integration, where CI is set, it fails.
+func OwnPostgresOf(t testing.TB, version int, settings ...string) *testserver.Postgres {
+	t.Helper()
+	if version == 0 {
+		return OwnPostgres(t, settings...)
+	}
+	bin, err := testserver.FindPostgres(version)
+	if _, missing := errors.AsType[*testserver.MissingError](err); missing && os.Getenv("CI") == "" {
+		fmt.Fprintf(os.Stderr, "SKIPPED: %s: %v\n", t.Name(), err)
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := testserver.StartPostgresIn(context.Background(), bin, settings...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeAfter(t, server)
+	return server
+}
+
 // OwnRedis starts a Redis for one test, which may change or kill it. Arguments are
 // as for testserver.StartRedis.
 func OwnRedis(t testing.TB, args ...string) *testserver.Redis {

@@ -17,6 +17,7 @@ import (
 	"github.com/stokerhq/stoker/store/feed/feedtest"
 	"github.com/stokerhq/stoker/store/feed/outbox"
 	"github.com/stokerhq/stoker/store/storetest"
+	"github.com/stokerhq/stoker/store/testserver"
 )
 
 // scanned is how often the outbox was read as a whole, and how many entries of its index
@@ -79,7 +80,16 @@ func TestPollsPassNoDeadRows(t *testing.T) {
 // and prepared ones among them: each change is read. Broken by: a horizon without the
 // transactions that were running; one that a poll leaves which stopped at its limit.
 func TestNothingIsBehindTheHorizon(t *testing.T) {
-	server := storetest.OwnPostgres(t, "max_prepared_transactions = 20")
+	for _, version := range storetest.Versions {
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			t.Parallel()
+			readBesideWriters(t, storetest.OwnPostgresOf(t, version, "max_prepared_transactions = 20"))
+		})
+	}
+}
+
+func readBesideWriters(t *testing.T, server *testserver.Postgres) {
+	t.Helper()
 	r := newOutboxAt(t, server.URL("postgres"), feedtest.ByKey("item"), "CREATE TABLE item (id int)")
 	const writers, each = 6, 40
 	var wg sync.WaitGroup
