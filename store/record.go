@@ -47,6 +47,8 @@ type Record struct {
 	// nothing was committed since the last run: the query was not run
 	Unchanged bool   `json:"unchanged,omitempty"`
 	Removal   bool   `json:"removal,omitempty"` // the keyset was removed, not written
+	// of a run that found no key: the relations of which row-level security hides rows from Stoker's role
+	Filtered []string `json:"filtered_by,omitempty"`
 	Error     string `json:"error,omitempty"`
 	Warning   string `json:"warning,omitempty"` // the first key that was not written, by name, and why
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -166,12 +167,22 @@ func (st *JobStatus) readRuns(ctx context.Context, l Ledger, now time.Time) erro
 	}
 	if complete != nil {
 		st.Keys, st.Bytes, st.LastSuccess = complete.Keys, complete.Bytes, complete.End
+		if len(complete.Filtered) > 0 {
+			st.Warmth = new(float64)
+			st.Failures = append(st.Failures, Failure{Of: FailedRun, At: complete.End, Message: hiddenRows(*complete)})
+		}
 		if complete.Keys > 0 {
 			// The snapshot is taken right after the start, so this errs to the old side.
 			st.AgeSeconds = new(max(0, now.Sub(complete.Start).Seconds()))
 		}
 	}
 	return nil
+}
+
+// hiddenRows says why a set is not warm though its run was complete.
+func hiddenRows(r store.Record) string {
+	return fmt.Sprintf("it found no row, and row-level security of %s hides rows from Stoker's role: use a role with "+
+		"BYPASSRLS, or one that a policy lets see what readers need", strings.Join(r.Filtered, ", "))
 }
 
 func (st *JobStatus) readLive(ctx context.Context, l Ledger) error {

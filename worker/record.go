@@ -34,9 +34,32 @@ func (r *run) end(ctx context.Context, err error) (store.Record, error) {
 	case err != nil:
 		rec.State, rec.Error = store.StateFailed, err.Error()
 	}
+	if rec.State == store.StateOK && rec.Keys == 0 && !rec.Removal {
+		r.explainNone(ctx)
+	}
 	r.keepRecord(ctx)
 	r.w.observeRun(*rec, err)
 	return *rec, err
+}
+
+// explainNone notes whether row-level security may be why the run found no key: to Stoker, rows that are hidden are
+// not there.
+func (r *run) explainNone(ctx context.Context) {
+	if r.w.analyst == nil {
+		return
+	}
+	ctx, cancel := store.Afterwards(ctx, afterwardsLimit)
+	defer cancel()
+	var err error
+	if r.rec.Filtered, err = r.w.analyst.Filtered(ctx, r.job); err != nil {
+		r.w.log.Debug("it is not known whether row-level security hides rows", jobs.LogJob, r.job.Name, jobs.LogErr,
+			err)
+	}
+	if len(r.rec.Filtered) > 0 {
+		r.w.log.Warn("a run found no key, and row-level security hides rows from Stoker's role: the set is "+
+			"empty, not warm",
+			jobs.LogJob, r.job.Name, "relations", r.rec.Filtered)
+	}
 }
 
 // keepRecord writes the record, and the sample of a complete run.

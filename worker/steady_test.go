@@ -23,7 +23,7 @@ func TestTimeBehindAView(t *testing.T) {
 	vouched := newJob("vouched", jobs.ValueRow, "vouched:{id}", "SELECT * FROM open")
 	vouched.Steady = true
 	timed.ShrinkGuard, vouched.ShrinkGuard = 1, 1
-	r := newRig(t, plan{sql: views, jobs: []*jobs.Job{timed, plain, vouched}})
+	r := newRig(t, plan{pg: alonePostgres(t), sql: views, jobs: []*jobs.Job{timed, plain, vouched}})
 	r.w = New(Config{Spec: r.spec, Source: r.source, Analyst: analyze.New(r.source), Cache: r.real, Ledger: r.ledger,
 		Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.NewTextHandler(r.logs, nil))})
 	for _, job := range []string{"timed", "plain", "vouched"} {

@@ -38,6 +38,8 @@ type Analyst interface {
 	// Unsteady says why the result of the query may change although nothing is committed, as of a snapshot with this
 	// clock.
 	Unsteady(ctx context.Context, job *jobs.Job) (why []string, clock uint64, err error)
+	// Filtered are the relations of which row-level security hides rows from the role that asks.
+	Filtered(ctx context.Context, job *jobs.Job) ([]string, error)
 }
 
 // Config is what a Worker needs. Every field but Analyst is required.

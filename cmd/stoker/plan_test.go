@@ -203,3 +203,55 @@ func TestCheckRefusesWrites(t *testing.T) {
 	}
 	d.stop(os.Interrupt)
 }
+
+// A set that is empty because row-level security hides all rows is not called warm. Broken by: a run that takes
+// no row for an answer.
+func TestHiddenRowsAreNotWarm(t *testing.T) {
+	w := newServers(t)
+	storetest.Exec(t, w.vars["PG"], "CREATE TABLE item (id int PRIMARY KEY, tenant int)",
+		"INSERT INTO item SELECT i, 1 FROM generate_series(1, 10) i", "ALTER TABLE item ENABLE ROW LEVEL SECURITY",
+		"CREATE VIEW listed AS SELECT * FROM item", "ALTER VIEW listed OWNER TO stoker",
+		"CREATE ROLE reader LOGIN PASSWORD 'x'", "GRANT SELECT ON item, listed TO reader", "CREATE TABLE none (id int)",
+		"GRANT SELECT ON none TO reader", "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pg_catalog TO reader")
+	_, at, _ := strings.Cut(w.vars["PG"], "@")
+	w.vars["PG"] = "postgres://reader:x@" + at
+	w.vars["LISTEN"] = freeAddress(t)
+	spec := specFile(t, `postgres: {url: "${PG}"}
+redis: {url: "${RD}"}
+admin: {listen: "${LISTEN}"}
+jobs:
+  - {name: item, key: "i:{id}", query: SELECT id FROM item}
+  - {name: seen, key: "s:{id}", query: SELECT id FROM listed}
+  - {name: none, key: "n:{id}", query: SELECT id FROM none}
+`)
+	const hides = "row-level security of item hides rows from Stoker's role"
+	if r := stoker(t, w.vars, "check", "--config", spec); r.status != 0 || strings.Count(r.stdout, hides) != 1 ||
+		!strings.Contains(r.stdout, "warn  item") {
+		t.Errorf("check: %+v", r)
+	}
+	d := start(t, w.vars, "run", "--config", spec)
+	eventually(t, 30*time.Second, "the jobs have run", func() (bool, error) {
+		ran := func(job string) int { return len(records(t, w.client, job)) }
+		return ran("item")*ran("seen")*ran("none") > 0, nil
+	})
+	r := stoker(t, w.vars, "status", "--config", spec)
+	if strings.Count(r.stdout, hides) != 1 || !strings.Contains(r.stdout, "item: run failed: it found no row") {
+		t.Errorf("status does not say why the set is empty:\n%s", r.stdout)
+	}
+	for line := range strings.SplitSeq(r.stdout, "\n") {
+		if fields := strings.Fields(line); len(fields) > 2 && fields[0] == "item" && fields[2] != "0%" {
+			t.Errorf("the set is called warm: %s", line)
+		}
+		if fields := strings.Fields(line); len(fields) > 2 && fields[0] == "seen" && fields[1] != "10" {
+			t.Errorf("rows that the view's owner sees are not there: %s", line)
+		}
+	}
+	_, page, err := get(t, "http://"+w.vars["LISTEN"]+"/")
+	if err != nil || !strings.Contains(page, "hides rows from") {
+		t.Errorf("the page does not say it: %v", err)
+	}
+	if !strings.Contains(d.log.String(), "the set is empty, not warm") {
+		t.Error("the log does not say it")
+	}
+	d.stop(os.Interrupt)
+}

@@ -67,6 +67,15 @@ func (a *Analyst) Unsteady(ctx context.Context, job *jobs.Job) (why []string, cl
 	return known.facts.Unsteady, known.snapshot.Clock, nil
 }
 
+// Filtered are the relations that the job's query reads and of which row-level security hides rows from Stoker's role.
+func (a *Analyst) Filtered(ctx context.Context, job *jobs.Job) ([]string, error) {
+	known, err := a.at(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	return known.facts.Filtered, nil
+}
+
 // at returns what is known of the job as things are now.
 func (a *Analyst) at(ctx context.Context, job *jobs.Job) (knownFacts, error) {
 	now, err := a.source.Now(ctx)
