@@ -45,12 +45,12 @@ type Record struct {
 	Epoch    uint32        `json:"epoch,omitempty"`    // of its stamp
 	Restarts int           `json:"restarts,omitempty"` // how often it began again with a new snapshot
 	// nothing was committed since the last run: the query was not run
-	Unchanged bool   `json:"unchanged,omitempty"`
-	Removal   bool   `json:"removal,omitempty"` // the keyset was removed, not written
+	Unchanged bool `json:"unchanged,omitempty"`
+	Removal   bool `json:"removal,omitempty"` // the keyset was removed, not written
 	// of a run that found no key: the relations of which row-level security hides rows from Stoker's role
 	Filtered []string `json:"filtered_by,omitempty"`
-	Error     string `json:"error,omitempty"`
-	Warning   string `json:"warning,omitempty"` // the first key that was not written, by name, and why
+	Error    string   `json:"error,omitempty"`
+	Warning  string   `json:"warning,omitempty"` // the first key that was not written, by name, and why
 }
 
 // RunResult is what a run task leaves behind for who waits for it.
