@@ -7,7 +7,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stokerhq/stoker/store/postgres"
 )
 
 // lookUpEach looks up the tables whose names Postgres takes; of the others it notes the fault. So one wrong name is
@@ -51,6 +54,19 @@ FROM (SELECT parse_ident($1) AS parts) AS g, pg_class c JOIN pg_namespace n ON n
 WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 	AND lower(c.relname) = lower(parts[cardinality(parts)]) AND (cardinality(parts) = 1 OR lower(n.nspname) = lower(parts[cardinality(parts) - 1]))
 ORDER BY pg_table_is_visible(c.oid) DESC, 1 LIMIT 3`
+
+// TablesLike finds tables whose names differ from one by upper and lower case, or that lie in a schema that is not in
+// the search_path. It is for a hint: an error is as if there were none.
+func TablesLike(ctx context.Context, s *postgres.Source, name string) (names []string) {
+	err := s.Do(ctx, func(c *pgx.Conn) (err error) {
+		names, err = near(ctx, c.PgConn(), name)
+		return err
+	})
+	if err != nil {
+		return nil
+	}
+	return names
+}
 
 func near(ctx context.Context, conn *pgconn.PgConn, given string) (names []string, err error) {
 	res := conn.ExecParams(ctx, nearSQL, [][]byte{[]byte(given)}, nil, nil, nil).Read()

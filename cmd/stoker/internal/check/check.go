@@ -37,7 +37,11 @@ type Finding struct {
 }
 
 // Findings collects them.
-type Findings struct{ List []Finding }
+type Findings struct {
+	List []Finding
+	// like finds tables whose names differ from one by case or schema, as SQL writes them.
+	like func(name string) []string
+}
 
 func (f *Findings) add(g Grade, subject, format string, args ...any) {
 	f.List = append(f.List, Finding{Grade: g, Subject: subject, Message: fmt.Sprintf(format, args...)})
@@ -58,7 +62,7 @@ const shortToken = 16
 
 // Run checks everything in the order a reader would mend it.
 func Run(ctx context.Context, spec *jobs.Spec, s *connect.Servers) *Findings {
-	f := &Findings{}
+	f := &Findings{like: func(name string) []string { return feed.TablesLike(ctx, s.Source, name) }}
 	f.add(Pass, "spec", "%s with %s", spec.File, show.Plural(len(spec.Jobs), "job"))
 	for _, w := range spec.Warnings {
 		f.add(Warn, "spec", "%s", w)

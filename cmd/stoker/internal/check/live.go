@@ -218,9 +218,26 @@ func (f *Findings) jobFails(job *jobs.Job, err error) {
 		f.readOnly(job, writes)
 	case ok && q.SQLState == "42501":
 		f.add(Fail, job.Name, "%v; %s", err, grant(q.Message))
+	case ok && q.SQLState == "42P01":
+		f.add(Fail, job.Name, "%v%s", err, f.spelled(q.Message))
 	default:
 		f.add(Fail, job.Name, "%v", err)
 	}
+}
+
+// spelled says how to write a table that Postgres does not find by the name that a query gives it; "" if none is like
+// it.
+func (f *Findings) spelled(message string) string {
+	_, rest, _ := strings.Cut(message, `relation "`)
+	name, _, found := strings.Cut(rest, `" does not exist`)
+	if !found {
+		return ""
+	}
+	like := f.like(name)
+	if len(like) == 0 {
+		return ""
+	}
+	return "; there is " + strings.Join(like, ", and ") + ": write it so in the query"
 }
 
 // readOnly says that the query does what its transaction refuses.
