@@ -65,14 +65,15 @@ func (s *Source) explain(ctx context.Context, c *pgconn.PgConn, p *plan) (out Pl
 	if res.Err != nil {
 		return out, fmt.Errorf("plan the query of job %s: %w", p.job.Name, res.Err)
 	}
-	if res = c.ExecParams(ctx, prefix+p.job.Query, nil, nil, nil, nil).Read(); res.Err != nil {
-		return out, queryError(p.job, res.Err, len(prefix))
+	sql, offset := Tag(p.job, p.job.Query, 0)
+	if res = c.ExecParams(ctx, prefix+sql, nil, nil, nil, nil).Read(); res.Err != nil {
+		return out, queryError(p.job, res.Err, len(prefix)+offset)
 	}
 	out.Run = res.Rows[0][0]
 	if len(p.keys) == 0 {
 		return out, nil
 	}
-	sql, offset := p.markedSQL()
+	sql, offset = p.markedSQL()
 	if res = c.ExecParams(ctx, prefix+sql, nil, nil, nil, nil).Read(); res.Err != nil {
 		return out, queryError(p.job, res.Err, len(prefix)+offset)
 	}
@@ -87,7 +88,7 @@ func (p *plan) markedSQL() (string, int) {
 		conditions[i] = fmt.Sprintf("%s = current_setting('%s%d', true)::%s", p.ref(k), KeyMarker, i, p.loose[i])
 	}
 	const head = "SELECT * "
-	return head + p.body() + "\nWHERE " + strings.Join(conditions, " AND "), len(head) + len(bodyPrefix)
+	return Tag(p.job, head+p.body()+"\nWHERE "+strings.Join(conditions, " AND "), len(head)+len(bodyPrefix))
 }
 
 // Start has Postgres begin the job's query as a run does, in a READ ONLY transaction, and read no row: it finds what
@@ -99,8 +100,9 @@ func (s *Source) Start(ctx context.Context, job *jobs.Job) error {
 			return err
 		}
 		const prefix = "DECLARE stoker_start NO SCROLL CURSOR FOR "
-		if err = c.PgConn().ExecParams(ctx, prefix+job.Query, nil, nil, nil, nil).Read().Err; err != nil {
-			err = queryError(job, err, len(prefix))
+		sql, offset := Tag(job, job.Query, 0)
+		if err = c.PgConn().ExecParams(ctx, prefix+sql, nil, nil, nil, nil).Read().Err; err != nil {
+			err = queryError(job, err, len(prefix)+offset)
 		}
 		return errors.Join(err, rollback(ctx, c.PgConn(), job))
 	})
