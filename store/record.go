@@ -69,6 +69,8 @@ type Progress struct {
 	Bytes int64     `json:"bytes"`
 	// rows of the last complete run or the planner's guess; 0 when unknown
 	Expected int64 `json:"expected,omitempty"`
+	// why the run does not go on now
+	Waiting string `json:"waiting,omitempty"`
 }
 
 // RefreshReport is what the change feed did to keys of a job since its last report.

@@ -23,6 +23,17 @@ func Afterwards(ctx context.Context, limit time.Duration) (context.Context, cont
 	return context.WithTimeout(context.WithoutCancel(ctx), limit)
 }
 
+// Later returns a context that ends when ctx has ended for as long as limit: what is under way then may come
+// to its end.
+func Later(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		Sleep(later, limit)
+		cancel()
+	})
+	return later, func() { stop(); cancel() }
+}
+
 // KeepLease renews a lease every so often until ctx ends, and reports each outcome: whether the lease is
 // still the caller's, or why that is not known. A Redis that does not answer gives the lease to no one
 // else; one that lost it gives it to the first that asks. report may end ctx.

@@ -103,6 +103,9 @@ func (v jobView) Progress() string {
 	if spent := v.Now.Sub(p.Start); spent > 0 {
 		text += fmt.Sprintf(" in %s, %s rows/s", roughly(spent), rate(p.Rows, spent))
 	}
+	if p.Waiting != "" {
+		text += "; it waits: " + p.Waiting
+	}
 	return text
 }
 

@@ -53,6 +53,9 @@ func (r *run) expected(ctx context.Context) int64 {
 
 func (r *run) report(ctx context.Context, expected int64) {
 	p := store.Progress{ID: r.rec.ID, Job: r.job.Name, Start: r.rec.Start, Rows: r.rows.Load(), Expected: expected}
+	if why := r.waiting.Load(); why != nil {
+		p.Waiting = *why
+	}
 	if pipe := r.pipe.Load(); pipe != nil {
 		p.Keys, p.Bytes = pipe.Progress()
 	}

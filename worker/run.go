@@ -17,15 +17,18 @@ import (
 
 // run is one full warm of a job, or the removal of its keyset.
 type run struct {
-	w      *Worker
-	job    *jobs.Job
-	task   jobs.Run
-	rec    store.Record
-	rows   atomic.Int64
-	pipe   atomic.Pointer[render.Pipeline]
-	sample sample
-	watch  func(store.Progress) // told of progress as well; may be nil
-	mute   bool                 // it was said that progress cannot be published
+	w    *Worker
+	job  *jobs.Job
+	task jobs.Run
+	rec  store.Record
+	rows atomic.Int64
+	pipe atomic.Pointer[render.Pipeline]
+	// why the run does not go on now; nil: it does
+	waiting atomic.Pointer[string]
+	waited  waited
+	sample  sample
+	watch   func(store.Progress) // told of progress as well; may be nil
+	mute    bool                 // it was said that progress cannot be published
 }
 
 // Run does what t asks, now and in this process, and returns its record. watch,
@@ -62,6 +65,7 @@ func (r *run) do(ctx context.Context) error {
 	if err := r.w.gate.Probe(ctx); err != nil {
 		return err
 	}
+	ctx = cache.Patiently(ctx, r.noteWaiting)
 	defer r.publishProgress(ctx)()
 	for n := 1; ; n++ {
 		err := r.attempt(ctx)
@@ -160,7 +164,7 @@ func (r *run) withPosition(ctx context.Context, err error) error {
 		return nil
 	}
 	if cause := context.Cause(ctx); cause != nil {
-		err = cause
+		err = r.withWaiting(cause)
 	}
 	if _, named := errors.AsType[*render.RowError](err); named || errors.Is(err, cache.ErrSuperseded) {
 		return err

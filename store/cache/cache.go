@@ -32,6 +32,7 @@ const shortestLife = 10 * time.Minute
 // at least.
 func New(c redis.UniversalClient, longest time.Duration) *Cache {
 	_, cluster := c.(*redis.ClusterClient)
+	c.AddHook(patientHook{c})
 	return &Cache{c: c, books: bookLocator{cluster}, life: max(shortestLife, 4*longest)}
 }
 

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -30,14 +31,28 @@ func (c *Cache) stream(ctx context.Context, cl *Claim, b *store.Batch) (Outcome,
 	return out, err
 }
 
+// attemptLimit is how long a batch may take on one connection before it is sent again on another one, which takes twice
+// as long: a connection can be dead without a sign, and a large value can take long.
+const attemptLimit = 10 * time.Second
+
 // streamed is stream without what is left to the script: it returns these
 // entries' positions.
 func (c *Cache) streamed(ctx context.Context, cl *Claim, b *store.Batch) (Outcome, []int, error) {
-	s := txBatch{cl: cl, b: b, book: c.books.key(0)}
-	rest, err := s.on(ctx, c.conn)
-	if err != nil && !answered(err) && ctx.Err() == nil {
-		s = txBatch{cl: cl, b: b, book: s.book}
-		rest, err = s.on(ctx, c.dial) // Redis may have closed all that were idle; to write twice is harmless
+	limit := attemptLimit
+	attempt := func(dial func(context.Context, *Claim) (*bookConn, error)) (s txBatch, rest []int, err error) {
+		limited, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		s = txBatch{cl: cl, b: b, book: c.books.key(0)}
+		rest, err = s.on(limited, dial)
+		limit *= 2
+		return s, rest, err
+	}
+	s, rest, err := attempt(c.conn)
+	if err != nil && !answered(err) && !silent(err) && ctx.Err() == nil {
+		s, rest, err = attempt(c.dial) // Redis may have closed all that were idle; to write twice is harmless
+	}
+	for patienceOf(ctx).await(ctx, c.c, err) {
+		s, rest, err = attempt(c.dial)
 	}
 	if err != nil {
 		err = wrap(err, "write", b, everything(b))
@@ -57,7 +72,13 @@ func (s *txBatch) on(ctx context.Context, dial func(context.Context, *Claim) (*b
 	if s.w, err = dial(ctx, s.cl); err != nil {
 		return nil, err
 	}
-	if rest, err = s.do(ctx); err != nil {
+	stop := context.AfterFunc(ctx, s.w.Interrupt)
+	rest, err = s.do(ctx)
+	if !stop() && err == nil {
+		s.w.Close() // it may be interrupted yet
+		return rest, nil
+	}
+	if err != nil {
 		s.w.Close()
 		return nil, err
 	}

@@ -78,7 +78,7 @@ func (p *Pipeline) write(w Write, b *store.Batch) error {
 	if p.ctx.Err() != nil {
 		return context.Cause(p.ctx)
 	}
-	ctx, cancel := store.Afterwards(p.ctx, writeLimit)
+	ctx, cancel := store.Later(p.ctx, writeLimit)
 	defer cancel()
 	out, err := w(ctx, b)
 	if err != nil {

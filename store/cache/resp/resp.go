@@ -133,6 +133,9 @@ func (c *Conn) Flush(ctx context.Context) error {
 	if err := c.conn.SetDeadline(deadline); err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil {
+		return err // Interrupt may have come before
+	}
 	if len(c.bufs) == 0 {
 		_, err := c.conn.Write(c.out)
 		c.out = c.out[:0]
@@ -143,6 +146,9 @@ func (c *Conn) Flush(ctx context.Context) error {
 	c.out, c.bufs = nil, nil
 	return err
 }
+
+// Interrupt ends what the connection waits for, from another goroutine.
+func (c *Conn) Interrupt() { _ = c.conn.SetDeadline(time.Unix(1, 0)) }
 
 // Error is an error that Redis itself answered.
 type Error string

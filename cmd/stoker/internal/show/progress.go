@@ -46,6 +46,11 @@ func (p *Progress) Update(at store.Progress) error {
 		if at.Expected > 0 && p.bar.GetMax64() < at.Expected {
 			p.bar.ChangeMax64(max(at.Expected, at.Rows+1))
 		}
+		description := p.job
+		if at.Waiting != "" {
+			description += ", it waits: " + at.Waiting
+		}
+		p.bar.Describe(description)
 		return p.bar.Set64(at.Keys)
 	}
 	if time.Since(p.last) < lineEvery {
@@ -72,6 +77,9 @@ func Line(at store.Progress, took time.Duration) string {
 		if left := at.Expected - at.Rows; left > 0 && at.Rows > 0 {
 			line += ", " + Duration(time.Duration(float64(took)*float64(left)/float64(at.Rows))) + " left"
 		}
+	}
+	if at.Waiting != "" {
+		line += "; it waits: " + at.Waiting
 	}
 	return line
 }
