@@ -35,12 +35,14 @@ func queryError(job *jobs.Job, err error, offset int) error {
 		Err: err}
 	q.Line, q.Col = Position(job.Query, int(pe.Position), offset)
 	if pe.Code == stateQueryCanceled && strings.Contains(pe.Message, "statement timeout") {
-		q.Hint = "raise postgres.statement_timeout, or make the query faster"
+		q.Hint = slowHint
 	}
 	// While a server recovers, any transaction is refused with the same state: that passes.
 	q.Writes = pe.Code == stateReadOnly && pe.Routine != "PreventCommandDuringRecovery"
 	return q
 }
+
+const slowHint = "raise postgres.statement_timeout, or make the query faster"
 
 // noPosition is the offset of statements that hold no text of the user's.
 const noPosition = 1 << 30

@@ -64,7 +64,7 @@ func (s *Source) enter(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, loc
 }
 
 func (s *Source) enterOnce(ctx context.Context, c *pgconn.PgConn, lock time.Duration) error {
-	b, err := s.begin(ctx, c, false, lock)
+	b, err := s.begin(ctx, c, false, s.timeout, lock)
 	if err != nil {
 		return err
 	}

@@ -25,12 +25,14 @@ func (s *Source) Run(ctx context.Context, job *jobs.Job, fn func(*store.Reading)
 				return err
 			}
 			sql, offset := p.runSQL()
-			b, err := s.begin(ctx, c.PgConn(), true, lockWaitRun)
+			b, err := s.begin(ctx, c.PgConn(), true, s.runLimit(job), lockWaitRun)
 			if err != nil {
 				return err
 			}
 			b.ExecParams(sql, nil, nil, nil, binary)
-			return transact(ctx, c.PgConn(), b, reading{plan: p, entered: true, load: true, offset: offset, fn: fn})
+			return s.bounded(ctx, c.PgConn(), job, func(ctx context.Context) error {
+				return transact(ctx, c.PgConn(), b, reading{plan: p, entered: true, load: true, offset: offset, fn: fn})
+			})
 		})
 	})
 }
@@ -72,7 +74,7 @@ func (s *Source) refreshPlan(ctx context.Context, c *pgconn.PgConn, job *jobs.Jo
 // in the transaction that is open or in a new one.
 func (s *Source) execute(ctx context.Context, c *pgconn.PgConn, params [][]byte, r reading) error {
 	r.entered = c.TxStatus() != 'I'
-	b, err := s.begin(ctx, c, r.entered, lockWaitRefresh)
+	b, err := s.begin(ctx, c, r.entered, s.timeout, lockWaitRefresh)
 	if err != nil {
 		return err
 	}

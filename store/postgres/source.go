@@ -42,6 +42,7 @@ func Open(cfg jobs.Postgres) (*Source, error) {
 		pc.MaxConnIdleTime = 5 * time.Minute
 	}
 	SetName(&pc.ConnConfig.Config, "stoker")
+	pc.ConnConfig.AfterNetConnect = metered
 	// A background context: the pool lives until Close, not as long as a caller.
 	pool, err := pgxpool.NewWithConfig(context.Background(), pc)
 	if err != nil {
