@@ -46,8 +46,8 @@ func localSettings() string {
 // begin queues what every reading starts with: the transaction, unless enter has
 // begun it, its snapshot, and the settings that JSON depends on. They are local
 // to the transaction, so that a pooler in between, or a setting of the role,
-// cannot change a byte. limit is what the server lets a statement take; lock is how long to wait for a table that is locked; 0 is
-// as long as a statement may take.
+// cannot change a byte. limit is what the server lets a statement take; lock is how
+// long to wait for a table that is locked; 0 is as long as a statement may take.
 func (s *Source) begin(ctx context.Context, c *pgconn.PgConn, entered bool, limit,
 	lock time.Duration) (*pgconn.Batch, error) {
 	snapshot, err := s.SnapshotSQL(ctx, c)
