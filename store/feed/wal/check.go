@@ -83,10 +83,14 @@ func noIdentity(name string, t feed.Table, p feed.Relation, now described) strin
 	if !t.Partitioned() {
 		entry = p.Name
 	}
-	if slices.Contains(now.Tables, entry) {
-		return fmt.Sprintf("table %s is published and has no replica identity: the application's own UPDATE and "+
-			"DELETE on it fail; this ends that: %s; to follow its changes again, %s", p.Name, dropSQL(name, entry),
+	const fails = "table %s is published and has no replica identity: the application's own UPDATE and DELETE on it " +
+		"fail; "
+	switch {
+	case slices.Contains(now.Named, entry):
+		return fmt.Sprintf(fails+"this ends that: %s; to follow its changes again, %s", p.Name, dropSQL(name, entry),
 			remedy)
+	case slices.Contains(now.Tables, entry): // of all tables, or of a schema: none can be taken out
+		return fmt.Sprintf(fails+"%s", p.Name, remedy)
 	}
 	return fmt.Sprintf("table %s has no replica identity: once it is published, the application's own UPDATE and "+
 		"DELETE on it would fail; %s", p.Name, remedy)

@@ -131,3 +131,23 @@ func TestWALOfPartitionAndRoot(t *testing.T) {
 		t.Errorf("through the partition: %s", got)
 	}
 }
+
+// A table that is published already hurts the application now. What ends that depends on how it is published.
+func TestCheckOfPublishedTableWithoutIdentity(t *testing.T) {
+	const fails = "fail: table public.item is published and has no replica identity: the application's own UPDATE " +
+		"and DELETE on it fail; "
+	const remedy = "add a primary key that is not DEFERRABLE, or: ALTER TABLE public.item REPLICA IDENTITY FULL"
+	for made, want := range map[string]string{
+		"CREATE PUBLICATION stoker FOR TABLE item": fails + `this ends that: ALTER PUBLICATION "stoker" DROP TABLE ONLY ` +
+			"public.item; to follow its changes again, " + remedy,
+		"CREATE PUBLICATION stoker FOR ALL TABLES": fails + remedy,
+	} {
+		url := storetest.Postgres(t)
+		storetest.Exec(t, url, "CREATE TABLE item (id int)", made)
+		spec := feedtest.Spec(t, jobs.SourceWAL, map[string][]jobs.Watch{"a": {{Table: "item"}}})
+		spec.Changes.URL = jobs.NewSecret(url)
+		if got := checked(t, feedtest.Open(t, url), spec); len(got) != 1 || !strings.HasPrefix(got[0], want) {
+			t.Errorf("%s: %q\nwant %q", made, got, want)
+		}
+	}
+}

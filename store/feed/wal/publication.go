@@ -42,6 +42,7 @@ type described struct {
 	Generated bool     // it publishes stored generated columns
 	Version   int      // of the server
 	Tables    []string // each with its schema, quoted where needed
+	Named     []string // those that it names itself, not as parts of others, nor with all of a schema or the database
 }
 
 // mark is how the comment of a publication begins that Stoker made. Only such a publication is ever dropped, and
@@ -63,7 +64,8 @@ func describe(ctx context.Context, s *postgres.Source, name string) (p described
 	row, err := s.Row(ctx, `SELECT json_build_object('Exists', p.oid IS NOT NULL, 'Made', `+madeSQL+`,
 			'Owned', coalesce(pg_has_role(p.pubowner, 'USAGE'), false), 'Generated', coalesce(to_jsonb(p) ->> 'pubgencols' = 's', false),
 			'Version', current_setting('server_version_num')::int,
-			'Tables', (SELECT json_agg(quote_ident(t.schemaname) || '.' || quote_ident(t.tablename)) FROM pg_publication_tables t WHERE t.pubname = p.pubname))
+			'Tables', (SELECT json_agg(quote_ident(t.schemaname) || '.' || quote_ident(t.tablename)) FROM pg_publication_tables t WHERE t.pubname = p.pubname),
+			'Named', (SELECT json_agg(format('%I.%I', n.nspname, c.relname)) FROM pg_publication_rel r JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE r.prpubid = p.oid))
 		FROM (SELECT) AS one LEFT JOIN pg_publication p ON p.pubname = $1`, name)
 	if err == nil {
 		err = json.Unmarshal([]byte(row[0]), &p)
