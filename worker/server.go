@@ -22,7 +22,7 @@ import (
 type Server struct {
 	w         *Worker
 	client    redis.UniversalClient
-	handBack  intake.HandBack
+	handBack  *intake.HandBack
 	pace      pace
 	runs      *asynq.Server
 	refreshes *asynq.Server
@@ -70,7 +70,7 @@ func NewServer(w *Worker, client redis.UniversalClient, c Concurrency) *Server {
 func newServer(w *Worker, client redis.UniversalClient, c Concurrency, p pace) *Server {
 	client.AddHook(debt.Hook{})
 	s := &Server{w: w, client: client, pace: p, stop: make(chan struct{})}
-	s.handBack = intake.HandBack{Counter: queue.New(client), Client: asynq.NewClientFromRedisClient(client),
+	s.handBack = &intake.HandBack{Counter: queue.New(client), Client: asynq.NewClientFromRedisClient(client),
 		Limit: p.handBack, Metrics: w.metrics.intake, Log: w.log}
 	s.runs = asynq.NewServerFromRedisClient(client, s.config(jobs.QueueRun, c.Runs, p.runs))
 	s.refreshes = asynq.NewServerFromRedisClient(client, s.config(jobs.QueueRefresh, c.Refreshes, p.refreshes))

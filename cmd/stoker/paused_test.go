@@ -50,7 +50,7 @@ func TestPausedQueue(t *testing.T) {
 			if _, metrics, _ := get(t, base+"/metrics"); !strings.Contains(metrics, `stoker_queue_paused{queue="`+other+`"} 0`) {
 				t.Error("the other queue counts as paused")
 			}
-			for _, args := range [][]string{{"status"}, {"status", "--json"}} {
+			for _, args := range [][]string{{"status"}, {"status", "--json"}, {"check"}} {
 				if r := stoker(t, vars, append(args, "--config", spec)...); r.status != 0 ||
 					!strings.Contains(r.stdout, queue) || strings.Contains(r.stdout, other) {
 					t.Errorf("%v: %+v", args, r)

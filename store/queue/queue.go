@@ -61,43 +61,56 @@ func (q *Queues) Resume(ctx context.Context, queue string) error {
 	return nil
 }
 
-// releaseScript frees the name ARGV[1]: of a task in one of the states ARGV[2...], and of a ghost: a task
-// that is not in the list or set of its state, or that is in hand without a lease. It returns 1 if the
-// name is free.
+// releaseScript frees the name ARGV[1]: of a task in one of the states ARGV[3...], and of a ghost: a task
+// that is not in the list or set of its state, or that is in hand without a lease. A task whose rescue waits or is
+// in hand is not done for: ARGV[2] ends the names of rescues. It returns 1 if the name is free.
 var releaseScript = redis.NewScript(`
-local id = ARGV[1]
-if redis.call('EXISTS', KEYS[1]) == 0 then return 1 end
-local state = redis.call('HGET', KEYS[1], 'state')
-local place = {pending = 2, active = 3, scheduled = 5, retry = 6, archived = 7, completed = 8}
-local at, there = place[state], false
-if at and at > 3 then
-	there = redis.call('ZSCORE', KEYS[at], id) ~= false
-elseif at then
-	for _, other in ipairs(redis.call('LRANGE', KEYS[at], 0, -1)) do
-		if other == id then there = true end
+local id, mark = ARGV[1], ARGV[2]
+local places = {pending = 1, active = 2, scheduled = 4, retry = 5, archived = 6, completed = 7}
+local function find(id)
+	local task = KEYS[8] .. id
+	if redis.call('EXISTS', task) == 0 then return nil end
+	local state = redis.call('HGET', task, 'state')
+	local at, there = places[state], false
+	if at and at > 2 then
+		there = redis.call('ZSCORE', KEYS[at], id) ~= false
+	elseif at then
+		for _, other in ipairs(redis.call('LRANGE', KEYS[at], 0, -1)) do
+			if other == id then there = true end
+		end
+		if state == 'active' and not redis.call('ZSCORE', KEYS[3], id) then there = false end
 	end
-	if state == 'active' and not redis.call('ZSCORE', KEYS[4], id) then there = false end
+	return state, there
 end
+local state, there = find(id)
+if state == nil then return 1 end
 if there then
 	local free = false
-	for i = 2, #ARGV do
+	for i = 3, #ARGV do
 		if ARGV[i] == state then free = true end
+	end
+	local rescue = id .. mark
+	local doing, here = find(rescue)
+	while free and doing ~= nil do
+		if here and doing ~= 'archived' and doing ~= 'completed' then free = false end
+		rescue = rescue .. mark
+		doing, here = find(rescue)
 	end
 	if not free then return 0 end
 end
-for i = 2, 3 do redis.call('LREM', KEYS[i], 0, id) end
-for i = 4, 8 do redis.call('ZREM', KEYS[i], id) end
-redis.call('DEL', KEYS[1])
+for i = 1, 2 do redis.call('LREM', KEYS[i], 0, id) end
+for i = 3, 7 do redis.call('ZREM', KEYS[i], id) end
+redis.call('DEL', KEYS[8] .. id)
 return 1`)
 
 // Release frees the name of a task that is in one of the states, or that no worker will ever be given
 // because Redis has lost a part of it. It reports whether the name is free.
 func (q *Queues) Release(ctx context.Context, queue, id string, states ...asynq.TaskState) (bool, error) {
-	keys := []string{key(queue, "t:"+id)}
-	for _, kind := range []string{"pending", "active", "lease", "scheduled", "retry", "archived", "completed"} {
+	var keys []string
+	for _, kind := range []string{"pending", "active", "lease", "scheduled", "retry", "archived", "completed", "t:"} {
 		keys = append(keys, key(queue, kind))
 	}
-	args := []any{id}
+	args := []any{id, jobs.RescueID("")}
 	for _, s := range states {
 		args = append(args, s.String())
 	}

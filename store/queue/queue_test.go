@@ -107,6 +107,17 @@ func TestRelease(t *testing.T) {
 			})
 		}
 	}
+	rescue := func(o asynq.Option) func(*rig) {
+		return func(r *rig) {
+			info, err := r.inspector.GetTaskInfo(run, jobs.TickID("j", due))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.client.Enqueue(jobs.NewRescue(info), o); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	both := func(a, b func(*rig)) func(*rig) { return func(r *rig) { a(r); b(r) } }
 	later, archived, completed := asynq.ProcessIn(time.Hour), asynq.TaskStateArchived, asynq.TaskStateCompleted
 	for name, test := range map[string]struct {
@@ -115,14 +126,18 @@ func TestRelease(t *testing.T) {
 		states []asynq.TaskState
 		want   bool
 	}{
-		"pending":                  {nil, nil, []asynq.TaskState{archived, completed}, false},
-		"scheduled":                {later, nil, []asynq.TaskState{archived, completed}, false},
-		"in hand":                  {nil, (*rig).hold, []asynq.TaskState{archived, completed}, false},
-		"to be tried again":        {nil, end(context.DeadlineExceeded), []asynq.TaskState{archived, completed}, false},
-		"archived":                 {nil, end(asynq.SkipRetry), []asynq.TaskState{archived}, true},
-		"archived, kept":           {nil, end(asynq.SkipRetry), nil, false},
-		"completed":                {nil, end(nil), []asynq.TaskState{archived, completed}, true},
-		"completed, kept":          {nil, end(nil), []asynq.TaskState{archived}, false},
+		"pending":           {nil, nil, []asynq.TaskState{archived, completed}, false},
+		"scheduled":         {later, nil, []asynq.TaskState{archived, completed}, false},
+		"in hand":           {nil, (*rig).hold, []asynq.TaskState{archived, completed}, false},
+		"to be tried again": {nil, end(context.DeadlineExceeded), []asynq.TaskState{archived, completed}, false},
+		"archived":          {nil, end(asynq.SkipRetry), []asynq.TaskState{archived}, true},
+		"archived, kept":    {nil, end(asynq.SkipRetry), nil, false},
+		"completed":         {nil, end(nil), []asynq.TaskState{archived, completed}, true},
+		"completed, kept":   {nil, end(nil), []asynq.TaskState{archived}, false},
+		"archived, and its rescue waits": {nil, both(end(asynq.SkipRetry), rescue(asynq.ProcessIn(time.Hour))),
+			[]asynq.TaskState{archived}, false},
+		"archived, and its rescue is a ghost": {nil, both(end(asynq.SkipRetry),
+			both(rescue(asynq.ProcessIn(time.Hour)), del("scheduled"))), []asynq.TaskState{archived}, true},
 		"gone":                     {nil, func(r *rig) { r.c.FlushDB(r.t.Context()) }, nil, true},
 		"the pending list is lost": {nil, del("pending"), nil, true},
 		"the schedule is lost":     {later, del("scheduled"), nil, true},

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -69,18 +71,40 @@ type Counter interface {
 	HandedBack(ctx context.Context, queue, id string, made time.Time) (n int64, since time.Duration, err error)
 }
 
-// HandBack hands tasks back. Every field is required.
+// HandBack hands tasks back. Every exported field is required.
 type HandBack struct {
 	Counter Counter
 	Client  *asynq.Client
 	Limit   time.Duration // after which a task is given up
 	Metrics *Metrics
 	Log     *slog.Logger
+
+	mu   sync.Mutex
+	said map[string]time.Time // :: why a task is not for this worker -> when that was logged
+}
+
+// sayEvery is how often it is logged that tasks are handed back for one reason: a removed job may tick each second.
+const sayEvery = time.Minute
+
+// isNew reports whether a reason was not logged in the last minute.
+func (h *HandBack) isNew(why error) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	maps.DeleteFunc(h.said, func(_ string, at time.Time) bool { return now.Sub(at) >= sayEvery })
+	if _, known := h.said[why.Error()]; known {
+		return false
+	}
+	if h.said == nil {
+		h.said = make(map[string]time.Time)
+	}
+	h.said[why.Error()] = now
+	return true
 }
 
 // Return leaves a task that this worker cannot do to others. After a while it gives the task up: one whose
 // name is fixed goes, so that it can be asked for again, and any other is archived with the reason.
-func (h HandBack) Return(ctx context.Context, from string, task *asynq.Task, why error) error {
+func (h *HandBack) Return(ctx context.Context, from string, task *asynq.Task, why error) error {
 	id := task.ResultWriter().TaskID()
 	made, _ := jobs.EnqueuedAt(task)
 	n, since, err := h.Counter.HandedBack(ctx, from, id, made)
@@ -93,7 +117,7 @@ func (h HandBack) Return(ctx context.Context, from string, task *asynq.Task, why
 		h.Log.Error("no worker could do a task; it is given up. Run the same version and the same spec everywhere",
 			append(attrs, "handed_back", n-1, "for", since.Round(time.Second))...)
 		return givenUp(id, why)
-	case n == 1:
+	case n == 1 && h.isNew(why):
 		h.Log.Warn("a task is not for this worker: handed back for others, which is right while a deploy goes on",
 			append(attrs, "for_at_most", h.Limit)...)
 	}
@@ -113,7 +137,7 @@ func givenUp(id string, why error) error {
 }
 
 // handOn puts another task in the place of one without a retry left: Asynq archives that for any error.
-func (h HandBack) handOn(ctx context.Context, from string, task *asynq.Task, why error) error {
+func (h *HandBack) handOn(ctx context.Context, from string, task *asynq.Task, why error) error {
 	next := jobs.NewRescue(&asynq.TaskInfo{ID: task.ResultWriter().TaskID(), Queue: from, Type: task.Type(),
 		Payload: task.Payload()})
 	_, err := h.Client.EnqueueContext(ctx, next, asynq.ProcessIn(firstHandBack))

@@ -24,11 +24,20 @@ func (f *Findings) redis(ctx context.Context, spec *jobs.Spec, s *connect.Server
 			f.rights(ctx, use)
 		}
 	}
+	f.paused(ctx, s)
 	if spec.Redis.QueueURL.Equal(spec.Redis.URL) {
 		f.queuePolicy(ctx, s.CacheClient, "the queue shares it")
 		return
 	}
 	f.queuePolicy(ctx, s.QueueClient, "the queue has it for itself")
+}
+
+// paused names the queues that someone has paused. That they cannot be read was said of the Redis already.
+func (f *Findings) paused(ctx context.Context, s *connect.Servers) {
+	paused, _ := s.Queues().Paused(ctx)
+	for _, p := range paused {
+		f.add(Warn, "queue", "%s", p)
+	}
 }
 
 // rights asks what a Redis is, whether the user of the URL may send all that Stoker sends, and whether writes are taken
