@@ -26,9 +26,10 @@ type Plans struct {
 const KeyMarker = "stoker.key"
 
 // planSettings keep a plan to a form that says which conditions each scan has, whatever the statistics and the
-// number of processors, and all parts of a table with it.
+// number of processors, with all parts of a table. A sub-select whose rows are hashed has its condition in no scan.
 const planSettings = `SELECT set_config('enable_partition_pruning', 'off', true),
-	set_config('max_parallel_workers_per_gather', '0', true), set_config('enable_memoize', 'off', true)`
+	set_config('max_parallel_workers_per_gather', '0', true), set_config('enable_memoize', 'off', true),
+	set_config('work_mem', '64kB', true), set_config('hash_mem_multiplier', '1', true)`
 
 // WithPlans plans the job's query and calls fn in the transaction of the plans. Nothing is run. It does not wait long
 // for locked tables.

@@ -53,7 +53,7 @@ func relationsSQL(query string) string {
 	return `
 SELECT (u.c).oid::bigint AS oid, n.nspname AS schema, (u.c).relname AS bare, (u.c).relkind AS kind, a.oids AS above, u.given,
 	(a.oids[cardinality(a.oids)])::oid::regclass::text AS name,
-	(SELECT json_agg(json_build_object('name', attname, 'type', CASE WHEN typcategory = 'S' AND atttypid >= 16384 THEN 0 ELSE atttypid::bigint END))
+	(SELECT json_agg(json_build_object('name', attname, 'type', CASE WHEN typcategory = 'S' AND typbasetype = 0 AND atttypid >= 16384 THEN 0 ELSE coalesce(nullif(typbasetype, 0), atttypid)::bigint END))
 		FROM pg_attribute JOIN pg_type t ON t.oid = atttypid WHERE attrelid = (u.c).oid AND attnum > 0 AND NOT attisdropped) AS columns
 FROM (` + query + `) AS u JOIN pg_namespace n ON n.oid = (u.c).relnamespace,
 	LATERAL (WITH RECURSIVE up(oid, depth) AS (SELECT (u.c).oid, 0

@@ -13,8 +13,8 @@ type column struct{ alias, name string }
 // side is one side of an equality: a column, or the key's marker, or neither.
 type side struct {
 	column
-	cast string // the type that the column is converted to, ""
-	key  int    // which of the key's columns the marker stands for; -1: it is no marker
+	casts []string // the types that the column is converted to, one after the other
+	key   int      // which of the key's columns the marker stands for; -1: it is no marker
 }
 
 func (s side) isColumn() bool { return s.alias != "" }
@@ -105,8 +105,8 @@ func readSide(expr []token) side {
 		return s
 	}
 	expr = bare(expr)
-	if casts := splitAt(expr, "::"); len(casts) == 2 {
-		s.cast = join(casts[1])
+	for casts := splitAt(expr, "::"); len(casts) == 2; casts = splitAt(expr, "::") {
+		s.casts = append(s.casts, join(casts[1]))
 		expr = bare(casts[0])
 	}
 	if len(expr) == 3 && expr[0].identifies() && expr[1].is(".") && expr[2].identifies() {

@@ -206,7 +206,7 @@ func (k *keyPlan) links(scan *node) []equality {
 func (k *keyPlan) pastGroups(aggregate *node, ours func(column) bool) (list []equality) {
 	grouped := func(c column) bool {
 		return slices.ContainsFunc(aggregate.GroupKey, func(text string) bool {
-			return readSide(lex(text)).column == c && readSide(lex(text)).cast == ""
+			return readSide(lex(text)).column == c && len(readSide(lex(text)).casts) == 0
 		})
 	}
 	for child, n := aggregate, aggregate.up; n != nil && !ends(child); child, n = n, n.up {
@@ -232,16 +232,16 @@ func ends(n *node) bool {
 
 // printsAlike reports whether a column, converted as it is here, prints as the column itself does.
 func (k *keyPlan) printsAlike(s side) bool {
-	switch s.cast {
-	case "":
+	oid := k.typeOf(s.column)
+	return !slices.ContainsFunc(s.casts, func(cast string) bool {
+		switch cast {
+		case "text", "character varying":
+			return !slices.Contains([]uint32{oidInt8, oidInt2, oidInt4, oidText, oidVarchar, oidName, oidUUID}, oid)
+		case "bigint", "integer", "smallint":
+			return !slices.Contains([]uint32{oidInt8, oidInt2, oidInt4}, oid)
+		}
 		return true
-	case "text", "character varying":
-		return slices.Contains([]uint32{oidInt8, oidInt2, oidInt4, oidText, oidVarchar, oidName, oidUUID},
-			k.typeOf(s.column))
-	case "bigint", "integer", "smallint":
-		return slices.Contains([]uint32{oidInt8, oidInt2, oidInt4}, k.typeOf(s.column))
-	}
-	return false
+	})
 }
 
 // OIDs of types.

@@ -155,7 +155,7 @@ func columnOf(expr []token) (column, bool) {
 		return column{"", unquote(expr[0])}, true
 	}
 	s := readSide(expr)
-	return s.column, s.isColumn() && s.cast == ""
+	return s.column, s.isColumn() && len(s.casts) == 0
 }
 
 // isTextColumn reports whether a column is a text, or is not known.

@@ -3,6 +3,7 @@ package analyze
 import (
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // refs is what a piece of SQL names. It is read from the text, so that nothing has to be created in the
@@ -25,6 +26,7 @@ var (
 	clockWords = []string{"current_timestamp", "current_date", "current_time", "localtimestamp", "localtime"}
 	// what means a moment when it is read as a date or a time
 	clockLiterals = []string{"now", "today", "tomorrow", "yesterday"}
+	besideClock   = []string{"allballs", "utc", "z", "infinity", "am", "pm"} // may stand beside them
 
 	// after these a relation is named, and after a comma of their clause
 	beforeRelations = []string{"from", "join", "update", "into"}
@@ -130,11 +132,26 @@ func callAt(all []token, i int) (call, bool) {
 func (r *refs) addClock(all []token, i int) {
 	t := all[i]
 	switch {
-	case t.kind == literal && slices.Contains(clockLiterals, strings.ToLower(strings.TrimSpace(t.text))):
+	case t.kind == literal && meansTime(t.text):
 		r.clocks = append(r.clocks, "'"+t.text+"'")
 	case t.is(clockWords...) && (i == 0 || !all[i-1].is(".", "as")):
 		r.clocks = append(r.clocks, strings.ToUpper(t.text))
 	}
+}
+
+// meansTime reports whether a literal means a moment when it is read as a time, a range or an array of them: 'now',
+// 'today 12:00', '[now,)'. One with any other word in it does not.
+func meansTime(text string) bool {
+	clock := false
+	for _, w := range strings.FieldsFunc(strings.ToLower(text), func(c rune) bool { return !unicode.IsLetter(c) }) {
+		switch {
+		case slices.Contains(clockLiterals, w):
+			clock = true
+		case !slices.Contains(besideClock, w):
+			return false
+		}
+	}
+	return clock
 }
 
 // addWrite adds the statement that begins with the token, if it is one that writes.
