@@ -36,7 +36,7 @@ func TestOutboxCommands(t *testing.T) {
 		!strings.HasSuffix(printed.stdout, ";\nCOMMIT;\n") {
 		t.Errorf("install: status %d\n%s%s", printed.status, printed.stdout, printed.stderr)
 	}
-	run("outbox install --apply").want(t, 0, "done: 3 transactions\n", "")
+	run("outbox install --apply").want(t, 0, "done: 4 transactions\n", "")
 	run("outbox install --apply").want(t, 0, "done: 1 transaction\n", "")
 	after := run("check")
 	if want := "pass  changes   source outbox: 2 tables watched"; after.status != 0 ||
