@@ -151,6 +151,7 @@ func (r *runner) invalidateThere(ctx context.Context, job *jobs.Job, keys []jobs
 		return fmt.Errorf("enqueue: %w", err)
 	}
 	if !r.wait {
+		r.warnPaused(ctx, done.Tasks)
 		return r.enqueued(done.Tasks, func(int) string { return job.Name })
 	}
 	w := r.waiter(job.Name, nil)

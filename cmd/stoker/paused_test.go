@@ -70,6 +70,13 @@ func TestPausedQueue(t *testing.T) {
 					t.Errorf("%v after %s: %+v", args, time.Since(began), r)
 				}
 			}
+			for _, args := range waits { // without --wait
+				args = args[:len(args)-1]
+				if r := stoker(t, vars, append(args, "--config", spec)...); r.status != 0 ||
+					!strings.Contains(r.stderr, says) {
+					t.Errorf("%v: %+v", args, r)
+				}
+			}
 			post(t, base+"/api/v1/jobs/work/invalidate?wait=1", body, http.StatusGatewayTimeout)
 
 			if r := stoker(t, vars, "resume", "nothing", "--config", spec); r.status != 2 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/hibiken/asynq"
 	"github.com/prometheus/client_golang/prometheus"
@@ -146,6 +147,7 @@ func (r *runner) runs(ctx context.Context, list []*jobs.Job, remove bool) error 
 		return err
 	}
 	if !r.wait {
+		r.warnPaused(ctx, infos)
 		return r.enqueued(infos, func(i int) string { return list[i].Name })
 	}
 	next := 0
@@ -242,6 +244,19 @@ func (r *runner) enqueued(infos []*asynq.TaskInfo, name func(i int) string) erro
 		fmt.Fprintf(r.stdout, "%s: enqueued as task %s\n", l.Job, l.Task)
 	}
 	return nil
+}
+
+// warnPaused says that a queue is paused on which tasks were put.
+func (r *runner) warnPaused(ctx context.Context, infos []*asynq.TaskInfo) {
+	paused, err := r.servers.Queues().Paused(ctx)
+	if err != nil {
+		r.say("stoker: %v", err)
+	}
+	for _, p := range paused {
+		if slices.ContainsFunc(infos, func(i *asynq.TaskInfo) bool { return i.Queue == p.Queue }) {
+			r.say("stoker: %s", p)
+		}
+	}
 }
 
 // say prints something beside the output proper.
