@@ -163,13 +163,16 @@ func nextMatch(line *cronLine, zone *time.Location, after time.Time) time.Time {
 	return time.Time{}
 }
 
-// leap moves on by d, or, when the clock is changed on the way, by no more than
-// to the next minute: clocks change on minutes, so no wall time is jumped over.
+// leap moves on by d, or, when the clock is changed on the way, by a part of it that
+// ends before the change, or to the next minute: clocks change on minutes, so no wall
+// time is jumped over.
 func leap(t time.Time, d time.Duration) time.Time {
-	next := t.Add(d)
 	_, before := t.Zone()
-	if _, after := next.Zone(); before == after {
-		return next
+	for ; d > time.Minute; d /= 2 {
+		next := t.Add(d)
+		if _, after := next.Zone(); before == after {
+			return next.Truncate(time.Second)
+		}
 	}
 	return t.Add(time.Minute - time.Duration(t.Second())*time.Second)
 }

@@ -25,7 +25,7 @@ func first(got *string, rows *int) func(*store.Reading) error {
 
 // The comments of a query reach the server, in a run and in a refresh, beside the mark of
 // its job, and what we add behind the query is not part of a comment. Broken by: a body
-// without the line break behind the query, a mark behind it without one.
+// without the line break behind the query.
 func TestCommentsReachTheServer(t *testing.T) {
 	s, _ := newShop(t)
 	for name, tt := range map[string]struct{ head, tail, comment string }{
