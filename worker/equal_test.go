@@ -212,10 +212,12 @@ func TestKeyOfSeveralColumnsNamedOtherwise(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []jobs.ValueKind{jobs.ValueRow, jobs.ValueRows} {
 		for name, setup := range map[string]string{"here": "CREATE EXTENSION citext",
-			"elsewhere": "CREATE SCHEMA ext; CREATE EXTENSION citext SCHEMA ext"} {
+			"elsewhere": "CREATE SCHEMA ext; CREATE EXTENSION citext SCHEMA ext",
+			"collation": "CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"} {
 			t.Run(string(kind)+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				typ := map[string]string{"here": "citext", "elsewhere": "ext.citext"}[name]
+				typ := map[string]string{"here": "citext", "elsewhere": "ext.citext",
+					"collation": "text COLLATE loose"}[name]
 				j := newJob("j", kind, "p:{id}:{mail}:{rate}:{{}}",
 					"SELECT id, mail, rate, tag, n FROM t ORDER BY id, mail, rate, n")
 				r := newRig(t, plan{jobs: []*jobs.Job{j}, sql: []string{setup,

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/store/storetest"
 )
 
@@ -158,5 +160,53 @@ func TestTwoRowsOfOneKey(t *testing.T) {
 	rec, err := r.w.Run(t.Context(), "id", jobs.Run{Job: "one", Cause: jobs.CauseCommand}, nil)
 	if err != nil || rec.Duplicates != 2 || r.texts()["one"] != `{"n":1}` {
 		t.Errorf("%+v, %v, %v", rec, err, r.texts())
+	}
+}
+
+// The fence of a change reaches the key of the group that its row is in, whatever that row's own text is. Broken by:
+// a value that stays for its whole TTL while refreshes fail.
+func TestFenceReachesTheKeyOfTheGroup(t *testing.T) {
+	t.Parallel()
+	j := newJob("j", jobs.ValueRows, "c:{k}", "SELECT k, n FROM t ORDER BY k, n")
+	r := newRig(t, plan{jobs: []*jobs.Job{j}, sql: []string{"CREATE EXTENSION citext",
+		"CREATE TABLE t (k citext, n int)",
+		"INSERT INTO t VALUES ('Books', 1), ('books', 2), ('toys', 3)"}})
+	r.run("j")
+	if err := (Exact{r.w}).Fence(t.Context(), j, keysOfValues("books")); err != nil {
+		t.Fatal(err)
+	}
+	if ttl := r.redis.PTTL(t.Context(), "c:Books").Val(); ttl <= 0 || ttl > j.StaleGrace {
+		t.Errorf("c:Books has %s left", ttl)
+	}
+	if ttl := r.redis.PTTL(t.Context(), "c:toys").Val(); ttl <= j.StaleGrace {
+		t.Errorf("c:toys has %s left", ttl)
+	}
+}
+
+// A key that came back in the last run is not written again before it is known that it does not: its value would be
+// there for a while, and not whole. Broken by: a key that each run writes and removes.
+func TestKeyThatCameBackIsHeldBack(t *testing.T) {
+	t.Parallel()
+	j := newJob("j", jobs.ValueRows, "c:{k}", "SELECT k, n FROM t ORDER BY at")
+	r := newRig(t, plan{jobs: []*jobs.Job{j}, sql: []string{"CREATE TABLE t (k int, n int, at int)",
+		"INSERT INTO t SELECT g, g, g FROM generate_series(1, 10) g", "INSERT INTO t VALUES (3, 0, 20)"}})
+	wrote := 0
+	put := r.w.calls.put
+	r.w.calls.put = func(ctx context.Context, c *cache.Claim, b *store.Batch) (cache.Outcome, error) {
+		for i := range b.Len() {
+			if e := b.Entry(i); string(e.Key) == "c:3" && e.Op != store.Remove {
+				wrote++
+			}
+		}
+		return put(ctx, c, b)
+	}
+	for n, want := range []int{1, 1, 1} {
+		if r.run("j"); wrote != want {
+			t.Errorf("run %d: c:3 was written %d times, want %d", n, wrote, want)
+		}
+	}
+	storetest.Exec(t, r.pg, "DELETE FROM t WHERE n = 0")
+	if r.run("j"); wrote != 2 || r.texts()["c:3"] != `[{"k":3,"n":3}]` {
+		t.Errorf("mended: %d, %v", wrote, r.texts())
 	}
 }

@@ -270,3 +270,36 @@ func TestVerifyFails(t *testing.T) {
 	out.Findings = nil
 	wantFound(t, out, Verified{Job: "never", Checked: 300, Missing: 300, Repaired: 300})
 }
+
+// Keys whose equal values have several texts: a key with another text than its row's is an orphan, and a group of
+// equal rows has one key. Broken by: a key of another text that is taken for right, or a right one that is not.
+func TestVerifyOfKeysOfSeveralTexts(t *testing.T) {
+	t.Parallel()
+	row := newJob("row", jobs.ValueRow, "row:{k}", "SELECT k, n FROM t")
+	rows := newJob("rows", jobs.ValueRows, "rows:{k}", "SELECT k, n FROM t ORDER BY k, n")
+	rate := newJob("rate", jobs.ValueRow, "rate:{k}", "SELECT k, n FROM rate")
+	r := newRig(t, plan{jobs: []*jobs.Job{row, rows, rate}, sql: []string{"CREATE EXTENSION citext",
+		"CREATE TABLE t (k citext, n int)", "INSERT INTO t VALUES ('Books', 1), ('books', 2), ('Books', 3), " +
+			"('Toys', 4)",
+		"DELETE FROM t WHERE n = 3", "CREATE TABLE rate (k numeric, n int)",
+		"INSERT INTO rate VALUES (1.50, 1), (2, 2)"}})
+	for _, job := range r.spec.Jobs {
+		r.run(job.Name)
+		if got := r.verify(Verification{Job: job.Name}); got.Wrong() != 0 || got.Right == 0 || got.Unclear != 0 {
+			t.Errorf("%+v", got)
+		}
+		for _, key := range []string{":BOOKS", ":1.5", ":toys", ":2.0"} {
+			if err := r.redis.Set(t.Context(), job.Name+key, "{}", 0).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := r.verify(Verification{Job: job.Name, Repair: true})
+		orphans := map[string]int64{"row": 4, "rows": 4, "rate": 2}[job.Name] // BOOKS and toys are no numbers
+		if got.Orphan != orphans || got.Repaired != orphans || got.Missing != 0 || got.Stale != 0 {
+			t.Errorf("%+v", got)
+		}
+		if got := r.verify(Verification{Job: job.Name}); got.Wrong() != 0 {
+			t.Errorf("after the repair: %+v", got)
+		}
+	}
+}
