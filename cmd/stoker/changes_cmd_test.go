@@ -233,3 +233,24 @@ func TestChangesRemoveSlot(t *testing.T) {
 	stoker(t, vars, "changes", "remove", "--apply", "--config", none).want(t, 0, "",
 		"nothing of Stoker's is there: nothing to remove\n")
 }
+
+// The application's UPDATE of a table with a generated column and REPLICA IDENTITY FULL goes on while Stoker follows
+// it on Postgres 18, and names the keys by that column. Broken by: a publication without generated columns.
+func TestDaemonFollowsGeneratedColumns18(t *testing.T) {
+	w := newServers(t)
+	w.vars["PG"], w.vars["LISTEN"] = storetest.Postgres18(t), freeAddress(t)
+	storetest.Exec(t, w.vars["PG"],
+		"CREATE TABLE item (id int GENERATED ALWAYS AS (n * 10) STORED, n int PRIMARY KEY, name text)",
+		"ALTER TABLE item REPLICA IDENTITY FULL", "INSERT INTO item (n, name) VALUES (1, 'a')")
+	spec := leaving(t, "source: wal")
+	if r := stoker(t, w.vars, "check", "--config", spec); r.status != 0 {
+		t.Errorf("check: %+v", r)
+	}
+	d := start(t, w.vars, "run", "--config", spec)
+	eventually(t, 20*time.Second, "changes are followed, and the job has run", func() (bool, error) {
+		return strings.Contains(d.log.String(), "changes are followed") && w.client.Exists(t.Context(),
+			"item:10").Val() == 1, nil
+	})
+	storetest.Exec(t, w.vars["PG"], "UPDATE item SET n = 2, name = 'b'")
+	w.becomesWithin(t, 20*time.Second, map[string]string{"item:20": `{"id":20,"name":"b"}`, "item:10": ""})
+}
