@@ -175,6 +175,7 @@ func add(sum *worker.Refreshed, out worker.Refreshed) {
 	sum.Keys += out.Keys
 	sum.Removed += out.Removed
 	sum.Oversized += out.Oversized
+	sum.Duplicates += out.Duplicates
 	sum.BadKeys += out.BadKeys
 	sum.Bytes += out.Bytes
 	sum.Took += out.Took
