@@ -91,7 +91,7 @@ func (a *Analyst) at(ctx context.Context, job *jobs.Job) (knownFacts, error) {
 	}
 	err = a.source.WithPlans(ctx, job, func(c *pgconn.PgConn, p postgres.Plans) (err error) {
 		known = knownFacts{job: job, snapshot: p.Snapshot}
-		known.facts, err = analyze(catalog{ctx, c}, job, p)
+		known.facts, err = analyze(catalog{ctx, job.Name, c}, job, p)
 		return err
 	})
 	if err != nil {

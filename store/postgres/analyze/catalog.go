@@ -3,16 +3,19 @@ package analyze
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/postgres"
 )
 
 // catalog looks up what names stand for, in the transaction in which the query was planned.
 type catalog struct {
 	ctx  context.Context
+	name string // of the job
 	conn *pgconn.PgConn
 }
 
@@ -24,6 +27,11 @@ func lookUp[T any](c catalog, what, sql string, arrays ...[]string) (list []T, e
 	}
 	sql = "SELECT coalesce(json_agg(r), '[]') FROM (" + sql + ") AS r"
 	res := c.conn.ExecParams(c.ctx, sql, params, nil, nil, nil).Read()
+	if pe, refused := errors.AsType[*pgconn.PgError](res.Err); refused {
+		// As with an error of the query itself, what it depends on is not known: that must not end a feed.
+		return nil, &store.QueryError{Job: c.name, SQLState: pe.Code, Message: "look up " + what + ": " + pe.Message,
+			Err: res.Err}
+	}
 	if res.Err != nil {
 		return nil, fmt.Errorf("look up %s: %w", what, res.Err)
 	}
