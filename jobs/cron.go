@@ -5,11 +5,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/robfig/cron/v3"
 )
 
-// cronLine is what a cron line asks for: the values of each field, as bits.
+// cronLine is what a cron line asks for.
 type cronLine struct {
-	second, minute, hour, dom, month, dow uint64
+	*cron.SpecSchedule // the values of each field, as bits
 	// bothDays: one of the day fields begins with *, so that both must match. Otherwise
 	// either is enough.
 	bothDays bool
@@ -38,10 +40,15 @@ var descriptors = map[string]string{
 	"@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
 }
 
+// fieldParser turns the fields, written as robfig/cron knows them, into bits.
+var fieldParser = cron.NewParser(cron.Second | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
+
 const cronHint = `write 5 or 6 fields as in "*/5 * * * *", @hourly, @daily or "@every 30s"`
 
 // parseCron reads a line as crontab(5) does, with the seconds in front where there
-// are 6 fields. What other schedulers write is named, with how it is written here.
+// are 6 fields. What other schedulers write is named, with how it is written here. What
+// is left is parsed by robfig/cron, in the words that it knows: 7 is no day to it, and
+// a step takes the star off */2.
 func parseCron(text string) (*cronLine, error) {
 	words := strings.Fields(text)
 	zone, words, err := cutZone(words)
@@ -67,16 +74,27 @@ func parseCron(text string) (*cronLine, error) {
 		return nil, wrong("has a ? beside a day of the week in digits, and where ? is known 1 is Sunday",
 			"write * in place of ?, and the day by its name: MON")
 	}
-	for i, field := range []struct {
-		of   cronField
-		bits *uint64
-	}{{secondField, &line.second}, {minuteField, &line.minute}, {hourField, &line.hour}, {domField, &line.dom},
-		{monthField, &line.month}, {dowField, &line.dow}} {
-		if *field.bits, err = field.of.parse(words[i]); err != nil {
+	for i, field := range []cronField{secondField, minuteField, hourField, domField, monthField, dowField} {
+		if words[i], err = field.rewrite(words[i]); err != nil {
 			return nil, err
 		}
 	}
+	if line.SpecSchedule, err = parseFields(strings.Join(words, " ")); err != nil {
+		return nil, err
+	}
 	return line, nil
+}
+
+func parseFields(text string) (*cron.SpecSchedule, error) {
+	parsed, err := fieldParser.Parse(text)
+	if err != nil {
+		return nil, &Mistake{Message: "is not a schedule", Detail: err.Error(), Hint: cronHint}
+	}
+	fields, ok := parsed.(*cron.SpecSchedule)
+	if !ok {
+		return nil, wrong("is not a schedule", cronHint)
+	}
+	return fields, nil
 }
 
 func beginsWithStar(field string) bool {
@@ -141,32 +159,30 @@ func countFields(words []string) error {
 	return nil
 }
 
-// parse reads a field: parts separated by commas.
-func (f cronField) parse(text string) (bits uint64, err error) {
+// rewrite checks a field, which has parts separated by commas, and returns it in numbers.
+func (f cronField) rewrite(text string) (string, error) {
+	var parts []string
 	for part := range strings.SplitSeq(text, ",") {
-		some, err := f.parsePart(part)
+		numbers, err := f.rewritePart(part)
 		if err != nil {
-			return 0, err
+			return "", err
 		}
-		bits |= some
+		parts = append(parts, numbers...)
 	}
-	if f.name == dowField.name { // 7 is Sunday
-		bits |= bits >> 7 & 1
-		bits &= 1<<7 - 1
-	}
-	return bits, nil
+	return strings.Join(parts, ","), nil
 }
 
-// parsePart reads *, a value or a range, each also with a step.
-func (f cronField) parsePart(part string) (bits uint64, err error) {
+// rewritePart checks *, a value or a range, each also with a step, and returns the ranges it stands for.
+func (f cronField) rewritePart(part string) ([]string, error) {
 	if err := f.foreign(part); err != nil {
-		return 0, err
+		return nil, err
 	}
 	span, stepText, stepped := strings.Cut(part, "/")
 	step := 1
+	var err error
 	if stepped {
 		if step, err = f.step(stepText); err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
 	low, high := f.min, f.max
@@ -182,12 +198,23 @@ func (f cronField) parsePart(part string) (bits uint64, err error) {
 		high = max(high, low) // 7/2: Sunday alone
 	}
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	for v := low; v <= high; v += step {
-		bits |= 1 << v
+	return f.ranges(low, high, step), nil
+}
+
+// ranges writes a range with a step. The day after Saturday is 7 here and 0 to the parser.
+func (f cronField) ranges(low, high, step int) (list []string) {
+	if f.name == dowField.name && high == 7 {
+		if (high-low)%step == 0 {
+			list = append(list, "0")
+		}
+		high = 6
 	}
-	return bits, nil
+	if low <= high {
+		list = append(list, fmt.Sprintf("%d-%d/%d", low, high, step))
+	}
+	return list
 }
 
 // span reads the ends of a range. Sunday at the end of one comes after Saturday.

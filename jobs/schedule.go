@@ -150,11 +150,11 @@ func nextMatch(line *cronLine, zone *time.Location, after time.Time) time.Time {
 		switch {
 		case !line.matchesDay(t):
 			t = leap(t, 24*time.Hour-time.Duration(hour)*time.Hour-intoHour)
-		case !has(line.hour, hour):
+		case !has(line.Hour, hour):
 			t = leap(t, time.Hour-intoHour)
-		case !has(line.minute, minute):
+		case !has(line.Minute, minute):
 			t = t.Add(time.Minute - time.Duration(second)*time.Second)
-		case !has(line.second, second):
+		case !has(line.Second, second):
 			t = t.Add(time.Second)
 		default:
 			return t.UTC()
@@ -181,10 +181,10 @@ func leap(t time.Time, d time.Duration) time.Time {
 // given, either is enough; where one of the fields begins with *, as */2 does,
 // both must match.
 func (l *cronLine) matchesDay(t time.Time) bool {
-	if !has(l.month, int(t.Month())) {
+	if !has(l.Month, int(t.Month())) {
 		return false
 	}
-	dom, dow := has(l.dom, t.Day()), has(l.dow, int(t.Weekday()))
+	dom, dow := has(l.Dom, t.Day()), has(l.Dow, int(t.Weekday()))
 	if l.bothDays {
 		return dom && dow
 	}

@@ -168,8 +168,8 @@ func TestNextSkipsNoWallTime(t *testing.T) {
 				end := start.Add(72 * time.Hour)
 				for minute := start.Add(time.Minute); minute.Before(end); minute = minute.Add(time.Minute) {
 					local := minute.In(s.zone)
-					if matches := s.line.matchesDay(local) && has(s.line.hour, local.Hour()) &&
-						has(s.line.minute, local.Minute()); matches != tick.Equal(minute) {
+					if matches := s.line.matchesDay(local) && has(s.line.Hour, local.Hour()) &&
+						has(s.line.Minute, local.Minute()); matches != tick.Equal(minute) {
 						t.Fatalf("%s in %s: %v matches %v, but the tick is %v", spec, zone, local, matches, tick)
 					} else if matches {
 						tick = s.Next(tick)
