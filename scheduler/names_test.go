@@ -103,7 +103,7 @@ var blockers = map[string]func(r *asynqRig, id string){
 	},
 	"lost from the queue": func(r *asynqRig, _ string) { r.c.Del(r.t.Context(), r.key("pending")) },
 	"in hand, without a lease": func(r *asynqRig, _ string) {
-		r.c.RPopLPush(r.t.Context(), r.key("pending"), r.key("active"))
+		r.c.LMove(r.t.Context(), r.key("pending"), r.key("active"), "RIGHT", "LEFT")
 		for _, id := range r.c.LRange(r.t.Context(), r.key("active"), 0, -1).Val() {
 			r.c.HSet(r.t.Context(), r.key("t:"+id), "state", "active")
 		}

@@ -15,12 +15,12 @@ import (
 )
 
 var (
-	errNoReplicas = errors.New("arm the cache: NOREPLICAS Not enough good replicas to write.")
-	errEval       = errors.New("UNKNOWN: redis eval error: OOM command not allowed when used memory > 'maxmemory'.")
+	errNoReplicas = errors.New("arm the cache: NOREPLICAS Not enough good replicas to write")
+	errEval       = errors.New("UNKNOWN: redis eval error: OOM command not allowed when used memory > 'maxmemory'")
 )
 
 // refusingQueue is a queue whose Redis refuses writes.
-type refusingQueue struct{ fakeQueue }
+type refusingQueue struct{}
 
 func (*refusingQueue) EnqueueContext(context.Context, *asynq.Task, ...asynq.Option) (*asynq.TaskInfo, error) {
 	return nil, fmt.Errorf("enqueue: %w", errEval)

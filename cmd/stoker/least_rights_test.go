@@ -94,7 +94,7 @@ func TestRunRefusesTheWrongRedis(t *testing.T) {
 		"redis.url: this is a replica": {other.URL(0), good},
 	} {
 		if strings.Contains(want, "replica") {
-			if err := c.SlaveOf(t.Context(), "127.0.0.1", strconv.Itoa(w.redis.Port())).Err(); err != nil {
+			if err := c.ReplicaOf(t.Context(), "127.0.0.1", strconv.Itoa(w.redis.Port())).Err(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -107,7 +107,7 @@ func TestRunRefusesTheWrongRedis(t *testing.T) {
 			!strings.Contains(r.stdout, strings.SplitN(want, ": ", 2)[1]) {
 			t.Errorf("check, want %q: %+v", want, r)
 		}
-		if err := c.SlaveOf(t.Context(), "no", "one").Err(); err != nil {
+		if err := c.ReplicaOf(t.Context(), "no", "one").Err(); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -20,7 +20,7 @@ func (d *daemon) startState() (stop func()) {
 	notifier := notify.New(notify.Config{Receivers: d.spec.Notify, Marks: d.servers.Ledger, Following: d.following(),
 		Version: version(), Log: d.log})
 	c := state.Config{Spec: d.spec, Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(),
-		Queues: d.servers.Inspector(), Memory: d.servers.Cache.Memory, Leases: d.servers.Ledger,
+		Queues: d.servers.Queues(), Memory: d.servers.Cache.Memory, Leases: d.servers.Ledger,
 		Observe: notifier.Observe,
 		Log:     d.log}
 	if len(d.spec.Notify) > 0 {

@@ -53,6 +53,16 @@ func (q *Queues) Paused(ctx context.Context) ([]jobs.PausedQueue, error) {
 	return paused, nil
 }
 
+// Pending returns how many tasks of a queue wait for a worker; not those that are active, that wait for their time, or
+// that are kept after their end. A queue that has had no task yet has none.
+func (q *Queues) Pending(ctx context.Context, queue string) (int64, error) {
+	n, err := q.c.LLen(ctx, key(queue, "pending")).Result()
+	if err != nil {
+		return 0, fmt.Errorf("count the tasks that wait in queue %s: %w", queue, err)
+	}
+	return n, nil
+}
+
 // Resume lets workers be given tasks of a queue again, whoever paused it.
 func (q *Queues) Resume(ctx context.Context, queue string) error {
 	if err := q.c.Del(ctx, key(queue, "paused")).Err(); err != nil {

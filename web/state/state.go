@@ -8,12 +8,10 @@ package state
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
 
-	"github.com/hibiken/asynq"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stokerhq/stoker/jobs"
@@ -36,9 +34,9 @@ type Config struct {
 	Interval time.Duration
 }
 
-// Queues looks at a queue; *asynq.Inspector does.
+// Queues counts the tasks that wait; store/queue does.
 type Queues interface {
-	GetQueueInfo(queue string) (*asynq.QueueInfo, error)
+	Pending(ctx context.Context, queue string) (int64, error)
 }
 
 // Leases lets one replica export; store/ledger has them.
@@ -147,16 +145,10 @@ func (e *Exporter) read(ctx context.Context, now time.Time) []prometheus.Metric 
 	for _, st := range statuses {
 		values = append(values, jobMetrics(st)...)
 	}
-	for _, queue := range []string{jobs.QueueRun, jobs.QueueRefresh} {
-		info, err := e.cfg.Queues.GetQueueInfo(queue)
-		switch {
-		case errors.Is(err, asynq.ErrQueueNotFound):
-			values = append(values, gauge(queuePending, 0, queue)) // it has had no task yet
-		case err == nil:
-			values = append(values, gauge(queuePending, float64(info.Pending), queue))
-		}
-		if errors.Is(err, asynq.ErrQueueNotFound) {
-			err = nil
+	for _, queue := range jobs.Queues {
+		n, err := e.cfg.Queues.Pending(ctx, queue)
+		if err == nil {
+			values = append(values, gauge(queuePending, float64(n), queue))
 		}
 		e.warn(queue, err)
 	}

@@ -212,7 +212,7 @@ func (b Belongings) only() (string, error) {
 	}
 	switch {
 	case len(names) > 1:
-		return "", fmt.Errorf("Stoker has made the publications %s: name one, as in --name %s",
+		return "", fmt.Errorf("the publications %s were all made by Stoker: name one, as in --name %s",
 			strings.Join(names, ", "), names[0])
 	case len(names) == 1:
 		return names[0], nil

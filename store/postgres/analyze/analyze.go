@@ -112,7 +112,6 @@ type analysis struct {
 
 	scanned  []Relation             // of the plans
 	types    map[column]uint32      // :: alias and name -> the OID of its type
-	texts    []text                 // of the query, its views and functions, in the order they are found in
 	seen     map[uint32]bool        // views and functions whose text is known
 	routines map[string][]routine   // :: a call's name as written -> what it may be
 	read     map[uint32][]string    // :: relation -> functions that name it
