@@ -121,6 +121,7 @@ type Job struct {
 	StaleGrace    time.Duration // how long a value stays readable after its fence; 0 removes it at once; default 30s
 	// the query reads time, random values or foreign data: it is run even if no commit was made
 	Volatile      bool
+	Role          string      // that the query runs as, by SET ROLE; "": the session's
 	Steady        bool        // volatile: false was written: the query reads nothing else, whatever it looks like
 	Rewrite       Rewrite     // default changed
 	ShrinkGuard   float64     // 0 to 1: a result that lost more than this share of its keys removes none; default 0.5

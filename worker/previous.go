@@ -84,8 +84,12 @@ func (p *previousManifest) close() {
 
 // definitionHash changes when the job's values, or their TTL, would.
 func definitionHash(job *jobs.Job) string {
-	b, err := json.Marshal([]any{job.Query, job.Key.String(), job.Value, job.TTL, job.Jitter, job.Type, job.Format,
-		job.Compress, job.CompressAbove, job.MaxValueBytes})
+	parts := []any{job.Query, job.Key.String(), job.Value, job.TTL, job.Jitter, job.Type, job.Format,
+		job.Compress, job.CompressAbove, job.MaxValueBytes}
+	if job.Role != "" {
+		parts = append(parts, job.Role)
+	}
+	b, err := json.Marshal(parts)
 	if err != nil {
 		panic(err) // texts and numbers
 	}

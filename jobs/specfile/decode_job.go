@@ -76,6 +76,7 @@ func (d *decoder) job(n *yaml.Node, base defaults) draft {
 		"key":        required(d, &j.Key, jobs.ParseKeyTemplate),
 		"value":      required(d, &j.Value, parseValueKind),
 		"type":       required(d, &j.Type, parseType),
+		"role":       required(d, &j.Role, parseRole),
 		"schedule":   later, // wants the time zone
 		"watch":      later, // wants the key
 		"unwatched":  later, // wants the watch list

@@ -121,6 +121,9 @@ func describe(s *jobs.Spec) string {
 		line("  grace %v volatile %v steady %v rewrite %s shrink %v", j.StaleGrace, j.Volatile, j.Steady, j.Rewrite,
 			j.ShrinkGuard)
 		line("  type %s format %s compress %s above %d", j.Type, j.Format, j.Compress, j.CompressAbove)
+		if j.Role != "" {
+			line("  role %s", j.Role)
+		}
 		if j.Schedule != nil {
 			line("  schedule %s next %s", j.Schedule, j.Schedule.Next(time.Date(2024, 7, 1, 12, 0, 30, 0, time.UTC)))
 		}

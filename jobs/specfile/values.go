@@ -168,3 +168,12 @@ func isLocal(listen string) bool {
 	host, _, err := net.SplitHostPort(listen)
 	return err == nil && jobs.IsLoopback(host)
 }
+
+// parseRole refuses what SET ROLE takes for no role at all.
+func parseRole(s string) (string, error) {
+	if strings.EqualFold(s, "none") || strings.ContainsRune(s, 0) {
+		return "", wrong("names no role", "name a role of the database, or remove the field: the query runs as the "+
+			"role of postgres.url")
+	}
+	return s, nil
+}

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -80,11 +81,12 @@ type Cost struct {
 
 // Estimate is how many rows the planner expects of a run.
 func (s *Source) Estimate(ctx context.Context, job *jobs.Job) (rows int64, err error) {
-	err = s.Do(ctx, func(c *pgx.Conn) error {
-		p, err := s.describe(ctx, c.PgConn(), job, lockWaitRefresh)
+	err = s.Do(ctx, func(c *pgx.Conn) (err error) {
+		p, err := s.enter(ctx, c.PgConn(), job, lockWaitRefresh)
 		if err != nil {
 			return err
 		}
+		defer func() { err = errors.Join(err, rollback(ctx, c.PgConn(), job)) }()
 		sql, offset := p.runSQL()
 		_, rows, err = estimate(ctx, c, p, sql, offset, nil)
 		return err
@@ -95,11 +97,12 @@ func (s *Source) Estimate(ctx context.Context, job *jobs.Job) (rows int64, err e
 // Explain has Postgres plan a run and a refresh of the job. The planner also
 // checks that we may read the tables.
 func (s *Source) Explain(ctx context.Context, job *jobs.Job) (cost Cost, err error) {
-	err = s.Do(ctx, func(c *pgx.Conn) error {
-		p, err := s.describe(ctx, c.PgConn(), job, lockWaitRefresh)
+	err = s.Do(ctx, func(c *pgx.Conn) (err error) {
+		p, err := s.enter(ctx, c.PgConn(), job, lockWaitRefresh)
 		if err != nil {
 			return err
 		}
+		defer func() { err = errors.Join(err, rollback(ctx, c.PgConn(), job)) }()
 		sql, offset := p.runSQL()
 		if cost.Run, cost.Rows, err = estimate(ctx, c, p, sql, offset, nil); err != nil {
 			return err

@@ -47,10 +47,10 @@ func (s *Source) describe(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, 
 // user's own text, and under the settings of a reading, because literals are read
 // when a query is parsed. The transaction stays open unless there is an error.
 func (s *Source) enter(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, lock time.Duration) (*plan, error) {
-	err := s.enterOnce(ctx, c, lock)
+	err := s.enterOnce(ctx, c, job, lock)
 	if s.RetrySigns(err) {
 		if err = rollback(ctx, c, job); err == nil {
-			err = s.enterOnce(ctx, c, lock)
+			err = s.enterOnce(ctx, c, job, lock)
 		}
 	}
 	if err != nil {
@@ -63,8 +63,8 @@ func (s *Source) enter(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, loc
 	return p, nil
 }
 
-func (s *Source) enterOnce(ctx context.Context, c *pgconn.PgConn, lock time.Duration) error {
-	b, err := s.begin(ctx, c, false, s.timeout, lock)
+func (s *Source) enterOnce(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, lock time.Duration) error {
+	b, err := s.begin(ctx, c, job, false, s.timeout, lock)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,8 @@ func (s *Source) readPlan(ctx context.Context, c *pgconn.PgConn, job *jobs.Job) 
 
 // fits reports whether the plan is of the job's query as it stands. The feed may have another copy of the job.
 func (p *plan) fits(job *jobs.Job) bool {
-	return p.job == job || p.job.Query == job.Query && p.job.Key == job.Key && p.job.Value == job.Value
+	return p.job == job || p.job.Query == job.Query && p.job.Key == job.Key && p.job.Value == job.Value &&
+		p.job.Role == job.Role
 }
 
 func (s *Source) plan(job string) *plan {

@@ -29,7 +29,8 @@ const KeyMarker = "stoker.key"
 // number of processors, with all parts of a table. A sub-select whose rows are hashed has its condition in no scan.
 const planSettings = `SELECT set_config('enable_partition_pruning', 'off', true),
 	set_config('max_parallel_workers_per_gather', '0', true), set_config('enable_memoize', 'off', true),
-	set_config('work_mem', '64kB', true), set_config('hash_mem_multiplier', '1', true)`
+	set_config('work_mem', '64kB', true), set_config('hash_mem_multiplier', '1', true),
+	set_config('role', $1, true)`
 
 // WithPlans plans the job's query and calls fn in the transaction of the plans. Nothing is run. It does not wait long
 // for locked tables.
@@ -56,12 +57,15 @@ func (s *Source) explain(ctx context.Context, c *pgconn.PgConn, p *plan) (out Pl
 	if err != nil {
 		return out, err
 	}
-	res := c.ExecParams(ctx, snapshot, nil, nil, nil, nil).Read()
+	res := c.ExecParams(ctx, ownRole, nil, nil, nil, nil).Read()
+	if res.Err == nil {
+		res = c.ExecParams(ctx, snapshot, nil, nil, nil, nil).Read()
+	}
 	if res.Err == nil {
 		out.Snapshot, res.Err = ReadSnapshot(c, res.Rows[0])
 	}
 	if res.Err == nil {
-		res.Err = c.ExecParams(ctx, planSettings, nil, nil, nil, nil).Read().Err
+		res.Err = c.ExecParams(ctx, planSettings, [][]byte{roleOf(p.job)}, nil, nil, nil).Read().Err
 	}
 	if res.Err != nil {
 		return out, fmt.Errorf("plan the query of job %s: %w", p.job.Name, res.Err)

@@ -25,7 +25,7 @@ func (s *Source) Run(ctx context.Context, job *jobs.Job, fn func(*store.Reading)
 				return err
 			}
 			sql, offset := p.runSQL()
-			b, err := s.begin(ctx, c.PgConn(), true, s.runLimit(job), lockWaitRun)
+			b, err := s.begin(ctx, c.PgConn(), job, true, s.runLimit(job), lockWaitRun)
 			if err != nil {
 				return err
 			}
@@ -74,7 +74,7 @@ func (s *Source) refreshPlan(ctx context.Context, c *pgconn.PgConn, job *jobs.Jo
 // in the transaction that is open or in a new one.
 func (s *Source) execute(ctx context.Context, c *pgconn.PgConn, params [][]byte, r reading) error {
 	r.entered = c.TxStatus() != 'I'
-	b, err := s.begin(ctx, c, r.entered, s.timeout, lockWaitRefresh)
+	b, err := s.begin(ctx, c, r.plan.job, r.entered, s.timeout, lockWaitRefresh)
 	if err != nil {
 		return err
 	}
@@ -167,8 +167,8 @@ func rollback(ctx context.Context, c *pgconn.PgConn, job *jobs.Job) error {
 // consume walks through the batch's results in the order begin queued them.
 func (r reading) consume(c *pgconn.PgConn, mrr *pgconn.MultiResultReader) error {
 	out := &store.Reading{Begun: r.begun, Columns: r.plan.columns, Keys: r.plan.keys, Hashes: r.plan.hashCells()}
-	if !r.entered {
-		if _, err := r.next(mrr, noPosition); err != nil { // BEGIN
+	if !r.entered || r.plan.job.Role != "" {
+		if _, err := r.next(mrr, noPosition); err != nil { // BEGIN, or the session's role
 			return err
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stokerhq/stoker/jobs"
 )
 
 // Setting is a setting of a Postgres session, and its value.
@@ -48,7 +50,9 @@ func localSettings() string {
 // to the transaction, so that a pooler in between, or a setting of the role,
 // cannot change a byte. limit is what the server lets a statement take; lock is how
 // long to wait for a table that is locked; 0 is as long as a statement may take.
-func (s *Source) begin(ctx context.Context, c *pgconn.PgConn, entered bool, limit,
+// What follows runs as the job's role. The snapshot is read as the session's: it is that role that may read the signs
+// of the server's history, and a snapshot says whose it is.
+func (s *Source) begin(ctx context.Context, c *pgconn.PgConn, job *jobs.Job, entered bool, limit,
 	lock time.Duration) (*pgconn.Batch, error) {
 	snapshot, err := s.SnapshotSQL(ctx, c)
 	if err != nil {
@@ -57,13 +61,27 @@ func (s *Source) begin(ctx context.Context, c *pgconn.PgConn, entered bool, limi
 	b := &pgconn.Batch{}
 	if !entered {
 		b.ExecParams("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", nil, nil, nil, nil)
+	} else if job.Role != "" {
+		b.ExecParams(ownRole, nil, nil, nil, nil)
 	}
-	b.ExecParams(snapshot+beginSettings, [][]byte{milliseconds(limit), milliseconds(lock)}, nil, nil, nil)
+	b.ExecParams(snapshot+beginSettings, [][]byte{milliseconds(limit), milliseconds(lock), roleOf(job)}, nil, nil, nil)
 	return b, nil
 }
 
 var beginSettings = localSettings() + `, set_config('client_encoding', 'UTF8', true),
-	set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true) /* stoker */`
+	set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
+	set_config('role', $3, true) /* stoker */`
+
+// ownRole gives the transaction the session's role again.
+const ownRole = "SET LOCAL ROLE NONE /* stoker */"
+
+// roleOf is the value of the setting "role" with which a job's statements run.
+func roleOf(job *jobs.Job) []byte {
+	if job.Role == "" {
+		return []byte("none")
+	}
+	return []byte(job.Role)
+}
 
 // How long readings wait for a locked table. A run waits as long as a statement
 // may. A refresh, and the check of an invalidation, come again: if they waited,

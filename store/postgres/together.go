@@ -32,7 +32,7 @@ func (s *Source) ReadTogether(ctx context.Context, job *jobs.Job, statements []S
 
 func (s *Source) readTogether(ctx context.Context, c *pgconn.PgConn, job *jobs.Job,
 	statements []Statement) ([]*pgconn.Result, error) {
-	b, err := s.begin(ctx, c, false, s.timeout, lockWaitRefresh)
+	b, err := s.begin(ctx, c, job, false, s.timeout, lockWaitRefresh)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,8 @@ type Facts struct {
 	Opaque    []string       // functions whose body cannot be followed: they may read any table
 	Unsteady  []string       // why the result may change although nothing is committed; none: it cannot
 	Refused   []string       // what a READ ONLY transaction refuses
-	Filtered  []string       // relations of which row-level security hides rows from Stoker's role
+	Filtered  []string       // relations of which row-level security hides rows from the job's role
+	Tenancy   []string       // columns of these by which its policies decide what is seen
 	Whole     map[int]string // :: index of a watch that names keys -> why it cannot name them all
 	Tables    []Relation     // that the job's spec names; a name that does not exist is not there
 }
@@ -67,7 +68,8 @@ func (a *Analyst) Unsteady(ctx context.Context, job *jobs.Job) (why []string, cl
 	return known.facts.Unsteady, known.snapshot.Clock, nil
 }
 
-// Filtered are the relations that the job's query reads and of which row-level security hides rows from Stoker's role.
+// Filtered are the relations that the job's query reads and of which row-level security hides rows from the job's
+// role.
 func (a *Analyst) Filtered(ctx context.Context, job *jobs.Job) ([]string, error) {
 	known, err := a.at(ctx, job)
 	if err != nil {
@@ -157,7 +159,8 @@ func analyze(c catalog, job *jobs.Job, p postgres.Plans) (*Facts, error) {
 		}
 	}
 	a.facts.Unsteady = append(a.facts.Unsteady, a.inPlan...)
-	for _, list := range []*[]string{&a.facts.Opaque, &a.facts.Unsteady, &a.facts.Refused, &a.facts.Filtered} {
+	for _, list := range []*[]string{&a.facts.Opaque, &a.facts.Unsteady, &a.facts.Refused, &a.facts.Filtered,
+		&a.facts.Tenancy} {
 		*list = unique(*list)
 	}
 	return &a.facts, nil

@@ -145,7 +145,11 @@ FROM (SELECT oprcode::oid AS f FROM pg_operator WHERE oprname = ANY ($1::text[])
 
 // filteredSQL are the relations of which row-level security hides rows from a role, 0 for that of the session.
 const filteredSQL = `
-SELECT DISTINCT c.oid::regclass::text AS name
+SELECT DISTINCT c.oid::regclass::text AS name, (SELECT coalesce(json_agg(DISTINCT a.attname), '[]')
+		FROM pg_policy p JOIN pg_depend d ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid
+			AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid
+		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid
+		WHERE p.polrelid = c.oid AND p.polcmd IN ('r', '*'))::text AS columns
 FROM unnest($1::oid[], $2::oid[]) AS u(rel, role) JOIN pg_class c ON c.oid = u.rel
 	JOIN pg_roles r ON CASE WHEN u.role = 0 THEN r.rolname = current_user ELSE r.oid = u.role END
 WHERE c.relrowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls

@@ -94,21 +94,24 @@ func TestRelations(t *testing.T) {
 func TestUnsteady(t *testing.T) {
 	a, _ := newAnalyst(t, shop...)
 	for query, want := range map[string]string{
-		"SELECT id, now() FROM product":                                                         "now()",
-		`SELECT id FROM fresh`:                                                                  "now() (in view fresh)",
-		`SELECT id FROM fresher`:                                                                "now() (in view fresh)",
-		`SELECT id FROM today`:                                                                  "'now' (in view today)",
-		`SELECT id FROM dated`:                                                                  "CURRENT_DATE (in view dated)",
-		"SELECT id FROM product WHERE day > CURRENT_DATE":                                       "CURRENT_DATE",
-		"SELECT id, LOCALTIMESTAMP(0) FROM product":                                             "LOCALTIMESTAMP",
-		"SELECT id, age(at) FROM product":                                                       "age()",
-		"SELECT id, age(at::timestamp) FROM product":                                            "CURRENT_DATE",
-		"SELECT id FROM product WHERE day = 'now'::text::date":                                  "'now'",
-		"SELECT id FROM product WHERE day = 'today'":                                            "'today'",
-		"SELECT id FROM product WHERE at > ('no' || 'w')::timestamptz":                          "'now'",
-		`SELECT id, name::timestamptz FROM product`:                                             "a timestamp read from text, which may say 'now'",
-		`SELECT id, (data ->> 'day')::date FROM product`:                                        "a date read from text, which may say 'now'",
-		`SELECT id, lower(name)::date FROM product`:                                             "a date read from text, which may say 'now'",
+		"SELECT id, now() FROM product":                                "now()",
+		`SELECT id FROM fresh`:                                         "now() (in view fresh)",
+		`SELECT id FROM fresher`:                                       "now() (in view fresh)",
+		`SELECT id FROM today`:                                         "'now' (in view today)",
+		`SELECT id FROM dated`:                                         "CURRENT_DATE (in view dated)",
+		"SELECT id FROM product WHERE day > CURRENT_DATE":              "CURRENT_DATE",
+		"SELECT id, LOCALTIMESTAMP(0) FROM product":                    "LOCALTIMESTAMP",
+		"SELECT id, age(at) FROM product":                              "age()",
+		"SELECT id, age(at::timestamp) FROM product":                   "CURRENT_DATE",
+		"SELECT id FROM product WHERE day = 'now'::text::date":         "'now'",
+		"SELECT id FROM product WHERE day = 'today'":                   "'today'",
+		"SELECT id FROM product WHERE at > ('no' || 'w')::timestamptz": "'now'",
+		`SELECT id, name::timestamptz FROM product`: "a timestamp read " +
+			"from text, which may say 'now'",
+		`SELECT id, (data ->> 'day')::date FROM product`: "a date read from " +
+			"text, which may say 'now'",
+		`SELECT id, lower(name)::date FROM product`: "a date read from " +
+			"text, which may say 'now'",
 		"SELECT id FROM product WHERE at > 'today 12:00'":                                       "'today 12:00'",
 		"SELECT id FROM product WHERE day = ANY ('{today}')":                                    "'{today}'",
 		"SELECT id FROM product WHERE at <@ '[now,)'::tstzrange":                                "'[now,)'",
@@ -138,10 +141,11 @@ func TestUnsteady(t *testing.T) {
 		`SELECT id, literal_() FROM product`:                                                    "'today' (in function literal_())",
 		`SELECT id, viewed(id) FROM product`:                                                    "now() (in view fresh)",
 		"SELECT id, builds('product') FROM product":                                             "EXECUTE of a text",
-		`SELECT 1 AS id, odd_sum(id) FROM product`:                                              "now() (in function step(integer,integer))",
-		"SELECT id FROM product WHERE id <~> 4":                                                 "now()",
-		"SELECT id FROM product TABLESAMPLE system (10)":                                        "TABLESAMPLE",
-		"SELECT id FROM (SELECT id, now() AS n FROM product) x WHERE n > '2024-01-01'":          "now()",
+		`SELECT 1 AS id, odd_sum(id) FROM product`: "now() (in " +
+			"function step(integer,integer))",
+		"SELECT id FROM product WHERE id <~> 4":                                        "now()",
+		"SELECT id FROM product TABLESAMPLE system (10)":                               "TABLESAMPLE",
+		"SELECT id FROM (SELECT id, now() AS n FROM product) x WHERE n > '2024-01-01'": "now()",
 
 		"SELECT id, name FROM product":                  "",
 		"SELECT * FROM plain":                           "",
@@ -163,10 +167,11 @@ func TestUnsteady(t *testing.T) {
 		`SELECT id, to_tsvector('english', name) @@ plainto_tsquery('x') FROM product`:                                 "",
 		`SELECT i AS id FROM generate_series(1, 3) i`:                                                                  "",
 		`SELECT id, count(*) OVER (), rank() OVER (ORDER BY at) FROM product`:                                          "",
-		`SELECT id, 'now' AS word, name = 'x' FROM product WHERE name <> 'now then'`:                                   "'now'", // it may be read as a time
-		`SELECT id, current_user, session_user, version() FROM product`:                                                "",
-		`SELECT "Id" AS id, "Now" FROM "Odd Name"`:                                                                     "",
-		`SELECT id AS now, id FROM product -- now()`:                                                                   "",
+		// it may be read as a time
+		`SELECT id, 'now' AS word, name = 'x' FROM product WHERE name <> 'now then'`: "'now'",
+		`SELECT id, current_user, session_user, version() FROM product`:              "",
+		`SELECT "Id" AS id, "Now" FROM "Odd Name"`:                                   "",
+		`SELECT id AS now, id FROM product -- now()`:                                 "",
 	} {
 		got := strings.Join(factsOf(t, a, newJob(t, query, "k:{id}")).Unsteady, "; ")
 		if want == "" && got != "" || !strings.Contains(got, want) {

@@ -1,6 +1,7 @@
 package analyze
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -178,11 +179,20 @@ func (a *analysis) filtered() error {
 	for pair := range a.access {
 		relations, roles = append(relations, fmt.Sprint(pair[0])), append(roles, fmt.Sprint(pair[1]))
 	}
-	type relation struct{ Name string }
+	type relation struct {
+		Name    string
+		Columns string // a JSON array: DISTINCT knows no json
+	}
 	list, err := lookUp[relation](a.catalog, "row-level security", filteredSQL, relations, roles)
 	for _, r := range list {
 		a.facts.Filtered = append(a.facts.Filtered, r.Name)
+		var columns []string
+		if err := json.Unmarshal([]byte(r.Columns), &columns); err != nil {
+			return fmt.Errorf("look up the policies of %s: %w", r.Name, err)
+		}
+		a.facts.Tenancy = append(a.facts.Tenancy, columns...)
 	}
+	slices.Sort(a.facts.Tenancy)
 	slices.Sort(a.facts.Filtered)
 	return err
 }

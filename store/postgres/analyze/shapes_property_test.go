@@ -58,7 +58,8 @@ func TestNoKeyGoesStale(t *testing.T) {
 	}
 	for _, c := range caches {
 		if unsound := slices.Contains(c.shape.whole, true) && !c.careful; unsound && !c.wasStale {
-			t.Errorf(`%s: refreshes by key alone were never stale: the changes do not reach it, or runs are needless`, c.name)
+			t.Errorf(`%s: refreshes by key alone were never stale: the changes do not reach it, or runs are needless`,
+				c.name)
 		}
 	}
 }

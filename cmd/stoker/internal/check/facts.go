@@ -14,13 +14,32 @@ import (
 func (f *Findings) facts(file string, job *jobs.Job, shape postgres.Shape, facts *analyze.Facts) {
 	f.unsteady(job, facts.Unsteady)
 	f.names(job, shape)
-	if len(facts.Filtered) > 0 {
+	if len(facts.Filtered) > 0 && job.Role != "" {
+		f.tenant(job, facts)
+	} else if len(facts.Filtered) > 0 {
 		f.add(Warn, job.Name, "row-level security of %s hides rows from Stoker's role: the keys of what it does "+
 			"not see are "+
 			"not there; use a role with BYPASSRLS, or one that a policy lets see what readers need",
 			strings.Join(facts.Filtered, ", "))
 	}
 	f.watchList(file, job, facts)
+}
+
+// tenant says that keys do not tell tenants apart: what the job's role may see is one tenant's rows, and another role
+// sees others under the same keys.
+func (f *Findings) tenant(job *jobs.Job, facts *analyze.Facts) {
+	inKey := func(column string) bool { return slices.Contains(job.Key.Columns(), column) }
+	if slices.ContainsFunc(facts.Tenancy, inKey) || strings.Contains(job.Key.String(), job.Role) {
+		return
+	}
+	by := ""
+	if len(facts.Tenancy) > 0 {
+		by = " by " + strings.Join(facts.Tenancy, ", ")
+	}
+	f.add(Warn, job.Name, "row-level security of %s shows role %s its own rows%s, and the key %s does not say "+
+		"whose they are: "+
+		"rows of two tenants would have one key; put the tenant's column, or the name of the role, into the key",
+		strings.Join(facts.Filtered, ", "), job.Role, by, job.Key)
 }
 
 // mostReasons is how many reasons of a kind are worth reading.

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -258,6 +259,10 @@ func (f *Findings) readOnly(job *jobs.Job, what []string) {
 
 // grant is the right that Stoker's role lacks, by Postgres' message.
 func grant(message string) string {
+	if _, rest, is := strings.Cut(message, `denied to set role "`); is {
+		role, _, _ := strings.Cut(rest, `"`)
+		return fmt.Sprintf("GRANT %q TO Stoker's role", role)
+	}
 	for object, right := range map[string]string{"schema": "USAGE on the schema", "function": "EXECUTE on the function",
 		"procedure": "EXECUTE on the function", "sequence": "SELECT on the sequence", "type": "USAGE on the type",
 		"foreign server": "USAGE on the foreign server", "language": "USAGE on the language"} {
