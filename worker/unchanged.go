@@ -49,7 +49,7 @@ func (r *run) steady(ctx context.Context, now store.Snapshot) bool {
 	if r.job.Steady || r.w.analyst == nil {
 		return true
 	}
-	why, clock, err := r.w.analyst.Unsteady(ctx, r.job)
+	why, clock, err := r.w.analyst.Unsteady(ctx, r.job, now)
 	if err != nil || len(why) > 0 || clock != now.Clock {
 		r.w.log.Debug("the run is not skipped: the query may return something else although nothing was committed",
 			jobs.LogJob, r.job.Name, "reasons", why, jobs.LogErr, err)

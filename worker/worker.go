@@ -36,8 +36,8 @@ type Source interface {
 // Analyst knows what a job's query depends on; store/postgres/analyze has one.
 type Analyst interface {
 	// Unsteady says why the result of the query may change although nothing is committed, as of a snapshot with this
-	// clock.
-	Unsteady(ctx context.Context, job *jobs.Job) (why []string, clock uint64, err error)
+	// clock. now is a snapshot that the caller has.
+	Unsteady(ctx context.Context, job *jobs.Job, now store.Snapshot) (why []string, clock uint64, err error)
 	// Filtered are the relations of which row-level security hides rows from the role that asks.
 	Filtered(ctx context.Context, job *jobs.Job) ([]string, error)
 }

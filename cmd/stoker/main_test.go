@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -23,7 +24,11 @@ import (
 	"github.com/stokerhq/stoker/store/storetest"
 )
 
-func TestMain(m *testing.M) { storetest.Main(m) }
+func TestMain(m *testing.M) {
+	// What is ignored stays so in child processes, and under nohup SIGHUP is; what is handled does not.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	storetest.Main(m)
+}
 
 // binary builds the command as it is shipped (without the race detector, whose
 // memory is not ours) and returns its path.

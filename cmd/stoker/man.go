@@ -13,11 +13,12 @@ import (
 // manCmd writes the man pages. Packages are made with it; users have the pages by then.
 func (a *app) manCmd(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
-		Use:    "man DIR",
-		Short:  "Write the man pages of all commands into a folder",
-		Long:   "Writes the man pages of all commands into a folder, dated with SOURCE_DATE_EPOCH where that is set.",
-		Hidden: true,
-		Args:   cobra.ExactArgs(1),
+		Use:     "man DIR",
+		Short:   "Write the man pages of all commands into a folder",
+		Long:    "Writes the man pages of all commands into a folder, dated with SOURCE_DATE_EPOCH where that is set.",
+		Example: `  stoker man /usr/local/share/man/man1`,
+		Hidden:  true,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			date := time.Now()
 			if v, ok := a.lookup("SOURCE_DATE_EPOCH"); ok {

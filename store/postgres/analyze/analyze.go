@@ -59,9 +59,14 @@ func (a *Analyst) Facts(ctx context.Context, job *jobs.Job) (*Facts, error) {
 }
 
 // Unsteady says why the result of the job's query may change although nothing is committed, as of a snapshot with
-// this clock; nothing if it cannot.
-func (a *Analyst) Unsteady(ctx context.Context, job *jobs.Job) (why []string, clock uint64, err error) {
-	known, err := a.at(ctx, job)
+// this clock; nothing if it cannot. now is the caller's snapshot: if nothing was committed before it since the job was
+// analyzed, the database is not asked.
+func (a *Analyst) Unsteady(ctx context.Context, job *jobs.Job, now store.Snapshot) (why []string, clock uint64,
+	err error) {
+	known, is := a.knownAt(job, now)
+	if !is {
+		known, err = a.at(ctx, job)
+	}
 	if err != nil {
 		return nil, 0, err
 	}
@@ -78,17 +83,23 @@ func (a *Analyst) Filtered(ctx context.Context, job *jobs.Job) ([]string, error)
 	return known.facts.Filtered, nil
 }
 
+// knownAt returns what is known of the job, if nothing was committed since.
+func (a *Analyst) knownAt(job *jobs.Job, now store.Snapshot) (knownFacts, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	known := a.known[job.Name]
+	return known, known.job == job && known.snapshot.Clock == now.Clock && known.snapshot.Origin == now.Origin &&
+		known.snapshot.Place == now.Place
+}
+
 // at returns what is known of the job as things are now.
 func (a *Analyst) at(ctx context.Context, job *jobs.Job) (knownFacts, error) {
 	now, err := a.source.Now(ctx)
 	if err != nil {
 		return knownFacts{}, err
 	}
-	a.mu.Lock()
-	known := a.known[job.Name]
-	a.mu.Unlock()
-	if known.job == job && known.snapshot.Clock == now.Clock && known.snapshot.Origin == now.Origin &&
-		known.snapshot.Place == now.Place {
+	known, is := a.knownAt(job, now)
+	if is {
 		return known, nil
 	}
 	err = a.source.WithPlans(ctx, job, func(c *pgconn.PgConn, p postgres.Plans) (err error) {
