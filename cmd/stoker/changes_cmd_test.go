@@ -41,6 +41,7 @@ var itemSQL = []string{"CREATE TABLE item (id int PRIMARY KEY, name text)", "INS
 // Broken by: a publication that outlives Stoker without a word, so that a migration that drops a primary key makes
 // the application's UPDATE fail.
 func TestLeavingStoker(t *testing.T) {
+	t.Parallel()
 	w := newServers(t)
 	w.vars["LISTEN"] = freeAddress(t)
 	storetest.Exec(t, w.vars["PG"], itemSQL...)
@@ -81,6 +82,7 @@ func TestLeavingStoker(t *testing.T) {
 
 // A running daemon ends what makes the application's statements fail, within moments.
 func TestDaemonProtectsTheApplication(t *testing.T) {
+	t.Parallel()
 	w := newServers(t)
 	w.vars["LISTEN"] = freeAddress(t)
 	storetest.Exec(t, w.vars["PG"], itemSQL...)

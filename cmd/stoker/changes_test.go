@@ -111,6 +111,7 @@ func (w *world) becomesWithin(t *testing.T, limit time.Duration, want map[string
 }
 
 func TestChangesReachTheCache(t *testing.T) {
+	t.Parallel()
 	for _, source := range []string{"wal", "outbox"} {
 		t.Run(source, func(t *testing.T) {
 			w := newServers(t)
@@ -201,6 +202,7 @@ func TestLostTable(t *testing.T) {
 // A worker that is killed with refreshes in hand does not cost the minute that Asynq takes to
 // notice.
 func TestKilledWorkerIsReplaced(t *testing.T) {
+	t.Parallel()
 	w := newServers(t)
 	storetest.Exec(t, w.vars["PG"], changesSQL...)
 	w.vars["LISTEN"] = freeAddress(t)
@@ -238,6 +240,7 @@ func TestKilledWorkerIsReplaced(t *testing.T) {
 // not missed: with a temporary slot the watched jobs are run, with a permanent one
 // the slot has kept it.
 func TestKilledFollowerIsReplaced(t *testing.T) {
+	t.Parallel()
 	for slot, reruns := range map[string]bool{"temporary": true, "permanent": false} {
 		t.Run(slot, func(t *testing.T) {
 			w := newServers(t)

@@ -287,6 +287,7 @@ jobs:
 
 // No output shows a secret, whatever goes wrong.
 func TestSecretsAreNotPrinted(t *testing.T) {
+	t.Parallel()
 	vars, spec := newShop(t)
 	good := vars["PG"]
 	for name, change := range map[string]map[string]string{

@@ -141,6 +141,7 @@ func post(t *testing.T, url, body string, want int) {
 
 // Three daemons run each tick once between them.
 func TestReplicasRunEachTickOnce(t *testing.T) {
+	t.Parallel()
 	vars, spec := newTicks(t)
 	c := client(t, vars["RD"])
 	var daemons []*process
@@ -188,6 +189,7 @@ func TestTheAdminListenerNeedsATokenElsewhere(t *testing.T) {
 // What must be survived: the daemon goes on by itself, and a tick due after the
 // trouble completes. keys is how many the job has.
 func TestTroubles(t *testing.T) {
+	t.Parallel()
 	for name, trouble := range map[string]func(t *testing.T, w *world){
 		"worker killed in mid-run": func(t *testing.T, w *world) {
 			w.awaitRunning(t)
@@ -364,6 +366,7 @@ jobs:
 // --wait tells a worker that is busy from one that is not there, also when it
 // was there a moment ago.
 func TestWaitTellsBusyFromGone(t *testing.T) {
+	t.Parallel()
 	vars, _ := newTicks(t)
 	spec := specFile(t, `postgres: {url: "${PG}", max_connections: 2}
 redis: {url: "${RD}"}

@@ -14,6 +14,7 @@ import (
 // that are lost. Broken by: a job that nobody asks for and that is not run again;
 // one that is run again and again.
 func TestPostgresRestartRunsEveryJobAgain(t *testing.T) {
+	t.Parallel()
 	w := newServers(t)
 	storetest.Exec(t, w.vars["PG"], "CREATE TABLE item AS SELECT i AS id FROM generate_series(1, 50) i")
 	spec := specFile(t, `postgres: {url: "${PG}"}

@@ -16,6 +16,7 @@ import (
 // must go from the cache, and what the new primary commits is followed. Broken by:
 // positions and clocks of the old history, which are higher than the new ones.
 func TestPostgresFailover(t *testing.T) {
+	t.Parallel()
 	for _, slot := range []string{"temporary", "permanent"} {
 		t.Run(slot, func(t *testing.T) {
 			w := newServers(t)
@@ -80,6 +81,7 @@ func holds(t *testing.T, url, sql string) (yes bool) {
 
 // Redis fails over to a replica that lags: it has older values, and lacks fences.
 func TestRedisFailover(t *testing.T) {
+	t.Parallel()
 	w := newServers(t)
 	f := newFront(t, w.redis.Addr(), copyAll)
 	w.vars["RD"] = "redis://" + f.address + "/0"

@@ -29,6 +29,7 @@ jobs:
 // All of Stoker works with the rights that the docs call the least, and not with one less: then check and run name it.
 // Broken by: a command that Stoker sends and the docs, or the list that check asks for, lack.
 func TestLeastRights(t *testing.T) {
+	t.Parallel()
 	w := newServers(t)
 	queue := storetest.OwnRedis(t)
 	tasks := client(t, queue.URL(0))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -27,6 +28,11 @@ import (
 func TestMain(m *testing.M) {
 	// What is ignored stays so in child processes, and under nohup SIGHUP is; what is handled does not.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	// Tests that run daemons mostly wait for them.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "5"); err != nil {
+		panic(err)
+	}
 	storetest.Main(m)
 }
 

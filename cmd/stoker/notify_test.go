@@ -17,6 +17,7 @@ import (
 
 // Two daemons of which each run fails send one signed POST.
 func TestAFailedRunIsNotifiedOnce(t *testing.T) {
+	t.Parallel()
 	const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	hook, err := standardwebhooks.NewWebhook(secret)
 	if err != nil {

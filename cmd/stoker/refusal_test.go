@@ -17,6 +17,7 @@ import (
 // someone asks or looks; and what was accepted is done when it takes writes again, long after the retries of a task
 // would be over. Broken by: any of the places that does not look, and a refusal that uses up retries.
 func TestRedisRefusesWrites(t *testing.T) {
+	t.Parallel()
 	for _, which := range []string{"cache and queue", "cache", "queue"} {
 		t.Run(which, func(t *testing.T) {
 			w := newServers(t)

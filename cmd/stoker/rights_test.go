@@ -51,6 +51,7 @@ jobs: [{name: item, key: "i:{id}", query: SELECT id FROM item, schedule: "@every
 // A hardened server, or one that lacks functions. Broken by: a function beyond snapshots
 // that must be callable; a warning that is not given, or given again and again.
 func TestHardenedServer(t *testing.T) {
+	t.Parallel()
 	w := newServers(t)
 	storetest.Exec(t, w.vars["PG"], "CREATE ROLE reader LOGIN PASSWORD 'secret-word'",
 		"CREATE TABLE item AS SELECT i AS id FROM generate_series(1, 50) i", "GRANT SELECT ON item TO reader",

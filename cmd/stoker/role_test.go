@@ -31,6 +31,7 @@ jobs:
 //
 // Broken by: a keys query that runs as the session's role, which sees no row; a refresh that does.
 func TestRoles(t *testing.T) {
+	t.Parallel()
 	w := newServers(t)
 	admin := w.vars["PG"]
 	storetest.Exec(t, admin, "CREATE TABLE author (id int PRIMARY KEY)",
