@@ -81,12 +81,26 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// startIn starts a program in a root of its own that it cannot write to, as a user who owns nothing.
-func startIn(t *testing.T, root string, uid int, env []string, argv ...string) *daemon {
+// needsRoot skips where a process cannot be given a root of its own: without root, or in a sandbox that allows neither
+// mounts nor devices.
+func needsRoot(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("a root of its own needs root; the continuous integration has it")
 	}
+	if out, err := exec.Command("unshare", "--mount", "true").CombinedOutput(); err != nil {
+		t.Skipf("this sandbox allows no mounts, so nothing can be run in a root of its own: %v %s", err, out)
+	}
+	null := filepath.Join(t.TempDir(), "null")
+	if out, err := exec.Command("mknod", null, "c", "1", "3").CombinedOutput(); err != nil {
+		t.Skipf("this sandbox allows no devices, so nothing can be run in a root of its own: %v %s", err, out)
+	}
+}
+
+// startIn starts a program in a root of its own that it cannot write to, as a user who owns nothing.
+func startIn(t *testing.T, root string, uid int, env []string, argv ...string) *daemon {
+	t.Helper()
+	needsRoot(t)
 	// setpriv is the system's own: it is gone once the root has changed, so it is run before, and unshare keeps the
 	// mount of this process from the machine.
 	script := `set -e; mount --bind "$0" "$0"; mount -o remount,bind,ro "$0"; uid=$1; shift
