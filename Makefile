@@ -7,7 +7,7 @@ COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 LDFLAGS = -s -w -X main.release=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench soak release test-product test-deploy lint vuln fuzz go servers tools
+.PHONY: help build demo test bench soak release alerts test-product test-deploy lint vuln fuzz go servers tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ soak: go servers ## the consistency checker, long: mutants, then mixes of faults
 release: go ## everything that is shipped, into dist/: archives, deb, rpm, apk, image, chart, SBOM, checksums (VERSION=v1.2.3)
 	$(GO) -C deploy run ./release -go $(GO) -version '$(VERSION)'
 	@ls -l dist
+
+alerts: go ## let every alert fire and clear, with promtool (some minutes, the first time)
+	STOKER_PROMTOOL=1 $(GO) -C deploy test -count 1 -run 'Alert|Promtool' -v ./mixin
 
 lint: go ## gofmt, vet, staticcheck, go mod tidy
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
