@@ -7,8 +7,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
@@ -163,4 +165,9 @@ func (c *config) packLayout(dir string) error {
 		return err
 	}
 	return out.Close()
+}
+
+// imageTag is the image's name. Tags have no plus sign, which versions may have.
+func imageTag(version string) (name.Tag, error) {
+	return name.NewTag("stoker:" + strings.ReplaceAll(version, "+", "-"))
 }

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -91,7 +92,7 @@ func (n *Notifier) Observe(ctx context.Context, statuses []web.JobStatus, now ti
 	}
 	n.before = current
 	for _, name := range marked {
-		if job := jobOf(name); !current[name] && known[job] {
+		if _, job, _ := strings.Cut(name, ":"); !current[name] && known[job] {
 			if err := n.cfg.Marks.ForgetNotified(ctx, name); err != nil {
 				n.cfg.Log.Warn("a notification stays marked", "incident", name, jobs.LogErr, err)
 			}
@@ -141,14 +142,4 @@ func (n *Notifier) send(ctx context.Context, i incident) {
 			log.Info("notified", "message", i.Message)
 		})
 	}
-}
-
-// jobOf is the job of an incident's name.
-func jobOf(name string) string {
-	for at := range name {
-		if name[at] == ':' {
-			return name[at+1:]
-		}
-	}
-	return ""
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/web"
 )
@@ -124,7 +125,7 @@ func (e *Exporter) Run(ctx context.Context) {
 
 func (e *Exporter) release(ctx context.Context) {
 	e.set(nil)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	ctx, cancel := store.Afterwards(ctx, time.Second)
 	defer cancel()
 	if err := e.cfg.Leases.Release(ctx, leaseName, e.holder); err != nil {
 		e.cfg.Log.Warn("the lease of the metrics was not given back; it lapses by itself", jobs.LogErr, err)
