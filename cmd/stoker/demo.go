@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stokerhq/stoker/cmd/stoker/internal/daemon"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/shop"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/jobs/specfile"
@@ -83,12 +84,13 @@ func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	d, err := newDaemon(spec, allRoles, a.log(slog.LevelWarn))
+	d, err := daemon.New(daemon.Config{Spec: spec, Roles: daemon.AllRoles, Version: version(), Commit: revision(),
+		Log: a.log(slog.LevelWarn)})
 	if err != nil {
 		return err
 	}
 	a.printf(welcome, time.Since(begun).Seconds(), listen, listen, cli)
-	return a.demoRuns(ctx, d, s)
+	return a.demoRuns(ctx, d, spec, s)
 }
 
 // errLeft: something of the demo could not be removed.
@@ -112,16 +114,16 @@ Ctrl-C ends it and leaves nothing behind.
 
 // demoRuns runs the daemon, the shop's writer and the reporter until ctx ends
 // or one of them fails.
-func (a *app) demoRuns(ctx context.Context, d *daemon, s *shop.Shop) error {
+func (a *app) demoRuns(ctx context.Context, d *daemon.Daemon, spec *jobs.Spec, s *shop.Shop) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	report, err := newReporter(a, d.spec, s)
+	report, err := newReporter(a, spec, s)
 	if err != nil {
-		return errors.Join(err, d.servers.Close())
+		return errors.Join(err, d.Close())
 	}
 	var wg sync.WaitGroup
 	var errs [3]error
-	for i, part := range []func(context.Context) error{d.run, report.run, s.Write} {
+	for i, part := range []func(context.Context) error{d.Run, report.run, s.Write} {
 		wg.Go(func() {
 			if errs[i] = part(ctx); errs[i] != nil {
 				cancel(errs[i])

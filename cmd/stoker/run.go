@@ -9,6 +9,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/stokerhq/stoker/cmd/stoker/internal/daemon"
+
+	"github.com/stokerhq/stoker/web"
 )
 
 // stopLimit is how long the daemon may take to stop: less than the 30 seconds
@@ -51,8 +55,8 @@ next start.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, r := range roles {
-				if !slices.Contains(allRoles, r) {
-					return wrong("--roles: %q is no role; they are: %s", r, strings.Join(allRoles, ", "))
+				if !slices.Contains(daemon.AllRoles, r) {
+					return wrong("--roles: %q is no role; they are: %s", r, strings.Join(daemon.AllRoles, ", "))
 				}
 			}
 			spec, err := a.spec()
@@ -63,15 +67,19 @@ next start.`,
 			for _, w := range spec.Warnings {
 				log.Warn(w.String())
 			}
-			d, err := newDaemon(spec, roles, log)
+			if err := web.CheckListen(spec.Admin); err != nil {
+				return usageError{err}
+			}
+			d, err := daemon.New(daemon.Config{Spec: spec, Roles: roles, Version: version(), Commit: revision(),
+				Log: log})
 			if err != nil {
 				return err
 			}
 			go a.logHangups(cmd.Context(), log)
 			defer a.watchdog(cmd.Context(), log)()
-			return d.run(cmd.Context())
+			return d.Run(cmd.Context())
 		},
 	}
-	cmd.Flags().StringSliceVar(&roles, "roles", allRoles, "what this process does")
+	cmd.Flags().StringSliceVar(&roles, "roles", daemon.AllRoles, "what this process does")
 	return cmd
 }

@@ -91,32 +91,12 @@ func (a *app) with(wait, local bool, do func(*runner) error) error {
 // worker does runs and refreshes in this process. The command says itself how
 // they end, so the worker's own lines are heard only when asked for.
 func (r *runner) worker() *worker.Worker {
-	return newWorker(r.spec, r.servers, prometheus.NewRegistry(), r.app.log(silent))
+	return connect.NewWorker(r.spec, r.servers, prometheus.NewRegistry(), r.app.log(silent))
 }
 
 // verifier compares the cache with the database in this process, and repairs through worker.
 func (r *runner) verifier() *verify.Verifier {
-	return newVerifier(r.spec, r.servers, r.worker(), prometheus.NewRegistry(), r.app.log(silent))
-}
-
-// newVerifier returns a verifier that repairs through w.
-func newWorker(spec *jobs.Spec, s *connect.Servers, metrics prometheus.Registerer, log *slog.Logger) *worker.Worker {
-	return worker.New(worker.Config{
-		Spec: spec, Source: s.Source, Analyst: s.Analyst, Cache: s.Cache, Ledger: s.Ledger,
-		Metrics: worker.NewMetrics(metrics), Log: log,
-	})
-}
-
-func newVerifier(spec *jobs.Spec, s *connect.Servers, w *worker.Worker, metrics prometheus.Registerer,
-	log *slog.Logger) *verify.Verifier {
-	mend := func(ctx context.Context, id string, inv jobs.Invalidation) error {
-		_, err := w.Refresh(ctx, id, inv)
-		return err
-	}
-	return verify.New(verify.Config{
-		Spec: spec, Source: s.Source, Cache: s.Cache, Ledger: s.Ledger, Mend: mend,
-		Metrics: verify.NewMetrics(metrics), Log: log,
-	})
+	return connect.NewVerifier(r.spec, r.servers, r.worker(), prometheus.NewRegistry(), r.app.log(silent))
 }
 
 // silent is above every level.

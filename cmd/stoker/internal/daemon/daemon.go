@@ -1,4 +1,6 @@
-package main
+// Package daemon is the composition root of `stoker run`: it wires the parts of the product together, starts them in
+// order and stops them in the opposite order.
+package daemon
 
 import (
 	"context"
@@ -33,17 +35,17 @@ import (
 
 // Roles of a daemon.
 const (
-	roleScheduler = "scheduler"
-	roleWorker    = "worker"
-	roleChanges   = "changes"
-	roleAdmin     = "admin"
+	RoleScheduler = "scheduler"
+	RoleWorker    = "worker"
+	RoleChanges   = "changes"
+	RoleAdmin     = "admin"
 )
 
-var allRoles = []string{roleScheduler, roleWorker, roleChanges, roleAdmin}
+// AllRoles are the roles of a daemon that is told none.
+var AllRoles = []string{RoleScheduler, RoleWorker, RoleChanges, RoleAdmin}
 
-// daemon is the composition root of `stoker run`: it wires the parts together,
-// starts them in order and stops them in the opposite order.
-type daemon struct {
+// Daemon is one process of `stoker run`.
+type Daemon struct {
 	spec    *jobs.Spec
 	roles   []string
 	log     *slog.Logger
@@ -58,36 +60,49 @@ type daemon struct {
 	listener net.Listener // bound by listen
 	ready    atomic.Bool
 	systemd  systemd.Notifier
+
+	version string
 }
 
-func newDaemon(spec *jobs.Spec, roles []string, log *slog.Logger) (*daemon, error) {
-	if err := web.CheckListen(spec.Admin); err != nil {
-		return nil, usageError{err}
-	}
+// Config is what a daemon needs.
+type Config struct {
+	Spec            *jobs.Spec
+	Roles           []string // some of AllRoles
+	Version, Commit string   // of this build, for metrics, the page and logs
+	Log             *slog.Logger
+}
+
+// New opens the servers of a spec for a daemon that Run starts. Its admin listener must have passed web.CheckListen.
+func New(c Config) (*Daemon, error) {
+	spec, log := c.Spec, c.Log
 	s, err := connect.Open(spec, log)
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{spec: spec, roles: roles, log: log, servers: s, metrics: prometheus.NewRegistry(),
+	d := &Daemon{spec: spec, roles: c.Roles, log: log, servers: s, metrics: prometheus.NewRegistry(),
+		version: c.Version,
 		systemd: systemd.Notifier{Log: log}}
-	d.worker = newWorker(spec, s, d.metrics, log)
-	d.verifier = newVerifier(spec, s, d.worker, d.metrics, log)
+	d.worker = connect.NewWorker(spec, s, d.metrics, log)
+	d.verifier = connect.NewVerifier(spec, s, d.worker, d.metrics, log)
 	d.writes = connect.NewWrites(spec, s, log)
 	d.writes.Register(d.metrics)
 	d.queues = queue.NewWatcher(s.Queues(), d.metrics, log)
-	state.RegisterBuild(d.metrics, version(), revision())
+	state.RegisterBuild(d.metrics, c.Version, c.Commit)
 	state.NewSpecLoads(d.metrics).Observe(nil)
 	d.metrics.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return d, nil
 }
 
-func (d *daemon) has(role string) bool { return slices.Contains(d.roles, role) }
+func (d *Daemon) has(role string) bool { return slices.Contains(d.roles, role) }
+
+// Close closes the servers of a daemon that was not run.
+func (d *Daemon) Close() error { return d.servers.Close() }
 
 // listen binds the admin address, so that one that is taken is reported before
 // anything has begun.
-func (d *daemon) listen() error {
-	if !d.has(roleAdmin) {
+func (d *Daemon) listen() error {
+	if !d.has(RoleAdmin) {
 		return nil
 	}
 	var err error
@@ -97,14 +112,14 @@ func (d *daemon) listen() error {
 	return nil
 }
 
-// run is the daemon's life, until ctx ends.
+// Run is the daemon's life, until ctx ends.
 //
 // Start: the admin listener first, so that probes and metrics answer while we
 // wait for Redis; then the workers; then the change feed and the scheduler, which
 // have someone to do what they enqueue. Stop, in the opposite order: not ready; no
 // new ticks and changes; what is in hand ends or goes back to the queue; and the admin listener last, so
 // that metrics stay readable while the workers drain.
-func (d *daemon) run(ctx context.Context) (err error) {
+func (d *Daemon) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, d.servers.Close()) }()
 	if err := d.listen(); err != nil {
 		return err
@@ -139,7 +154,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	d.ready.Store(true)
 	d.systemd.Ready(fmt.Sprintf("%s, roles %s", show.Plural(len(d.spec.Jobs), "job"), strings.Join(d.roles, ", ")))
 	d.log.Info("stoker is running", "jobs", len(d.spec.Jobs), "roles", d.roles, "admin", d.adminURL(), "version",
-		version())
+		d.version)
 	d.systemd.Watchdog(ctx, d.isAlive)
 	<-ctx.Done()
 	d.ready.Store(false)
@@ -149,14 +164,14 @@ func (d *daemon) run(ctx context.Context) (err error) {
 }
 
 // watchWrites looks whether the Redis servers take writes until the returned function is called.
-func (d *daemon) watchWrites() (stop func()) {
+func (d *Daemon) watchWrites() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { d.writes.Watch(ctx) })
 	return func() { cancel(); wg.Wait() }
 }
 
-func (d *daemon) adminURL() string {
+func (d *Daemon) adminURL() string {
 	if d.listener == nil {
 		return ""
 	}
@@ -165,7 +180,7 @@ func (d *daemon) adminURL() string {
 
 // awaitRedis waits until Redis answers: it may start after us. A Redis that
 // answers but cannot serve is an error.
-func (d *daemon) awaitRedis(ctx context.Context) error {
+func (d *Daemon) awaitRedis(ctx context.Context) error {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		err := d.servers.Fit(ctx, d.spec, d.log)
 		if err == nil || ctx.Err() != nil || !passes(err) {
@@ -189,7 +204,7 @@ func passes(err error) bool {
 		redis.HasErrorPrefix(err, "LOADING") || redis.HasErrorPrefix(err, "CLUSTERDOWN")
 }
 
-func (d *daemon) startAdmin() (stop func(), err error) {
+func (d *Daemon) startAdmin() (stop func(), err error) {
 	if d.listener == nil {
 		return func() {}, nil
 	}
@@ -197,7 +212,7 @@ func (d *daemon) startAdmin() (stop func(), err error) {
 		Spec: d.spec, Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(), Enqueuer: d.servers.Client(),
 		Fencer: d.worker, Tasks: d.servers.Inspector(),
 		Queue: connect.QueueOption{URL: d.spec.Redis.QueueURL}, Gatherer: d.metrics, Ready: d.isReady,
-		Refused: d.writes.Refused, Probe: d.writes.Probe, Paused: d.servers.Queues().Paused, Version: version(),
+		Refused: d.writes.Refused, Probe: d.writes.Probe, Paused: d.servers.Queues().Paused, Version: d.version,
 		Logger: d.log,
 	})
 	if err != nil {
@@ -222,29 +237,29 @@ func (d *daemon) startAdmin() (stop func(), err error) {
 }
 
 // isReady is what /readyz asks: this process does its work, and Redis takes what it writes.
-func (d *daemon) isReady(ctx context.Context) error {
+func (d *Daemon) isReady(ctx context.Context) error {
 	if !d.ready.Load() {
 		return errors.New("starting or stopping")
 	}
 	if err := d.writes.Probe(ctx); err != nil {
 		return err
 	}
-	if d.has(roleWorker) {
+	if d.has(RoleWorker) {
 		return d.servers.Source.Ping(ctx)
 	}
 	return nil
 }
 
 // isAlive is what the watchdog of systemd asks: the process answers itself.
-func (d *daemon) isAlive(ctx context.Context) error {
+func (d *Daemon) isAlive(ctx context.Context) error {
 	if d.listener == nil {
 		return nil // the loop that asks runs
 	}
 	return probe.Get(ctx, probe.LoopbackURL(d.listener.Addr().String())+"/livez")
 }
 
-func (d *daemon) startWorker() (stop func(), err error) {
-	if !d.has(roleWorker) {
+func (d *Daemon) startWorker() (stop func(), err error) {
+	if !d.has(RoleWorker) {
 		return func() {}, nil
 	}
 	// Asynq has a client of its own: its hook must not slow down anybody else.
@@ -274,7 +289,7 @@ func (d *daemon) startWorker() (stop func(), err error) {
 
 // connections are those that the workers share. The change feed has the others: one for its
 // fences, which must not wait for runs, and one for each refresh.
-func (d *daemon) connections() int {
+func (d *Daemon) connections() int {
 	n := d.spec.Postgres.MaxConnections
 	if !d.follows() || n <= 2 {
 		return n
@@ -284,12 +299,12 @@ func (d *daemon) connections() int {
 
 // refreshers is how many refreshes go on at a time because of changes: as many as the spec says,
 // but at most half of the connections that fences leave.
-func (d *daemon) refreshers() int {
+func (d *Daemon) refreshers() int {
 	return min(d.spec.Changes.Concurrency, max(1, (d.spec.Postgres.MaxConnections-1)/2))
 }
 
-func (d *daemon) startScheduler() (stop func()) {
-	if !d.has(roleScheduler) {
+func (d *Daemon) startScheduler() (stop func()) {
+	if !d.has(RoleScheduler) {
 		return func() {}
 	}
 	s := scheduler.New(scheduler.Config{

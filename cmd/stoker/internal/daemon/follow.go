@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -20,8 +20,8 @@ import (
 )
 
 // follows reports whether this process follows the change feed, or stands by to.
-func (d *daemon) follows() bool {
-	return d.has(roleChanges) && d.spec.Changes.Source != jobs.SourceNone
+func (d *Daemon) follows() bool {
+	return d.has(RoleChanges) && d.spec.Changes.Source != jobs.SourceNone
 }
 
 // settleLimit is how long the start waits for the change feed.
@@ -29,7 +29,7 @@ const settleLimit = 5 * time.Second
 
 // startChanges begins to follow the change feed, and waits until it is followed, but
 // not for long: an epoch may begin then, and runs of before would begin again.
-func (d *daemon) startChanges(starting context.Context) (stop func()) {
+func (d *Daemon) startChanges(starting context.Context) (stop func()) {
 	if !d.follows() {
 		return func() {}
 	}
@@ -68,12 +68,12 @@ func (d *daemon) startChanges(starting context.Context) (stop func()) {
 }
 
 // protector keeps the publication from making the application's statements fail. Every replica has one.
-func (d *daemon) protector() *wal.Protector {
+func (d *Daemon) protector() *wal.Protector {
 	return wal.NewProtector(wal.ProtectorConfig{Source: d.servers.Source, Spec: d.spec, Log: d.log})
 }
 
 // followable opens the feeds of this process.
-func (d *daemon) followable() *changes.Followable {
+func (d *Daemon) followable() *changes.Followable {
 	open := openWAL
 	if d.spec.Changes.Source == jobs.SourceOutbox {
 		open = d.outboxOpener()
@@ -96,7 +96,7 @@ func openWAL(ctx context.Context, source *postgres.Source, spec *jobs.Spec, log 
 }
 
 // outboxOpener registers the metric of its feeds.
-func (d *daemon) outboxOpener() feedOpener {
+func (d *Daemon) outboxOpener() feedOpener {
 	skipped := prometheus.NewCounter(prometheus.CounterOpts{Name: "stoker_changes_calls_skipped_total",
 		Help: "Calls of stoker_invalidate that named no job, or no key of it."})
 	d.metrics.MustRegister(skipped)
@@ -136,7 +136,7 @@ const checkLimit = 15 * time.Second
 // fitForChanges refuses to start where following changes would lose some, or make
 // the application's own statements fail. A database that does not answer is no
 // reason: it may be up in a moment.
-func (d *daemon) fitForChanges(ctx context.Context) error {
+func (d *Daemon) fitForChanges(ctx context.Context) error {
 	if !d.follows() {
 		return nil
 	}
@@ -163,7 +163,7 @@ func (d *daemon) fitForChanges(ctx context.Context) error {
 // openFeed opens the feed with the jobs that can be followed. The columns of the
 // watching jobs are described first, also where another process runs them: then a fence
 // needs no lock on their tables.
-func (d *daemon) openFeed(followable *changes.Followable) func(context.Context) (changes.Feed, feed.Start, error) {
+func (d *Daemon) openFeed(followable *changes.Followable) func(context.Context) (changes.Feed, feed.Start, error) {
 	return func(ctx context.Context) (changes.Feed, feed.Start, error) {
 		for _, job := range d.spec.Jobs {
 			if len(job.Watch) == 0 {

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -16,9 +16,9 @@ const notifyInterval = 5 * time.Second
 
 // startState exports the state of the jobs and notifies of what needs a person, while this process is the one
 // replica that does.
-func (d *daemon) startState() (stop func()) {
+func (d *Daemon) startState() (stop func()) {
 	notifier := notify.New(notify.Config{Receivers: d.spec.Notify, Marks: d.servers.Ledger, Following: d.following(),
-		Version: version(), Log: d.log})
+		Version: d.version, Log: d.log})
 	c := state.Config{Spec: d.spec, Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(),
 		Queues: d.servers.Queues(), Memory: d.servers.Cache.Memory, Leases: d.servers.Ledger,
 		Observe: notifier.Observe,
@@ -35,7 +35,7 @@ func (d *daemon) startState() (stop func()) {
 }
 
 // following reports whether any replica follows the changes; nil where the spec follows none.
-func (d *daemon) following() func(context.Context) (bool, error) {
+func (d *Daemon) following() func(context.Context) (bool, error) {
 	if len(d.spec.Watched()) == 0 || d.spec.Changes.Source == jobs.SourceNone {
 		return nil
 	}

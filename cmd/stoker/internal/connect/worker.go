@@ -1,0 +1,33 @@
+package connect
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/worker"
+	"github.com/stokerhq/stoker/worker/verify"
+)
+
+// NewWorker returns what does runs and refreshes of a spec on its servers.
+func NewWorker(spec *jobs.Spec, s *Servers, metrics prometheus.Registerer, log *slog.Logger) *worker.Worker {
+	return worker.New(worker.Config{
+		Spec: spec, Source: s.Source, Analyst: s.Analyst, Cache: s.Cache, Ledger: s.Ledger,
+		Metrics: worker.NewMetrics(metrics), Log: log,
+	})
+}
+
+// NewVerifier returns what compares cache and database, and repairs through w.
+func NewVerifier(spec *jobs.Spec, s *Servers, w *worker.Worker, metrics prometheus.Registerer,
+	log *slog.Logger) *verify.Verifier {
+	mend := func(ctx context.Context, id string, inv jobs.Invalidation) error {
+		_, err := w.Refresh(ctx, id, inv)
+		return err
+	}
+	return verify.New(verify.Config{
+		Spec: spec, Source: s.Source, Cache: s.Cache, Ledger: s.Ledger, Mend: mend,
+		Metrics: verify.NewMetrics(metrics), Log: log,
+	})
+}
