@@ -6,6 +6,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/specfile/connurl"
 )
 
 // spec reads the whole document.
@@ -58,7 +59,7 @@ func (d *decoder) postgres(n *yaml.Node, p *jobs.Postgres) {
 		"statement_timeout": required(d, &p.StatementTimeout, parsePositive),
 	})
 	d.demand(n, given, "postgres", "url", "add url: ${DATABASE_URL}")
-	if inURL, has := parameter(p.URL, "pool_max_conns"); has && given["max_connections"] == nil {
+	if inURL, has := connurl.Parameter(p.URL, "pool_max_conns"); has && given["max_connections"] == nil {
 		if v, err := parseConnections(inURL); err == nil {
 			p.MaxConnections = v
 		} else {
@@ -69,12 +70,12 @@ func (d *decoder) postgres(n *yaml.Node, p *jobs.Postgres) {
 }
 
 func (d *decoder) postgresURL(s string) (jobs.Secret, error) {
-	u, err := parsePostgresURL(s)
+	u, err := connurl.ParsePostgres(s)
 	return u, driverError(d.drivers.Postgres, u, err)
 }
 
 func (d *decoder) redisURL(s string) (jobs.Secret, error) {
-	u, err := parseRedisURL(s)
+	u, err := connurl.ParseRedis(s)
 	return u, driverError(d.drivers.Redis, u, err)
 }
 

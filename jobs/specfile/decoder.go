@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/specfile/spelling"
 )
 
 // decoder turns YAML nodes into a Spec. It goes on after a mistake, so that all
@@ -60,7 +61,7 @@ func (d *decoder) fields(n *yaml.Node, what string, known map[string]setter) map
 		if meant == "schedule" || meant == "watch" { // whose values are written otherwise elsewhere
 			continue
 		}
-		meant = cmp.Or(meant, nearest(p.name, names))
+		meant = cmp.Or(meant, spelling.Nearest(p.name, names))
 		if known[p.name] == nil && meant != "" && given[meant] == nil {
 			given[meant] = p.value
 		}

@@ -9,6 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/specfile/connurl"
+	"github.com/stokerhq/stoker/jobs/specfile/spelling"
 )
 
 // required sets dst from a field that may not be empty.
@@ -52,7 +54,7 @@ func set[T any](d *decoder, dst *T, parse func(string) (T, error), name string, 
 		*dst = v
 		return
 	}
-	if m, ok := errors.AsType[*jobs.Mistake](err); ok && shellVariable.MatchString(t.raw) {
+	if m, ok := errors.AsType[*jobs.Mistake](err); ok && connurl.NamesVariable(t.raw) {
 		m.Hint = "write ${NAME} for an environment variable: the braces are needed"
 	}
 	_, secret := any(v).(jobs.Secret)
@@ -92,7 +94,7 @@ func didYouMean(s string, names []string) string {
 	if best := synonym(s, names); best != "" {
 		return `here it is "` + best + `"`
 	}
-	if best := nearest(s, names); best != "" {
+	if best := spelling.Nearest(s, names); best != "" {
 		return `did you mean "` + best + `"?`
 	}
 	return "known: " + strings.Join(names, ", ")
@@ -105,36 +107,4 @@ func synonym(s string, names []string) string {
 		return ""
 	}
 	return best
-}
-
-// nearest returns the name that s was probably meant to be, or "".
-func nearest(s string, names []string) string {
-	best, bestDistance := "", max(min(len(s)/3+2, len(s)-1), 2)
-	for _, name := range names {
-		if d := distance(strings.ToLower(s), name); d < bestDistance {
-			best, bestDistance = name, d
-		}
-	}
-	return best
-}
-
-// distance counts the letters to add, drop or change between a and b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/specfile/connurl"
 )
 
 // What is refused is pinned in testdata/units.bad.want.
@@ -68,23 +69,23 @@ func TestLoopback(t *testing.T) {
 func TestConnectionStrings(t *testing.T) {
 	for _, good := range []string{"postgres://db/shop", "postgresql://u:p@h1:1,h2:2/x", "postgres:///x?host=/run",
 		"host=db", "dbname = x host = y"} {
-		if s, err := parsePostgresURL(good); err != nil || s.Reveal() != good {
+		if s, err := connurl.ParsePostgres(good); err != nil || s.Reveal() != good {
 			t.Errorf("Postgres URL %s: %v", good, err)
 		}
 	}
 	for _, good := range []string{"redis://c", "rediss://u:p@c:6380/1?addr=d:1", "redis://[::1]:6379",
 		"unix:///run/r.sock?db=1"} {
-		if s, err := parseRedisURL(good); err != nil || s.Reveal() != good {
+		if s, err := connurl.ParseRedis(good); err != nil || s.Reveal() != good {
 			t.Errorf("Redis URL %s: %v", good, err)
 		}
 	}
 	for _, bad := range []string{"db", "=x", "http://h/?a=b", "user@host=x"} {
-		if _, err := parsePostgresURL(bad); err == nil {
+		if _, err := connurl.ParsePostgres(bad); err == nil {
 			t.Errorf("Postgres URL %s is taken", bad)
 		}
 	}
 	for _, bad := range []string{"c:6379", "redis:c", "redis://", "redis://:6379", "unix://", "http://c"} {
-		if _, err := parseRedisURL(bad); err == nil {
+		if _, err := connurl.ParseRedis(bad); err == nil {
 			t.Errorf("Redis URL %s is taken", bad)
 		}
 	}

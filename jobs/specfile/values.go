@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/specfile/spelling"
 )
 
 func parseName(s string) (string, error) {
@@ -89,7 +90,7 @@ func oneOf[T ~string](s string, allowed ...T) (T, error) {
 		names[i] = string(a)
 	}
 	hint := ""
-	if best := nearest(s, names); best != "" {
+	if best := spelling.Nearest(s, names); best != "" {
 		hint = `did you mean "` + best + `"?`
 	}
 	return "", wrong("is not one of "+strings.Join(names, ", "), hint)

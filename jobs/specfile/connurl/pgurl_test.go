@@ -1,4 +1,4 @@
-package specfile
+package connurl
 
 import (
 	"strings"
@@ -52,7 +52,7 @@ func TestPostgresURLsOfLibpqAndPgx(t *testing.T) {
 		"postgres://db/shop?fallback_application_name=api":      "postgres://db/shop?application_name=api",
 		"host=db keepalives=1 ssl=true password='a b\\'c\\\\'":  `host='db' sslmode='require' password='a b\'c\\'`,
 	} {
-		got, err := parsePostgresURL(in)
+		got, err := ParsePostgres(in)
 		if want == "" {
 			want = in
 		}
@@ -137,7 +137,7 @@ func TestPostgresURLsOfOthers(t *testing.T) {
 		"postgres://db/shop?replication=database":                {"replication", "remove"},
 		"host=db dbname=shop schema=tenant":                      {`"schema"`, "search_path=NAME"},
 	} {
-		got, err := parsePostgresURL(in)
+		got, err := ParsePostgres(in)
 		if err == nil {
 			t.Errorf("%s is taken as %s", in, got.Reveal())
 			continue
@@ -159,11 +159,11 @@ func FuzzPostgresURL(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		once, err := parsePostgresURL(in)
+		once, err := ParsePostgres(in)
 		if err != nil {
 			return
 		}
-		if twice, err := parsePostgresURL(once.Reveal()); err != nil || twice != once {
+		if twice, err := ParsePostgres(once.Reveal()); err != nil || twice != once {
 			t.Fatalf("%q gives %q, and that %q, %v", in, once.Reveal(), twice.Reveal(), err)
 		}
 	})

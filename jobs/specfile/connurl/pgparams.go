@@ -1,10 +1,12 @@
-package specfile
+package connurl
 
 import (
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/stokerhq/stoker/jobs/specfile/spelling"
 )
 
 // driverParams is what the driver understands, besides pool_*.
@@ -146,7 +148,7 @@ func oneWord(what, value string, words []string) error {
 		return wrong("has an sslmode of another library (no-verify is node-postgres')",
 			"write sslmode=require, which encrypts and verifies no certificate")
 	}
-	if best := nearest(strings.ReplaceAll(value, "_", "-"), words); best != "" {
+	if best := spelling.Nearest(strings.ReplaceAll(value, "_", "-"), words); best != "" {
 		return wrong("has "+what+" that Postgres does not know", "did you mean "+best+"?")
 	}
 	return wrong("has "+what+" that Postgres does not know", "it is one of "+strings.Join(words, ", "))
@@ -183,7 +185,7 @@ func checkParam(name string) error {
 // misspelt returns the driver's parameter that a name was surely meant to be.
 func misspelt(name string) string {
 	for _, known := range driverParams {
-		if len(known) > 5 && (distance(name, known) <= 1 || strings.ReplaceAll(name, "_", "") == known) {
+		if len(known) > 5 && (spelling.Distance(name, known) <= 1 || strings.ReplaceAll(name, "_", "") == known) {
 			return known
 		}
 	}

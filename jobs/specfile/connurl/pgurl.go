@@ -1,4 +1,4 @@
-package specfile
+package connurl
 
 import (
 	"net/url"
@@ -26,10 +26,10 @@ type connString struct {
 // pgParam is one parameter of a connection string, decoded.
 type pgParam struct{ name, value string }
 
-// parsePostgresURL reads a connection string as libpq and pgx do. What another
+// ParsePostgres reads a connection string as libpq and pgx do. What another
 // library writes is named, with what to write instead; what libpq knows and the
 // driver does not is translated. No error holds the text.
-func parsePostgresURL(s string) (jobs.Secret, error) {
+func ParsePostgres(s string) (jobs.Secret, error) {
 	c, err := splitConnString(s)
 	if err == nil {
 		err = c.translate()
@@ -43,8 +43,8 @@ func parsePostgresURL(s string) (jobs.Secret, error) {
 	return jobs.NewSecret(c.String()), nil
 }
 
-// parameter returns the last value of a parameter of a connection string.
-func parameter(s jobs.Secret, name string) (value string, given bool) {
+// Parameter returns the last value of a parameter of a connection string.
+func Parameter(s jobs.Secret, name string) (value string, given bool) {
 	c, err := splitConnString(s.Reveal())
 	if err != nil {
 		return "", false

@@ -1,4 +1,4 @@
-package specfile
+package connurl
 
 import (
 	"regexp"
@@ -71,7 +71,7 @@ func notFilledIn(s string) error {
 	switch {
 	case strings.HasPrefix(s, `"`), strings.HasPrefix(s, `'`), strings.HasPrefix(s, "`"):
 		return wrong("begins with a quote", "remove the quotes: Docker's env files take them as part of the value")
-	case shellVariable.MatchString(s):
+	case NamesVariable(s):
 		return wrong("is the name of a variable, not its value", "write ${NAME}: the braces are needed")
 	case strings.HasPrefix(s, "{{"):
 		return wrong("is a template that nothing has filled in", "write ${NAME} for an environment variable")
@@ -80,3 +80,6 @@ func notFilledIn(s string) error {
 	}
 	return nil
 }
+
+// NamesVariable reports whether s is the name of a variable as a shell would replace it: $NAME, $(NAME), %NAME%.
+func NamesVariable(s string) bool { return shellVariable.MatchString(s) }

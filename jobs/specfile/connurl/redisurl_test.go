@@ -1,4 +1,4 @@
-package specfile
+package connurl_test
 
 import (
 	"errors"
@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/specfile"
+	"github.com/stokerhq/stoker/jobs/specfile/connurl"
 )
 
 // Whatever other libraries take, the problem names the form that works here, at its place and without the text of the
@@ -47,7 +49,7 @@ func TestOtherFormsOfRedisURLs(t *testing.T) {
 		"host:6379":                                         "redis://host:6379/0",
 		"memcached://host":                                  "redis://host:6379/0",
 	} {
-		_, err := parseRedisURL(url)
+		_, err := connurl.ParseRedis(url)
 		if err == nil {
 			t.Errorf("%s is taken", url)
 			continue
@@ -59,7 +61,7 @@ func TestOtherFormsOfRedisURLs(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err = Load(file, func(string) (string, bool) { return "", false })
+		_, err = specfile.Load(file, func(string) (string, bool) { return "", false })
 		problems, _ := errors.AsType[jobs.Problems](err)
 		if len(problems) != 1 || !strings.Contains(problems[0].Hint, want) {
 			t.Errorf("%s: %v", url, problems)
@@ -72,7 +74,7 @@ func TestOtherFormsOfRedisURLs(t *testing.T) {
 	for _, url := range []string{"redis://", "redis://host", "rediss://u:p@host:1/2?skip_verify=true",
 		"unix:///run/r.sock?db=1",
 		"redis://:p@s1:26379?master_name=m&password=q&addr=s2:26379", "redis://n1?addr=n2:7000&max_retries=2"} {
-		if _, err := parseRedisURL(url); (err == nil) != (url != "redis://") {
+		if _, err := connurl.ParseRedis(url); (err == nil) != (url != "redis://") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package specfile
+package connurl
 
 import (
 	"net/url"
@@ -57,9 +57,9 @@ func otherRedisForm(scheme string) (hint string, known bool) {
 	return redisURLHint, false
 }
 
-// parseRedisURL refuses what is plainly not a Redis URL, and says how another library's form is written here. The
+// ParseRedis refuses what is plainly not a Redis URL, and says how another library's form is written here. The
 // error never holds the text.
-func parseRedisURL(s string) (jobs.Secret, error) {
+func ParseRedis(s string) (jobs.Secret, error) {
 	if err := notFilledIn(s); err != nil {
 		return jobs.Secret{}, err
 	}
