@@ -68,7 +68,7 @@ var ours = map[string][]string{
 	"cmd/bench/internal/baseline": {"cmd/bench/internal/proc"},
 	"cmd/soak":                    {"cmd/soak/internal/checker"},
 	"cmd/soak/internal/checker":   {"store/testserver"},
-	"jobs/specfile":               {"jobs", "jobs/specfile/connurl", "jobs/specfile/spelling"},
+	"jobs/specfile":               {"jobs", "jobs/specfile/connurl", "jobs/specfile/field", "jobs/specfile/spelling"},
 	"jobs/specfile/connurl":       {"jobs", "jobs/specfile/spelling"},
 	"scheduler":                   {"jobs", "store"},
 	"scheduler/changes":           {"jobs", "store", "store/feed"},

@@ -1,12 +1,14 @@
 package specfile
 
 import (
+	"math"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/jobs/specfile/connurl"
+	"github.com/stokerhq/stoker/jobs/specfile/field"
 )
 
 // spec reads the whole document.
@@ -19,48 +21,82 @@ func (d *decoder) spec(n *yaml.Node) *jobs.Spec {
 			Concurrency: 4},
 	}
 	base := builtIn()
-	given := d.fields(n, "the spec", map[string]setter{
-		"postgres": func(_ string, n *yaml.Node) { d.postgres(n, &s.Postgres) },
-		"redis":    func(_ string, n *yaml.Node) { d.redis(n, &s.Redis) },
-		"admin":    func(_ string, n *yaml.Node) { d.admin(n, &s.Admin) },
-		"changes":  func(_ string, n *yaml.Node) { d.changes(n, &s.Changes) },
-		"audit":    func(_ string, n *yaml.Node) { d.audit(n, &s.Audit) },
-		"notify":   func(_ string, n *yaml.Node) { d.notifications(n, s) },
-		"defaults": func(_ string, n *yaml.Node) { d.defaults(n, &base) },
-		"jobs":     later, // defaults may stand below them
-	})
-	if given == nil {
-		return s
-	}
+	given := d.fields(n, "the spec", d.specFields(s, &base))
 	if s.Changes.URL.IsZero() {
 		s.Changes.URL = s.Postgres.URL
 	}
-	d.demand(n, given, "the spec", "postgres", "add postgres: {url: ...}")
-	d.demand(n, given, "the spec", "redis", "add redis: {url: ...}")
-	if d.demand(n, given, "the spec", "jobs", "add a job: name, query, key, schedule, ttl") {
+	if given["jobs"] != nil {
 		d.jobs(given["jobs"], base, s)
 	}
 	return s
 }
 
-// demand reports a field that must be there and is not.
-func (d *decoder) demand(n *yaml.Node, given map[string]*yaml.Node, what, name, hint string) bool {
-	if given == nil || given[name] != nil {
-		return given != nil
+// Fields is the table of stoker.yaml: what the decoder knows, and the schema says.
+func Fields() []field.Field {
+	base := builtIn()
+	return new(decoder).specFields(new(jobs.Spec), &base)
+}
+
+func (d *decoder) specFields(s *jobs.Spec, base *defaults) []field.Field {
+	return []field.Field{
+		{Name: "postgres", Type: field.Section, Missing: "add postgres: {url: ...}",
+			Doc:    "The database that the rows come from; Stoker only reads.",
+			Fields: d.postgresFields(&s.Postgres),
+			Set:    func(_ field.Field, n *yaml.Node) { d.postgres(n, &s.Postgres) }},
+		{Name: "redis", Type: field.Section, Missing: "add redis: {url: ...}",
+			Doc:    "The Redis that the values go to, and the one that queues live in.",
+			Fields: d.redisFields(&s.Redis),
+			Set:    func(_ field.Field, n *yaml.Node) { d.redis(n, &s.Redis) }},
+		{Name: "admin", Type: field.Section,
+			Doc:    "The listener of the status page, the API, metrics, probes and the Asynq dashboard.",
+			Fields: d.adminFields(&s.Admin),
+			Set:    func(_ field.Field, n *yaml.Node) { d.admin(n, &s.Admin) }},
+		{Name: "changes", Type: field.Section,
+			Doc:    "How Stoker learns that rows have changed between two ticks.",
+			Fields: d.changesFields(&s.Changes),
+			Set:    func(_ field.Field, n *yaml.Node) { d.changes(n, &s.Changes) }},
+		{Name: "audit", Type: field.Section,
+			Doc:    "The continuous comparison of the cache with the database, which repairs what is wrong.",
+			Fields: d.auditFields(&s.Audit),
+			Set:    func(f field.Field, n *yaml.Node) { d.fields(n, "audit", d.auditFields(&s.Audit)) }},
+		{Name: "notify", Type: field.Sections,
+			Doc:    "The receivers of what needs a person, each by one POST.",
+			Fields: d.notifyFields(new(jobs.Notify)),
+			Set:    func(_ field.Field, n *yaml.Node) { d.notifications(n, s) }},
+		{Name: "defaults", Type: field.Section,
+			Doc:    "What holds for jobs that do not say otherwise.",
+			Fields: d.defaultsFields(base),
+			Set:    func(_ field.Field, n *yaml.Node) { d.fields(n, "defaults", d.defaultsFields(base)) }},
+		{Name: "jobs", Type: field.Sections, Missing: "add a job: name, query, key, schedule, ttl",
+			Doc:    "The hot queries that are kept warm, at least one.",
+			Fields: d.jobFields(&base.job, new(*time.Location)),
+			Set:    field.Later}, // defaults may stand below them
 	}
-	d.problem(n, hint, "%s has no %s", what, name)
-	return false
+}
+
+func (d *decoder) postgresFields(p *jobs.Postgres) []field.Field {
+	return []field.Field{
+		{Name: "url", Type: field.PostgresURL, Missing: "add url: ${DATABASE_URL}", Example: "${DATABASE_URL}",
+			Doc: "The primary of a Postgres 14 or newer.",
+			Set: single(d, &p.URL, d.postgresURL)},
+		d.maxConnections(&p.MaxConnections),
+		{Name: "statement_timeout", Type: field.Duration, Default: "60s",
+			Doc: "How long Postgres may work on one statement, without the time in which it waits for Redis.",
+			Set: single(d, &p.StatementTimeout, parsePositive)},
+	}
+}
+
+func (d *decoder) maxConnections(dst *int) field.Field {
+	return field.Field{Name: "max_connections", Type: field.Number(1, math.MaxInt16), Default: "8",
+		Doc: "The most connections that one process uses at once, over all jobs; pool_max_conns of the URL is " +
+			"another way to give it.",
+		Set: whole(d, dst, "8 suits most databases")}
 }
 
 func (d *decoder) postgres(n *yaml.Node, p *jobs.Postgres) {
-	given := d.fields(n, "postgres", map[string]setter{
-		"url":               required(d, &p.URL, d.postgresURL),
-		"max_connections":   required(d, &p.MaxConnections, parseConnections),
-		"statement_timeout": required(d, &p.StatementTimeout, parsePositive),
-	})
-	d.demand(n, given, "postgres", "url", "add url: ${DATABASE_URL}")
+	given := d.fields(n, "postgres", d.postgresFields(p))
 	if inURL, has := connurl.Parameter(p.URL, "pool_max_conns"); has && given["max_connections"] == nil {
-		if v, err := parseConnections(inURL); err == nil {
+		if v, err := parseWhole(inURL, d.maxConnections(nil), ""); err == nil {
 			p.MaxConnections = v
 		} else {
 			d.problem(given["url"], "write pool_max_conns=8, or max_connections in the spec",
@@ -90,26 +126,45 @@ func driverError(driver func(jobs.Secret) error, u jobs.Secret, mistake error) e
 	return nil
 }
 
+func (d *decoder) redisFields(r *jobs.Redis) []field.Field {
+	return []field.Field{
+		{Name: "url", Type: field.RedisURL, Missing: "add url: ${REDIS_URL}", Example: "${REDIS_URL}",
+			Doc: "The Redis 6.2 or newer that API nodes read.",
+			Set: single(d, &r.URL, d.redisURL)},
+		{Name: "queue_url", Type: field.RedisURL, MayBeEmpty: true, Default: "redis.url", InWords: true,
+			Example: "${QUEUE_REDIS_URL:-}",
+			Doc:     "The Redis that Asynq's queues, run records and leases live in, which may evict nothing.",
+			Set:     single(d, &r.QueueURL, d.redisURL)},
+	}
+}
+
 func (d *decoder) redis(n *yaml.Node, r *jobs.Redis) {
-	given := d.fields(n, "redis", map[string]setter{
-		"url":       required(d, &r.URL, d.redisURL),
-		"queue_url": optional(d, &r.QueueURL, d.redisURL),
-	})
-	d.demand(n, given, "redis", "url", "add url: ${REDIS_URL}")
+	d.fields(n, "redis", d.redisFields(r))
 	if r.QueueURL.IsZero() {
 		r.QueueURL = r.URL
 	}
 }
 
+func (d *decoder) adminFields(a *jobs.Admin) []field.Field {
+	return []field.Field{
+		{Name: "listen", Type: field.Listen, Default: "127.0.0.1:8080",
+			Doc: "The address of the admin pages; one that other machines reach needs a token.",
+			Set: single(d, &a.Listen, parseListen)},
+		{Name: "token", Type: field.Secret, MayBeEmpty: true, Example: "${STOKER_TOKEN}",
+			Doc: "What every request but the probes must bring, as a bearer token or in the login form.",
+			Set: single(d, &a.Token, parseToken)},
+		{Name: "queues", Type: field.OneOf("read-only", "read-write"), Default: "read-only",
+			Doc: "What the Asynq dashboard may do: read-write lets it pause queues and delete tasks.",
+			Set: either(d, &a.QueuesWrite, "read-write")},
+		{Name: "base_path", Type: field.Path, MayBeEmpty: true, Example: "/stoker",
+			Doc: "The path of an ingress that shows the pages, which may take it off or leave it on.",
+			Set: single(d, &a.BasePath, parseBasePath)},
+	}
+}
+
 func (d *decoder) admin(n *yaml.Node, a *jobs.Admin) {
 	before := len(d.problems)
-	given := d.fields(n, "admin", map[string]setter{
-		"listen": required(d, &a.Listen, parseListen),
-		"token":  optional(d, &a.Token, parseToken),
-		"queues": required(d, &a.QueuesWrite, parseQueues),
-
-		"base_path": optional(d, &a.BasePath, parseBasePath),
-	})
+	given := d.fields(n, "admin", d.adminFields(a))
 	if len(d.problems) == before && a.Token.IsZero() && !isLocal(a.Listen) {
 		d.problem(given["listen"], "set admin.token, or listen on 127.0.0.1",
 			"admin can be reached from other machines and has no token")

@@ -9,33 +9,56 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/specfile/field"
 )
 
+func (d *decoder) changesFields(c *jobs.Changes) []field.Field {
+	return []field.Field{
+		{Name: "source", Type: field.OneOf(jobs.SourceNone, jobs.SourceWAL, jobs.SourceOutbox), Default: "none",
+			Doc: "Where row changes are read from: the WAL by logical replication, or a table that triggers write to.",
+			Set: choice(d, &c.Source)},
+		{Name: "run_above", Type: field.Number(1, 1_000_000), Default: "10000",
+			Doc: "If more keys of a job than this change at once, the job is run instead.",
+			Set: whole(d, &c.RunAbove, "these keys are held in memory")},
+		{Name: "concurrency", Type: field.Number(1, 100), Default: "4",
+			Doc: "How many refreshes the change feed makes at once, over all jobs.",
+			Set: whole(d, &c.Concurrency, "each takes a connection of postgres.max_connections while it loads")},
+		{Name: "url", Type: field.PostgresURL, MayBeEmpty: true, Default: "postgres.url", InWords: true,
+			Example: "${REPLICATION_URL}",
+			Doc:     "With source wal, a connection for replication, without a pooler in between.",
+			Set:     single(d, &c.URL, d.postgresURL)},
+		{Name: "slot", Type: field.OneOf(jobs.SlotTemporary, jobs.SlotPermanent), Default: "temporary",
+			Doc: "With source wal, temporary leaves nothing behind in Postgres, and permanent is for keysets too big " +
+				"to be run again after each reconnect.",
+			Set: choice(d, &c.Slot)},
+		{Name: "unbounded_wal", Type: field.Boolean, Default: "false",
+			Doc: "With source wal, allow a permanent slot although the server sets no max_slot_wal_keep_size.",
+			Set: boolean(d, &c.UnboundedWAL)},
+		{Name: "name", Type: field.FeedName, Default: "stoker",
+			Doc: "With source wal, the name of the publication and of a permanent slot; each spec on one database " +
+				"needs its own.",
+			Set: single(d, &c.Name, parseFeedName)},
+	}
+}
+
 func (d *decoder) changes(n *yaml.Node, c *jobs.Changes) {
-	given := d.fields(n, "changes", map[string]setter{
-		"source":        required(d, &c.Source, parseSource),
-		"url":           optional(d, &c.URL, d.postgresURL),
-		"slot":          required(d, &c.Slot, parseSlot),
-		"name":          required(d, &c.Name, parseFeedName),
-		"unbounded_wal": required(d, &c.UnboundedWAL, parseBool),
-		"run_above":     required(d, &c.RunAbove, parseRunAbove),
-		"concurrency":   required(d, &c.Concurrency, parseConcurrency),
-	})
+	given := d.fields(n, "changes", d.changesFields(c))
 	if c.Source == jobs.SourceWAL {
 		return
 	}
 	for _, name := range []string{"url", "slot", "name", "unbounded_wal"} {
-		if field := given[name]; field != nil {
-			d.problem(field, "remove it, or write source: wal", "changes.%s is for source: wal, not %s", name, c.Source)
+		if at := given[name]; at != nil {
+			d.problem(at, "remove it, or write source: wal", "changes.%s is for source: wal, not %s", name, c.Source)
 		}
 	}
 }
 
-func (d *decoder) audit(n *yaml.Node, a *jobs.Audit) {
-	d.fields(n, "audit", map[string]setter{"rate": required(d, &a.Rate, parseRate)})
+func (d *decoder) auditFields(a *jobs.Audit) []field.Field {
+	return []field.Field{{Name: "rate", Type: field.Rate, Default: "0",
+		Doc: "How many keys are compared with the database and repaired, over all jobs and replicas; 0 is none, and " +
+			"10000/s the most.",
+		Set: single(d, &a.Rate, parseRate)}}
 }
-
-func parseSlot(s string) (jobs.Slot, error) { return oneOf(s, jobs.SlotTemporary, jobs.SlotPermanent) }
 
 // feedName is what Postgres takes as the name of a slot, with room for what is added
 // to that of a temporary one.
@@ -46,29 +69,6 @@ func parseFeedName(s string) (string, error) {
 		return "", wrong("is no name for a slot", "write 1 to 54 of a-z, 0-9 and _, not a digit first")
 	}
 	return s, nil
-}
-
-func parseRunAbove(s string) (int, error) {
-	n, err := strconv.Atoi(s)
-	switch {
-	case err != nil:
-		return 0, wrong("is not a number", "write how many keys of a job may be refreshed before it is run "+
-			"instead, as in 10000")
-	case n < 1 || n > 1_000_000:
-		return 0, wrong("is outside 1 to 1000000", "these keys are held in memory")
-	}
-	return n, nil
-}
-
-func parseConcurrency(s string) (int, error) {
-	n, err := strconv.Atoi(s)
-	switch {
-	case err != nil:
-		return 0, wrong("is not a number", "write how many refreshes may go on at a time because of changes, as in 4")
-	case n < 1 || n > 100:
-		return 0, wrong("is outside 1 to 100", "each takes a connection of postgres.max_connections while it loads")
-	}
-	return n, nil
 }
 
 const fastestRate = 10_000

@@ -2,12 +2,12 @@ package specfile
 
 import (
 	"fmt"
-	"maps"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/specfile/field"
 )
 
 // draft is a job with what the checks across jobs want to know.
@@ -18,8 +18,8 @@ type draft struct {
 }
 
 // at returns where a field of the job stands, or the job if it is not given.
-func (j draft) at(field string) *yaml.Node {
-	if n := j.given[field]; n != nil {
+func (j draft) at(name string) *yaml.Node {
+	if n := j.given[name]; n != nil {
 		return n
 	}
 	return j.node
@@ -67,26 +67,10 @@ func (d *decoder) refuseDuplicates(drafts []draft) {
 // job reads one job.
 func (d *decoder) job(n *yaml.Node, base defaults) draft {
 	j, zone := base.job, base.zone
-	known := d.common(&j, &zone)
-	maps.Copy(known, map[string]setter{
-		"name":       required(d, &j.Name, parseName),
-		"query":      required(d, &j.Query, parseQuery),
-		"query_file": required(d, &j.Query, d.readQuery),
-		"volatile":   required(d, &j.Volatile, parseBool),
-		"key":        required(d, &j.Key, jobs.ParseKeyTemplate),
-		"value":      required(d, &j.Value, parseValueKind),
-		"type":       required(d, &j.Type, parseType),
-		"role":       required(d, &j.Role, parseRole),
-		"schedule":   later, // wants the time zone
-		"watch":      later, // wants the key
-		"unwatched":  later, // wants the watch list
-	})
-	given := d.fields(n, "job", known)
-	d.demand(n, given, "job", "name", "add a name of a-z, 0-9 and -")
-	d.demand(n, given, "job", "key", `add the key that a row goes to, as in key: "product:{id}"`)
+	given := d.fields(n, "job", d.jobFields(&j, &zone))
 	d.demandOneQuery(n, given)
 	if schedule := given["schedule"]; schedule != nil {
-		d.schedule(&j, zone)("schedule", schedule)
+		d.schedule(&j, zone)(field.Field{Name: "schedule"}, schedule)
 	}
 	if watch := given["watch"]; watch != nil {
 		d.watches(watch, &j)
@@ -129,16 +113,16 @@ func (d *decoder) checkValue(j *jobs.Job, given map[string]*yaml.Node) {
 	j.Format, j.Compress = jobs.FormatJSON, jobs.CompressNone // also where the defaults have others
 }
 
-func (d *decoder) schedule(j *jobs.Job, zone *time.Location) setter {
-	return required(d, &j.Schedule, func(s string) (*jobs.Schedule, error) { return jobs.ParseSchedule(s, zone) })
+func (d *decoder) schedule(j *jobs.Job, zone *time.Location) field.Setter {
+	return single(d, &j.Schedule, func(s string) (*jobs.Schedule, error) { return jobs.ParseSchedule(s, zone) })
 }
 
 func (d *decoder) demandOneQuery(n *yaml.Node, given map[string]*yaml.Node) {
 	switch {
 	case given["query"] != nil && given["query_file"] != nil:
 		d.problem(given["query_file"], "keep one", "job has both query and query_file")
-	case given["query_file"] == nil:
-		d.demand(n, given, "job", "query", "add query: SELECT ..., or query_file: with the name of a file")
+	case given != nil && given["query"] == nil && given["query_file"] == nil:
+		d.problem(n, "add query: SELECT ..., or query_file: with the name of a file", "job has no query")
 	}
 }
 
@@ -157,26 +141,95 @@ func builtIn() defaults {
 	}}
 }
 
-// defaults reads the section of that name over what is built in.
-func (d *decoder) defaults(n *yaml.Node, base *defaults) {
-	known := d.common(&base.job, &base.zone)
-	known["format"] = required(d, &base.job.Format, parseDefaultFormat)
-	d.fields(n, "defaults", known)
+// defaultsFields are read over what is built in.
+func (d *decoder) defaultsFields(base *defaults) []field.Field {
+	return append(d.commonFields(&base.job, &base.zone),
+		field.Field{Name: "format", Type: field.OneOf(jobs.FormatJSON, jobs.FormatMsgpack, jobs.FormatCBOR),
+			Default: "json",
+			Doc:     "How a value is written.",
+			Set:     defaultFormat(d, &base.job.Format)})
 }
 
-// common is the fields that a job and the defaults have both.
-func (d *decoder) common(j *jobs.Job, zone **time.Location) map[string]setter {
-	return map[string]setter{
-		"ttl":             required(d, &j.TTL, parsePositive),
-		"jitter":          required(d, &j.Jitter, parseJitter),
-		"timeout":         required(d, &j.Timeout, parseTimeout),
-		"time_zone":       required(d, zone, parseZone),
-		"max_value_bytes": required(d, &j.MaxValueBytes, parseBytes),
-		"stale_grace":     required(d, &j.StaleGrace, parseGrace),
-		"rewrite":         required(d, &j.Rewrite, parseRewrite),
-		"shrink_guard":    required(d, &j.ShrinkGuard, parseShrinkGuard),
-		"format":          required(d, &j.Format, parseFormat),
-		"compress":        required(d, &j.Compress, parseCompression),
-		"compress_above":  required(d, &j.CompressAbove, parseBytes),
+// jobFields are those of a job; the zone is the one of its schedule.
+func (d *decoder) jobFields(j *jobs.Job, zone **time.Location) []field.Field {
+	return append(d.commonFields(j, zone), []field.Field{
+		{Name: "name", Type: field.Name, Missing: "add a name of a-z, 0-9 and -",
+			Doc: "The job's name in commands, logs and metrics.",
+			Set: single(d, &j.Name, parseName)},
+		{Name: "query", Type: field.Query, Example: "SELECT id, name, price FROM product",
+			Doc: "One SELECT: a run executes it as it stands, a refresh as a subquery with a condition on the key.",
+			Set: single(d, &j.Query, parseQuery)},
+		{Name: "query_file", Type: field.File, Example: "queries/product.sql",
+			Doc: "A file with the SELECT, in place of query; ${VAR} means nothing in it.",
+			Set: single(d, &j.Query, d.readQuery)},
+		{Name: "key", Type: field.Key, Missing: `add the key that a row goes to, as in key: "product:{id}"`,
+			Example: `"product:{id}"`,
+			Doc:     "The key of a row: {column} is replaced by the row's value, {{ and }} are literal braces.",
+			Set:     single(d, &j.Key, jobs.ParseKeyTemplate)},
+		{Name: "value", Type: field.OneOf(jobs.ValueRow, jobs.ValueRows, jobs.ValueScalar), Default: "row",
+			Doc: "How rows become values: row is a JSON object a row, rows an array of all rows of a key, scalar the " +
+				"one column that is not in the key.",
+			Set: choice(d, &j.Value)},
+		{Name: "type", Type: field.OneOf(jobs.TypeString, jobs.TypeHash), Default: "string",
+			Doc: "The Redis type of a value: a string is read with GET, and a hash, of value row, has a field for " +
+				"each column.",
+			Set: choice(d, &j.Type)},
+		{Name: "format", Default: "json",
+			Type: field.OneOf(jobs.FormatJSON, jobs.FormatMsgpack, jobs.FormatCBOR, jobs.FormatText),
+			Doc:  "How a value is written; text, the column without quotes, is for value scalar.",
+			Set:  choice(d, &j.Format)},
+		{Name: "schedule", Type: field.Cron, Default: "none, it is run on demand", InWords: true,
+			Example: `"*/5 * * * *"`,
+			Doc:     "When the job is run; @every fires at multiples of the duration on the clock.",
+			Set:     field.Later}, // wants the time zone
+		{Name: "volatile", Type: field.Boolean, Default: "the database decides", InWords: true,
+			Doc: "Whether the query reads more than rows of this database, such as time or random values, so that it " +
+				"is run even if nothing was committed.",
+			Set: boolean(d, &j.Volatile)},
+		{Name: "role", Type: field.Role,
+			Doc: "The role that the job's queries run as, by SET LOCAL ROLE.",
+			Set: single(d, &j.Role, parseRole)},
+		{Name: "watch", Type: field.Sections, Fields: d.watchFields(new(jobs.Watch), nil),
+			Doc: "The tables whose changes make keys out of date, with changes.source wal or outbox.",
+			Set: field.Later}, // wants the key
+		{Name: "unwatched", Type: field.ListOf(field.Table), Example: "[vat_rate, shop.country]",
+			Doc: "Tables that the query reads and watch need not name; their changes show at the next run.",
+			Set: field.Later}, // wants the watch list
+	}...)
+}
+
+// commonFields are those that a job and the defaults have both.
+func (d *decoder) commonFields(j *jobs.Job, zone **time.Location) []field.Field {
+	return []field.Field{
+		{Name: "ttl", Type: field.Duration, Default: "15m",
+			Doc: "How long a value lives in Redis, and so how long an old value is better than none.",
+			Set: single(d, &j.TTL, parsePositive)},
+		{Name: "jitter", Type: field.Share, Default: "10%",
+			Doc: "The share of the TTL that is taken off at random, key by key, so that keys do not expire together.",
+			Set: single(d, &j.Jitter, parseJitter)},
+		{Name: "timeout", Type: field.Duration, Default: "5m",
+			Doc: "How long a whole run or a refresh may take, at most 24h.",
+			Set: single(d, &j.Timeout, parseTimeout)},
+		{Name: "time_zone", Type: field.Zone, Default: "UTC",
+			Doc: "The time zone that the schedule is read in.",
+			Set: single(d, zone, parseZone)},
+		{Name: "max_value_bytes", Type: field.Size, Default: "16MiB",
+			Doc: "A larger value, before compression, is not written.",
+			Set: single(d, &j.MaxValueBytes, parseBytes)},
+		{Name: "stale_grace", Type: field.Grace, Default: "30s",
+			Doc: "How long a value stays readable once a change has made it out of date; 0 removes it at once.",
+			Set: single(d, &j.StaleGrace, parseGrace)},
+		{Name: "rewrite", Type: field.OneOf(jobs.RewriteChanged, jobs.RewriteAlways), Default: "changed",
+			Doc: "Which values a run sends: those that are not in Redis as they should be, or every value each time.",
+			Set: choice(d, &j.Rewrite)},
+		{Name: "shrink_guard", Type: field.Share, Default: "50%",
+			Doc: "A result that lost more than this share of its keys removes none of them until a person agrees.",
+			Set: single(d, &j.ShrinkGuard, parseShrinkGuard)},
+		{Name: "compress", Type: field.OneOf(jobs.CompressNone, jobs.CompressGzip, jobs.CompressZstd), Default: "none",
+			Doc: "How values of compress_above bytes or more are compressed.",
+			Set: choice(d, &j.Compress)},
+		{Name: "compress_above", Type: field.Size, Default: "1KiB",
+			Doc: "Smaller values are not compressed.",
+			Set: single(d, &j.CompressAbove, parseBytes)},
 	}
 }

@@ -9,20 +9,32 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/specfile/field"
 )
+
+func (d *decoder) notifyFields(r *jobs.Notify) []field.Field {
+	return []field.Field{
+		{Name: "url", Type: field.WebURL, Missing: "add url: https://...", Example: "${ALERTS_URL}",
+			Doc: "Where the POST goes; it is kept secret, as the tokens in such URLs want it.",
+			Set: single(d, &r.URL, parseReceiver)},
+		{Name: "secret", Type: field.SigningSecret, MayBeEmpty: true, Example: "${ALERTS_SECRET}",
+			Doc: "Signs the body as Standard Webhooks say.",
+			Set: single(d, &r.Secret, parseSigningSecret)},
+		{Name: "on", Type: field.ListOf(field.OneOf(jobs.Events...)), Default: "all of them", InWords: true,
+			Doc: "Which events are sent.",
+			Set: func(f field.Field, n *yaml.Node) { r.On = d.events(f, n) }},
+		{Name: "format", Type: field.OneOf(jobs.NotifyJSON, jobs.NotifySlack), Default: "json",
+			Doc: "The shape of the body: slack is {\"text\"}, which Slack, Mattermost and others show.",
+			Set: choice(d, &r.Format)},
+	}
+}
 
 // notifications reads the receivers.
 func (d *decoder) notifications(n *yaml.Node, s *jobs.Spec) {
 	items, _ := d.list("notify", n)
 	for _, item := range items {
 		r := jobs.Notify{Format: jobs.NotifyJSON}
-		given := d.fields(item, "notify entry", map[string]setter{
-			"url":    required(d, &r.URL, parseReceiver),
-			"secret": optional(d, &r.Secret, parseSigningSecret),
-			"on":     func(_ string, n *yaml.Node) { r.On = d.events(n) },
-			"format": required(d, &r.Format, parseNotifyFormat),
-		})
-		d.demand(item, given, "notify entry", "url", "add url: https://...")
+		given := d.fields(item, "notify entry", d.notifyFields(&r))
 		if given["on"] == nil {
 			r.On = jobs.Events
 		}
@@ -30,11 +42,11 @@ func (d *decoder) notifications(n *yaml.Node, s *jobs.Spec) {
 	}
 }
 
-func (d *decoder) events(n *yaml.Node) (list []jobs.Event) {
-	items, ok := d.list("on", n)
+func (d *decoder) events(f field.Field, n *yaml.Node) (list []jobs.Event) {
+	items, ok := d.list(f.Name, n)
 	for _, item := range items {
 		var e jobs.Event
-		required(d, &e, func(s string) (jobs.Event, error) { return oneOf(s, jobs.Events...) })("on", item)
+		choice(d, &e)(f.Item(), item)
 		if e != "" && !slices.Contains(list, e) {
 			list = append(list, e)
 		}
@@ -43,10 +55,6 @@ func (d *decoder) events(n *yaml.Node) (list []jobs.Event) {
 		d.problem(n, "name events, or remove on: all of them are sent", "on is empty")
 	}
 	return list
-}
-
-func parseNotifyFormat(s string) (jobs.NotifyFormat, error) {
-	return oneOf(s, jobs.NotifyJSON, jobs.NotifySlack)
 }
 
 func parseReceiver(s string) (jobs.Secret, error) {

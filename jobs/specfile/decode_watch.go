@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/specfile/field"
 )
 
 // watches reads the tables that a job watches.
@@ -18,19 +19,32 @@ func (d *decoder) watches(n *yaml.Node, j *jobs.Job) {
 	}
 }
 
+func (d *decoder) watchFields(w *jobs.Watch, key *jobs.KeyTemplate) []field.Field {
+	return []field.Field{
+		{Name: "table", Type: field.Table, Missing: "name the table, as in table: product or table: shop.product",
+			Doc: "The table whose changes make keys out of date, with its schema unless the search path finds it.",
+			Set: single(d, &w.Table, parseTable)},
+		{Name: "key", Type: field.Columns, Example: "{id: product_id}",
+			Doc: "Where a changed row names the key: each column of the job's key, and the column of the table.",
+			Set: func(_ field.Field, n *yaml.Node) { w.Key = d.watchKey(n, key) }},
+		{Name: "column", Type: field.Column,
+			Doc: "With keys, the column of the table whose changed values fill $1.",
+			Set: single(d, &w.Column, asIs)},
+		{Name: "keys", Type: field.KeysQuery,
+			Doc: "With column, the query that returns the key columns of the keys that changed rows reach.",
+			Set: single(d, &w.Keys, parseKeysQuery)},
+		{Name: "partial", Type: field.Boolean, Default: "false",
+			Doc: "Refresh just the keys that a row names, although the values of others may depend on it.",
+			Set: boolean(d, &w.Partial)},
+	}
+}
+
 // watch reads one entry: a table alone, a table with the columns that name keys,
 // or a table with a column and a query that finds keys. key is nil when the
 // job's own is wrong.
 func (d *decoder) watch(n *yaml.Node, key *jobs.KeyTemplate) jobs.Watch {
 	var w jobs.Watch
-	given := d.fields(n, "watch entry", map[string]setter{
-		"table":   required(d, &w.Table, parseTable),
-		"key":     func(_ string, n *yaml.Node) { w.Key = d.watchKey(n, key) },
-		"column":  required(d, &w.Column, asIs),
-		"keys":    required(d, &w.Keys, parseKeysQuery),
-		"partial": required(d, &w.Partial, parseBool),
-	})
-	d.demand(n, given, "watch entry", "table", "name the table, as in table: product or table: shop.product")
+	given := d.fields(n, "watch entry", d.watchFields(&w, key))
 	column, keys := given["column"], given["keys"]
 	switch {
 	case given["key"] != nil && (column != nil || keys != nil):
@@ -57,7 +71,7 @@ func (d *decoder) unwatched(n *yaml.Node, j *jobs.Job) {
 	}
 	for _, item := range items {
 		u := jobs.Unwatched{Line: item.Line, Col: item.Column}
-		required(d, &u.Table, parseTable)("unwatched", item)
+		single(d, &u.Table, parseTable)(field.Field{Name: "unwatched"}, item)
 		switch {
 		case u.Table == "":
 			continue
@@ -80,7 +94,7 @@ func (d *decoder) watchKey(n *yaml.Node, key *jobs.KeyTemplate) map[string]strin
 	columns := map[string]string{}
 	for _, p := range pairs {
 		var column string
-		required(d, &column, asIs)(p.name, p.value)
+		single(d, &column, asIs)(field.Field{Name: p.name}, p.value)
 		columns[p.name] = column
 		if key != nil && !slices.Contains(key.Columns(), p.name) {
 			hint := "remove key: any change of the table then runs the job"

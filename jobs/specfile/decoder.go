@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/specfile/field"
 	"github.com/stokerhq/stoker/jobs/specfile/spelling"
 )
 
@@ -32,25 +32,19 @@ func (d *decoder) problem(n *yaml.Node, hint, format string, args ...any) {
 		Message: fmt.Sprintf(format, args...), Hint: hint})
 }
 
-// setter reads the value of a field.
-type setter func(name string, n *yaml.Node)
-
-// later is the setter of a field that is read after its siblings.
-func later(string, *yaml.Node) {}
-
-// fields reads a mapping of known fields and returns the value nodes of those
+// fields reads a mapping by the table of its fields and returns the value nodes of those
 // given. It is nil when n is no mapping, and then nothing can be said to be missing.
-func (d *decoder) fields(n *yaml.Node, what string, known map[string]setter) map[string]*yaml.Node {
+func (d *decoder) fields(n *yaml.Node, what string, table []field.Field) map[string]*yaml.Node {
 	pairs, ok := d.pairs(n, what)
 	if !ok {
 		return nil
 	}
 	given := map[string]*yaml.Node{}
-	names := slices.Sorted(maps.Keys(known))
+	names := slices.Sorted(slices.Values(field.Names(table)))
 	for _, p := range pairs {
-		if set := known[p.name]; set != nil {
+		if f, known := field.Find(table, p.name); known {
 			given[p.name] = p.value
-			set(p.name, p.value)
+			f.Set(f, p.value)
 		} else {
 			d.problem(p.key, didYouMean(p.name, names), "unknown field %q in %s", p.name, what)
 		}
@@ -62,8 +56,13 @@ func (d *decoder) fields(n *yaml.Node, what string, known map[string]setter) map
 			continue
 		}
 		meant = cmp.Or(meant, spelling.Nearest(p.name, names))
-		if known[p.name] == nil && meant != "" && given[meant] == nil {
+		if given[p.name] == nil && meant != "" && given[meant] == nil {
 			given[meant] = p.value
+		}
+	}
+	for _, f := range table {
+		if f.Missing != "" && given[f.Name] == nil {
+			d.problem(n, f.Missing, "%s has no %s", what, f.Name)
 		}
 	}
 	return given

@@ -10,31 +10,51 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/jobs/specfile/connurl"
+	"github.com/stokerhq/stoker/jobs/specfile/field"
 	"github.com/stokerhq/stoker/jobs/specfile/spelling"
 )
 
-// required sets dst from a field that may not be empty.
-func required[T any](d *decoder, dst *T, parse func(string) (T, error)) setter {
-	return func(name string, n *yaml.Node) {
-		t, ok := d.text(name, n)
+// single sets dst from a single value.
+func single[T any](d *decoder, dst *T, parse func(string) (T, error)) field.Setter {
+	return func(f field.Field, n *yaml.Node) {
+		t, ok := d.text(f.Name, n)
 		t.value = trimSecret[T](t.value)
-		if ok && t.value == "" {
-			d.problem(n, "give a value, or remove the field", "%s is empty%s", name, whence(t))
-		} else if ok {
-			set(d, dst, parse, name, n, t)
+		switch {
+		case ok && t.value != "":
+			set(d, dst, parse, f.Name, n, t)
+		case ok && !f.MayBeEmpty:
+			d.problem(n, "give a value, or remove the field", "%s is empty%s", f.Name, whence(t))
 		}
 	}
 }
 
-// optional sets dst from a field that counts as not given when it is empty, as
-// in queue_url: ${QUEUE_REDIS_URL:-}.
-func optional[T any](d *decoder, dst *T, parse func(string) (T, error)) setter {
-	return func(name string, n *yaml.Node) {
-		t, ok := d.text(name, n)
-		t.value = trimSecret[T](t.value)
-		if ok && t.value != "" {
-			set(d, dst, parse, name, n, t)
-		}
+// choice sets dst from one of the values of the field's type.
+func choice[T ~string](d *decoder, dst *T) field.Setter {
+	return func(f field.Field, n *yaml.Node) {
+		single(d, dst, func(s string) (T, error) {
+			v, err := oneOf(s, f.Type.Values)
+			return T(v), err
+		})(f, n)
+	}
+}
+
+// boolean sets dst from a field of true or false.
+func boolean(d *decoder, dst *bool) field.Setter { return either(d, dst, "true") }
+
+// either sets dst to whether the value is on, of the two values of the field's type.
+func either(d *decoder, dst *bool, on string) field.Setter {
+	return func(f field.Field, n *yaml.Node) {
+		single(d, dst, func(s string) (bool, error) {
+			v, err := oneOf(s, f.Type.Values)
+			return v == on, err
+		})(f, n)
+	}
+}
+
+// whole sets dst from a whole number. The hint says why others than those of the field's type are refused.
+func whole(d *decoder, dst *int, hint string) field.Setter {
+	return func(f field.Field, n *yaml.Node) {
+		single(d, dst, func(s string) (int, error) { return parseWhole(s, f, hint) })(f, n)
 	}
 }
 

@@ -1,7 +1,7 @@
 package specfile
 
 import (
-	"math"
+	"fmt"
 	"net"
 	"slices"
 	"strconv"
@@ -9,7 +9,10 @@ import (
 	"time"
 	"unicode"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/specfile/field"
 	"github.com/stokerhq/stoker/jobs/specfile/spelling"
 )
 
@@ -39,69 +42,40 @@ func parseKeysQuery(s string) (string, error) {
 	return query, err
 }
 
-func parseValueKind(s string) (jobs.ValueKind, error) {
-	return oneOf(s, jobs.ValueRow, jobs.ValueRows, jobs.ValueScalar)
-}
-
-func parseType(s string) (jobs.Type, error) {
-	return oneOf(s, jobs.TypeString, jobs.TypeHash)
-}
-
-func parseFormat(s string) (jobs.Format, error) {
-	return oneOf(s, jobs.FormatJSON, jobs.FormatMsgpack, jobs.FormatCBOR, jobs.FormatText)
-}
-
-// parseDefaultFormat refuses text, which most kinds of value cannot be written in.
-func parseDefaultFormat(s string) (jobs.Format, error) {
-	if jobs.Format(s) == jobs.FormatText {
-		return "", wrong("is for value: scalar, and no default", "write it in the jobs with value: scalar")
-	}
-	return oneOf(s, jobs.FormatJSON, jobs.FormatMsgpack, jobs.FormatCBOR)
-}
-
-func parseCompression(s string) (jobs.Compression, error) {
-	return oneOf(s, jobs.CompressNone, jobs.CompressGzip, jobs.CompressZstd)
-}
-
-func parseRewrite(s string) (jobs.Rewrite, error) {
-	return oneOf(s, jobs.RewriteChanged, jobs.RewriteAlways)
-}
-
-func parseBool(s string) (bool, error) {
-	v, err := oneOf(s, "true", "false")
-	return v == "true", err
-}
-
-func parseSource(s string) (jobs.Source, error) {
-	return oneOf(s, jobs.SourceNone, jobs.SourceWAL, jobs.SourceOutbox)
-}
-
-func parseQueues(s string) (write bool, err error) {
-	v, err := oneOf(s, "read-only", "read-write")
-	return v == "read-write", err
-}
-
-func oneOf[T ~string](s string, allowed ...T) (T, error) {
-	names := make([]string, len(allowed))
-	for i, a := range allowed {
-		if T(s) == a {
-			return a, nil
-		}
-		names[i] = string(a)
+func oneOf(s string, allowed []string) (string, error) {
+	if slices.Contains(allowed, s) {
+		return s, nil
 	}
 	hint := ""
-	if best := spelling.Nearest(s, names); best != "" {
+	if best := spelling.Nearest(s, allowed); best != "" {
 		hint = `did you mean "` + best + `"?`
 	}
-	return "", wrong("is not one of "+strings.Join(names, ", "), hint)
+	return "", wrong("is not one of "+strings.Join(allowed, ", "), hint)
 }
 
-func parseConnections(s string) (int, error) {
+// parseWhole reads a whole number of a field's range.
+func parseWhole(s string, f field.Field, hint string) (int, error) {
 	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 || n > math.MaxInt16 {
-		return 0, wrong("is not a whole number from 1 up", "8 suits most databases")
+	switch {
+	case err != nil:
+		return 0, wrong("is not a whole number", "write it as in "+f.Name+": "+f.Default)
+	case n < f.Type.Min || n > f.Type.Max:
+		return 0, wrong(fmt.Sprintf("is outside %d to %d", f.Type.Min, f.Type.Max), hint)
 	}
 	return n, nil
+}
+
+// defaultFormat refuses text in the defaults, since most kinds of value cannot be written in it.
+func defaultFormat(d *decoder, dst *jobs.Format) field.Setter {
+	return func(f field.Field, n *yaml.Node) {
+		single(d, dst, func(s string) (jobs.Format, error) {
+			if jobs.Format(s) == jobs.FormatText {
+				return "", wrong("is for value: scalar, and no default", "write it in the jobs with value: scalar")
+			}
+			v, err := oneOf(s, f.Type.Values)
+			return jobs.Format(v), err
+		})(f, n)
+	}
 }
 
 func parseZone(s string) (*time.Location, error) {
