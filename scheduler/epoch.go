@@ -11,8 +11,11 @@ import (
 	"github.com/stokerhq/stoker/store"
 )
 
-// epochEvery is how often the epoch is looked at.
-const epochEvery = 2 * time.Second
+// How often the epoch is read, and how often it is checked whether all jobs have completed a run of a new one.
+const (
+	epochEvery = 250 * time.Millisecond
+	rerunEvery = 2 * time.Second
+)
 
 // watchEpoch runs jobs again when an epoch has begun. What was cached before may
 // show commits that Postgres has lost; or, where the change feed had a gap, miss
@@ -23,12 +26,17 @@ const epochEvery = 2 * time.Second
 func (s *Scheduler) watchEpoch(ctx context.Context) {
 	var seen, complete uint32
 	lost := false // records may be gone
+	var reran time.Time
 	for store.Sleep(ctx, epochEvery) {
 		epoch, history, err := s.epochs.Epoch(ctx)
 		if err == nil && epoch != complete && epoch > 0 { // 0: the record is lost, and not made anew yet
+			if epoch == seen && time.Since(reran) < rerunEvery {
+				continue
+			}
 			if epoch != seen {
 				seen, lost = epoch, seen > 0
 			}
+			reran = time.Now()
 			all := false
 			if all, err = s.rerun(ctx, epoch, history, lost); all {
 				complete = epoch
@@ -42,10 +50,11 @@ func (s *Scheduler) watchEpoch(ctx context.Context) {
 
 // rerun enqueues the jobs whose last complete run is of another epoch, or, if they
 // watch nothing, of another history, and reports whether there was none. A job of
-// which nothing is known has never been run: the catch-up runs it, unless records may be lost.
+// which nothing is known has never been run: the catch-up runs it, unless records may be lost. The order of the queue
+// is the order in which they are run.
 func (s *Scheduler) rerun(ctx context.Context, epoch, history uint32, lost bool) (all bool, errs error) {
 	all = true
-	for _, job := range s.jobs {
+	for _, job := range s.inOrder(ctx) {
 		last, ok, err := s.ledger.LastComplete(ctx, job.Name)
 		reason := outdated(job, last.Epoch, epoch, history)
 		all = all && err == nil && reason == ""

@@ -51,6 +51,7 @@ type Config struct {
 	Repairs Repairs     // frees names and archives orphans; nil: neither is done
 	Ledger  Ledger      // says what has been run
 	Epochs  Epochs      // says when all must be run again
+	Warmth  Warmth      // says which jobs are cold; nil: all are taken for equally cold
 	Metrics *Metrics
 	Log     *slog.Logger
 }
@@ -59,19 +60,23 @@ type Config struct {
 type Scheduler struct {
 	jobs    []*jobs.Job
 	epochs  Epochs
+	warmth  Warmth
 	queue   Enqueuer
 	tasks   Tasks
 	repairs Repairs
 	ledger  Ledger
 	metrics *Metrics
 	log     *slog.Logger
+
+	costs map[string]time.Duration // :: job -> what its last run took; watchEpoch's alone
 }
 
 // New returns a scheduler of c.Jobs.
 func New(c Config) *Scheduler {
 	c.Metrics.begin(c.Jobs)
 	return &Scheduler{jobs: c.Jobs, queue: c.Queue, tasks: c.Tasks, repairs: c.Repairs, ledger: c.Ledger,
-		epochs: c.Epochs, metrics: c.Metrics, log: c.Log}
+		epochs: c.Epochs, warmth: c.Warmth, metrics: c.Metrics, log: c.Log,
+		costs: make(map[string]time.Duration)}
 }
 
 // Run follows every job's schedule until ctx ends. It never gives up: what

@@ -119,7 +119,7 @@ func TestRedisRestartedFromOlderData(t *testing.T) {
 	if r.texts()["item:1"] != `{"id":1,"v":1,"pad":"`+strings.Repeat("x", 100)+`"}` {
 		t.Fatal("redis did not come back with its older data: nothing is tested")
 	}
-	if err := r.w.checkServers(t.Context(), r.real); err != nil && !cache.Again(err) {
+	if err := r.w.checkServers(t.Context(), r.real, "started again"); err != nil && !cache.Again(err) {
 		t.Fatal(err)
 	}
 	if epoch, _, err := r.real.Epoch(t.Context()); err != nil || epoch == first.Epoch {

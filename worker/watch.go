@@ -6,32 +6,35 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 )
 
-// Renewer is a cache that can be armed anew; store/cache is one.
-type Renewer interface {
+// Guarded is a cache that may lose what it has; store/cache is one.
+type Guarded interface {
+	Lost(ctx context.Context) (reason string, err error)
+	Arm(ctx context.Context) (*cache.Armed, error)
 	Renew(ctx context.Context) (*cache.Armed, error)
 }
 
-// watchEvery is how soon it is noticed that a server was started again or
-// replaced, when no run and no refresh comes across it before.
-const watchEvery = 10 * time.Second
+// How soon it is noticed that Redis has lost what it had, and that Postgres' history is another one, when no run and
+// no refresh comes across it before. The first costs Redis one cheap command each time.
+const (
+	lossEvery    = 300 * time.Millisecond
+	historyEvery = 10 * time.Second
+)
 
-// Watch looks, until ctx ends, whether Redis and Postgres are still those that
-// the cached values come from. If not, an epoch begins, and the scheduler has
-// every job run again.
-func (w *Worker) Watch(ctx context.Context, c Renewer) {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
+// Watch checks, until ctx ends, whether Redis and Postgres are still those that the cached values come from. If
+// not, an epoch begins, and the scheduler has every job run again.
+func (w *Worker) Watch(ctx context.Context, c Guarded) {
+	last := time.Now()
+	for store.Sleep(ctx, lossEvery) {
+		limited, cancel := context.WithTimeout(ctx, historyEvery)
+		lost, err := c.Lost(limited)
+		if err == nil && (lost != "" || time.Since(last) >= historyEvery) {
+			last = time.Now()
+			err = w.checkServers(limited, c, lost)
 		}
-		limited, cancel := context.WithTimeout(ctx, watchEvery)
-		err := w.checkServers(limited, c)
 		cancel()
 		switch {
 		case ctx.Err() != nil:
@@ -44,8 +47,14 @@ func (w *Worker) Watch(ctx context.Context, c Renewer) {
 	}
 }
 
-func (w *Worker) checkServers(ctx context.Context, c Renewer) error {
-	armed, err := c.Renew(ctx)
+// checkServers arms and takes the stamp of a snapshot: whatever has changed shows in that, and begins an epoch.
+func (w *Worker) checkServers(ctx context.Context, c Guarded, lost string) error {
+	arm := c.Arm
+	if lost != "" {
+		w.log.Warn("the cache was lost: an epoch begins, and jobs are run again", "reason", lost)
+		arm = c.Renew
+	}
+	armed, err := arm(ctx)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,8 @@ type Cache struct {
 	flagless atomic.Bool   // this Redis knows no flags of scripts
 	seen     atomic.Uint32 // the highest epoch that this process has seen
 
+	sight sight
+
 	mu    sync.Mutex
 	armed *Armed // for refreshes; nil: none
 	until time.Time
@@ -33,7 +35,9 @@ const shortestLife = 10 * time.Minute
 func New(c redis.UniversalClient, longest time.Duration) *Cache {
 	_, cluster := c.(*redis.ClusterClient)
 	c.AddHook(patientHook{c})
-	return &Cache{c: c, books: bookLocator{cluster}, life: max(shortestLife, 4*longest)}
+	cache := &Cache{c: c, books: bookLocator{cluster}, life: max(shortestLife, 4*longest)}
+	c.AddHook(dialHook{&cache.sight.dialed})
+	return cache
 }
 
 // Present returns how many of the keys are in Redis right now.

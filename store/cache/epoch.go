@@ -33,11 +33,9 @@ func (c *Cache) readEpoch(ctx context.Context) (*Armed, error) {
 		}
 		a := &Armed{server: server}
 		if record[0] != nil {
-			epoch, err := strconv.ParseUint(fmt.Sprint(record[0]), 10, 32)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", epochKey, err)
+			if a.epoch, err = parseEpoch(record[0]); err != nil {
+				return nil, err
 			}
-			a.epoch = uint32(epoch)
 			c.seen.Store(max(c.seen.Load(), a.epoch))
 			a.origin, _ = record[1].(string)
 			a.clock, _ = record[2].(string)
@@ -108,6 +106,7 @@ func (c *Cache) Gap(ctx context.Context) error {
 // openEpoch opens the epoch after that of a, or says where the snapshots of this
 // one come from if it has seen none, unless another process has.
 func (c *Cache) openEpoch(ctx context.Context, a *Armed, origin string, gap bool) (opened bool, err error) {
+	defer c.sight.forget()
 	cmds, err := c.run(ctx, epochScript, call{[]string{epochKey},
 		[]any{a.epoch, a.origin, origin, a.server, gap, c.seen.Load()}})
 	if err != nil {
@@ -148,22 +147,34 @@ func (c *Cache) Stamp(ctx context.Context, a *Armed, s store.Snapshot) (store.St
 // Epoch returns which epoch it is, 0 when nothing was ever armed, and the one in
 // which this history of Postgres began. A job whose last run is of an epoch before
 // that must be run again; one that watches tables, if it is not of this epoch.
+//
+// It is what Lost has read in the last second, where this process calls it.
 func (c *Cache) Epoch(ctx context.Context) (now, history uint32, err error) {
+	if now, history, ok := c.sight.recent(); ok {
+		return now, history, nil
+	}
 	record, err := c.c.HMGet(ctx, epochKey, "epoch", "history").Result()
 	if err != nil {
 		return 0, 0, fmt.Errorf("read the epoch: %w", err)
 	}
 	for i, into := range []*uint32{&now, &history} {
-		if record[i] == nil {
-			continue
+		if *into, err = parseEpoch(record[i]); err != nil {
+			return 0, 0, err
 		}
-		n, err := strconv.ParseUint(fmt.Sprint(record[i]), 10, 32)
-		if err != nil {
-			return 0, 0, fmt.Errorf("%s: %w", epochKey, err)
-		}
-		*into = uint32(n)
 	}
 	return now, history, nil
+}
+
+// parseEpoch reads a field of the record; one that is not there is 0.
+func parseEpoch(field any) (uint32, error) {
+	if field == nil {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(fmt.Sprint(field), 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", epochKey, err)
+	}
+	return uint32(n), nil
 }
 
 // Followed returns which change feed has kept the cache fresh, and how far; "" when

@@ -309,7 +309,7 @@ func (d *Daemon) startScheduler() (stop func()) {
 	}
 	s := scheduler.New(scheduler.Config{
 		Jobs: d.spec.Jobs, Queue: d.servers.Client(), Tasks: d.servers.Inspector(),
-		Repairs: d.servers.Queues(), Ledger: d.servers.Ledger, Epochs: d.servers.Cache,
+		Repairs: d.servers.Queues(), Ledger: d.servers.Ledger, Epochs: d.servers.Cache, Warmth: d.servers.Sampler(),
 		Metrics: scheduler.NewMetrics(d.metrics), Log: d.log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())

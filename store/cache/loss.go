@@ -1,0 +1,118 @@
+package cache
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// sight is what the last check for a loss found.
+type sight struct {
+	mu             sync.Mutex
+	at             time.Time // of the last check that found the cache whole; zero: none
+	epoch, history uint32
+
+	serverAt time.Time    // when the run id was read last
+	dials    int64        // connections that were open by then
+	dialed   atomic.Int64 // connections that this process has opened
+}
+
+// How long an answer of Lost is good for Epoch, and how often the run id is read although no connection was opened.
+const (
+	sightLife   = time.Second
+	serverEvery = 10 * time.Second
+)
+
+// Lost says why what was cached cannot be relied on any more; "" if it can. It is made to be called several times a
+// second: it is one command, and a second one when connections were opened since, as after a restart or a failover
+// they must be. It changes nothing: who finds a loss arms anew.
+//
+// In Cluster only the loss of the epoch's record is seen.
+func (c *Cache) Lost(ctx context.Context) (reason string, err error) {
+	record, err := c.c.HMGet(ctx, epochKey, "epoch", "history", "server").Result()
+	if err != nil {
+		return "", err
+	}
+	if record[0] == nil {
+		return "redis was flushed, or started again without its data", nil
+	}
+	if dials, due := c.sight.reconnected(); due {
+		server, err := c.server(ctx)
+		if err != nil {
+			return "", err
+		}
+		if record[2] != server {
+			return "redis was started again, or another server has taken its place", nil
+		}
+		c.sight.known(dials)
+	}
+	return "", c.sight.keep(record)
+}
+
+// reconnected reports whether the server may be another one than at the last call of known.
+func (s *sight) reconnected() (dials int64, due bool) {
+	dials = s.dialed.Load()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return dials, dials != s.dials || time.Since(s.serverAt) > serverEvery
+}
+
+// known notes that the server is the epoch's, as seen over the connections opened so far.
+func (s *sight) known(dials int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dials, s.serverAt = dials, time.Now()
+}
+
+// keep notes the epoch of a cache that is whole.
+func (s *sight) keep(record []any) error {
+	epoch, err := parseEpoch(record[0])
+	if err != nil {
+		return err
+	}
+	history, err := parseEpoch(record[1])
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at, s.epoch, s.history = time.Now(), epoch, history
+	return nil
+}
+
+// recent returns the epoch that Lost has read a moment ago in this process.
+func (s *sight) recent() (now, history uint32, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.epoch, s.history, time.Since(s.at) < sightLife
+}
+
+// forget makes Epoch ask Redis: the epoch has changed, or may have.
+func (s *sight) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at = time.Time{}
+}
+
+// dialHook counts the connections of a client.
+type dialHook struct{ dialed *atomic.Int64 }
+
+func (h dialHook) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := next(ctx, network, addr)
+		if err == nil {
+			h.dialed.Add(1)
+		}
+		return conn, err
+	}
+}
+
+func (dialHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (dialHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
