@@ -29,7 +29,7 @@ jobs:
   - {name: large, key: "l:{id}", query: "SELECT i AS id, md5(i::text) AS v FROM generate_series(1, 190000) i"}
   - {name: small, key: "s:{id}", query: "SELECT i AS id, md5(i::text) AS v FROM generate_series(1, 9000) i"}
   - {name: first, key: "f:{id}", query: "SELECT i AS id, pg_sleep(0.001)::text AS v FROM generate_series(1, 1000) i",
-     timeout: 5m}
+     priority: 10}
 `)
 	d := start(t, vars, "run", "--config", spec)
 	whole := func() (bool, error) {
