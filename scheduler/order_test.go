@@ -41,8 +41,8 @@ func TestOrderOfALostCache(t *testing.T) {
 		e.Store(&epochs{5, 5})
 		for _, job := range list {
 			end := time.Now()
-			rec := store.Record{Job: job.Name, State: store.StateOK, Start: end.Add(-took[job.Name] * time.Second), End: end,
-				Epoch: 5}
+			rec := store.Record{Job: job.Name, State: store.StateOK, End: end, Epoch: 5,
+				Start: end.Add(-took[job.Name] * time.Second)}
 			if err := l.Add(t.Context(), rec); err != nil {
 				t.Fatal(err)
 			}

@@ -183,8 +183,7 @@ func (d *decoder) jobFields(j *jobs.Job, zone **time.Location) []field.Field {
 			Doc:     "When the job is run; @every fires at multiples of the duration on the clock.",
 			Set:     field.Later}, // wants the time zone
 		{Name: "priority", Type: field.Number(-1000, 1000), Default: "0",
-			Doc: "Where many jobs are to be run again, as after the loss of the cache, those of a higher priority are " +
-				"first.",
+			Doc: "Where many jobs are to be run again, as when the cache was lost, those of a higher one are first.",
 			Set: whole(d, &j.Priority, "0 is as any other job, a higher one is run earlier")},
 		{Name: "volatile", Type: field.Boolean, Default: "the database decides", InWords: true,
 			Doc: "Whether the query reads more than rows of this database, such as time or random values, so that it " +
