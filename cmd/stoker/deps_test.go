@@ -69,6 +69,7 @@ var ours = map[string][]string{
 	"cmd/soak":                    {"cmd/soak/internal/checker"},
 	"cmd/soak/internal/checker":   {"store/testserver"},
 	"jobs/specfile":               {"jobs", "jobs/specfile/connurl", "jobs/specfile/field", "jobs/specfile/spelling"},
+	"jobs/specfile/schema":        {"jobs/specfile", "jobs/specfile/field"},
 	"jobs/specfile/connurl":       {"jobs", "jobs/specfile/spelling"},
 	"scheduler":                   {"jobs", "store"},
 	"scheduler/changes":           {"jobs", "store", "store/feed"},

@@ -74,7 +74,7 @@ func (c *config) archives(_ context.Context, work string) error {
 		name := fmt.Sprintf("stoker_%s_%s", c.version, t)
 		files := []entry{{name: name + "/stoker", from: c.binary(work, t), mode: 0o755}}
 		for _, f := range []string{"LICENSE", "README.md", "CHANGELOG.md", "deploy/stoker.example.yaml",
-			"deploy/systemd/stoker.service"} {
+			"deploy/stoker.schema.json", "deploy/systemd/stoker.service"} {
 			files = append(files, entry{name: name + "/" + filepath.Base(f), from: filepath.Join(c.source, f), mode: 0o644})
 		}
 		pages, err := filepath.Glob(filepath.Join(work, "man", "*.1"))

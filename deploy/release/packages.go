@@ -137,7 +137,10 @@ func (c *config) file(from, to string, mode os.FileMode) *files.Content {
 func (c *config) papers(kind, work string) (files.Contents, error) {
 	const docs = "/usr/share/doc/stoker/"
 	deploy := filepath.Join(c.source, "deploy")
-	list := files.Contents{c.file(filepath.Join(deploy, "stoker.example.yaml"), docs+"examples/stoker.yaml", 0o644)}
+	list := files.Contents{
+		c.file(filepath.Join(deploy, "stoker.example.yaml"), docs+"examples/stoker.yaml", 0o644),
+		c.file(filepath.Join(deploy, "stoker.schema.json"), docs+"examples/stoker.schema.json", 0o644),
+	}
 	pages, err := filepath.Glob(filepath.Join(work, "man", "*.1"))
 	if err != nil {
 		return nil, err

@@ -67,7 +67,7 @@ func (d *decoder) specFields(s *jobs.Spec, base *defaults) []field.Field {
 			Doc:    "What holds for jobs that do not say otherwise.",
 			Fields: d.defaultsFields(base),
 			Set:    func(_ field.Field, n *yaml.Node) { d.fields(n, "defaults", d.defaultsFields(base)) }},
-		{Name: "jobs", Type: field.Sections, Missing: "add a job: name, query, key, schedule, ttl",
+		{Name: "jobs", Type: field.Sections.Some(), Missing: "add a job: name, query, key, schedule, ttl",
 			Doc:    "The hot queries that are kept warm, at least one.",
 			Fields: d.jobFields(&base.job, new(*time.Location)),
 			Set:    field.Later}, // defaults may stand below them
@@ -150,7 +150,7 @@ func (d *decoder) adminFields(a *jobs.Admin) []field.Field {
 		{Name: "listen", Type: field.Listen, Default: "127.0.0.1:8080",
 			Doc: "The address of the admin pages; one that other machines reach needs a token.",
 			Set: single(d, &a.Listen, parseListen)},
-		{Name: "token", Type: field.Secret, MayBeEmpty: true, Example: "${STOKER_TOKEN}",
+		{Name: "token", Type: field.Token, MayBeEmpty: true, Example: "${STOKER_TOKEN}",
 			Doc: "What every request but the probes must bring, as a bearer token or in the login form.",
 			Set: single(d, &a.Token, parseToken)},
 		{Name: "queues", Type: field.OneOf("read-only", "read-write"), Default: "read-only",

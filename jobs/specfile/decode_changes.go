@@ -2,7 +2,6 @@ package specfile
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -60,12 +59,10 @@ func (d *decoder) auditFields(a *jobs.Audit) []field.Field {
 		Set: single(d, &a.Rate, parseRate)}}
 }
 
-// feedName is what Postgres takes as the name of a slot, with room for what is added
-// to that of a temporary one.
-var feedName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,53}$`)
-
+// parseFeedName takes what Postgres takes as the name of a slot, with room for what is added to that of a temporary
+// one.
 func parseFeedName(s string) (string, error) {
-	if !feedName.MatchString(s) {
+	if !field.FeedName.Takes(s) {
 		return "", wrong("is no name for a slot", "write 1 to 54 of a-z, 0-9 and _, not a digit first")
 	}
 	return s, nil

@@ -70,7 +70,7 @@ func (d *decoder) job(n *yaml.Node, base defaults) draft {
 	given := d.fields(n, "job", d.jobFields(&j, &zone))
 	d.demandOneQuery(n, given)
 	if schedule := given["schedule"]; schedule != nil {
-		d.schedule(&j, zone)(field.Field{Name: "schedule"}, schedule)
+		d.schedule(&j, zone)(field.Field{Name: "schedule", Type: field.Cron}, schedule)
 	}
 	if watch := given["watch"]; watch != nil {
 		d.watches(watch, &j)

@@ -20,7 +20,7 @@ func (d *decoder) notifyFields(r *jobs.Notify) []field.Field {
 		{Name: "secret", Type: field.SigningSecret, MayBeEmpty: true, Example: "${ALERTS_SECRET}",
 			Doc: "Signs the body as Standard Webhooks say.",
 			Set: single(d, &r.Secret, parseSigningSecret)},
-		{Name: "on", Type: field.ListOf(field.OneOf(jobs.Events...)), Default: "all of them", InWords: true,
+		{Name: "on", Type: field.ListOf(field.OneOf(jobs.Events...)).Some(), Default: "all of them", InWords: true,
 			Doc: "Which events are sent.",
 			Set: func(f field.Field, n *yaml.Node) { r.On = d.events(f, n) }},
 		{Name: "format", Type: field.OneOf(jobs.NotifyJSON, jobs.NotifySlack), Default: "json",

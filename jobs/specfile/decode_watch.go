@@ -1,7 +1,6 @@
 package specfile
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -119,16 +118,10 @@ func (d *decoder) watchKey(n *yaml.Node, key *jobs.KeyTemplate) map[string]strin
 	return columns
 }
 
-// tableName is what Postgres takes as the name of a table: itself, with its schema, or with its database as well,
-// each bare or in quotes.
-var tableName = regexp.MustCompile(`^` + identifier + `(\s*\.\s*` + identifier + `){0,2}$`)
-
-const identifier = `("([^"]|"")+"|[^\s".][^\s.]*)`
-
 // parseTable refuses what is no name of a table. Whether there is such a table the live check finds.
 func parseTable(s string) (string, error) {
 	name, err := asIs(s)
-	if err == nil && !tableName.MatchString(name) {
+	if err == nil && !field.Table.Takes(name) {
 		err = wrong("is no name of a table", `write product, shop.product, or '"Product"' for a name with capitals, `+
 			"blanks or dots")
 	}

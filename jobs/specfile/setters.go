@@ -21,7 +21,7 @@ func single[T any](d *decoder, dst *T, parse func(string) (T, error)) field.Sett
 		t.value = trimSecret[T](t.value)
 		switch {
 		case ok && t.value != "":
-			set(d, dst, parse, f.Name, n, t)
+			set(d, dst, parse, f, n, t)
 		case ok && !f.MayBeEmpty:
 			d.problem(n, "give a value, or remove the field", "%s is empty%s", f.Name, whence(t))
 		}
@@ -68,8 +68,11 @@ func trimSecret[T any](s string) string {
 	return s
 }
 
-func set[T any](d *decoder, dst *T, parse func(string) (T, error), name string, n *yaml.Node, t text) {
+func set[T any](d *decoder, dst *T, parse func(string) (T, error), f field.Field, n *yaml.Node, t text) {
 	v, err := parse(t.value)
+	if err == nil && !f.Type.Takes(t.value) {
+		err = wrong("is not "+f.Type.Words, "")
+	}
 	if err == nil {
 		*dst = v
 		return
@@ -82,6 +85,7 @@ func set[T any](d *decoder, dst *T, parse func(string) (T, error), name string, 
 	if m, ok := errors.AsType[*jobs.Mistake](err); ok && (secret || t.expanded) {
 		m.Detail = "" // it may repeat the value
 	}
+	name := f.Name
 	if !secret && len(t.raw) <= 80 {
 		name = fmt.Sprintf("%s %q", name, t.raw)
 	}

@@ -106,10 +106,6 @@ func parseListen(s string) (string, error) {
 	return s, nil
 }
 
-// ownPaths are the first parts of paths that the admin listener answers itself. Below a base path that begins so,
-// it could not tell whether an ingress has taken the base path off.
-var ownPaths = []string{"api", "jobs", "livez", "login", "logout", "metrics", "queues", "readyz", "static", "warmz"}
-
 // parseBasePath reads the path of an ingress, and takes the slash off its end.
 func parseBasePath(s string) (string, error) {
 	const hint = "write the path that the ingress shows, such as /stoker"
@@ -129,7 +125,7 @@ func parseBasePath(s string) (string, error) {
 			return "", wrong("is not a plain path", hint+": letters, digits, and . _ ~ - between slashes")
 		}
 	}
-	if slices.Contains(ownPaths, parts[0]) {
+	if slices.Contains(field.OwnPaths, parts[0]) {
 		return "", wrong("begins as a path of Stoker's own does", "put another part in front, such as /stoker"+base)
 	}
 	return base, nil

@@ -52,5 +52,5 @@ func Find(table []Field, name string) (Field, bool) {
 	return Field{}, false
 }
 
-// Item is the field of an item of a list of single values.
+// Item is the field of an item of a list of single values, or of a value of Pairs.
 func (f Field) Item() Field { return Field{Name: f.Name, Type: *f.Type.Items} }

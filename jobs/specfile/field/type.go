@@ -2,6 +2,7 @@ package field
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -23,16 +24,21 @@ type Type struct {
 	Form Form
 	// Words say how a value is written, for people: "a duration, as in 30s, 5m, 2h or 1d".
 	Words string
-	// Pattern is what a text must match, in the syntax that RE2 and ECMAScript share; "" is any text. It may take
-	// more than the parser does, never less.
-	Pattern  string
-	Values   []string
-	Min, Max int
-	// Zero allows a bare 0, which is a number in YAML.
-	Zero bool
-	// Secret is never printed; blanks around it are taken off.
-	Secret bool
-	Items  *Type
+	// Pattern is what a text must match, and Never what it must not; nil is any text, and none. They are of the
+	// syntax that RE2 and ECMAScript share (no \s, no lookahead). The decoder holds a value to them besides its
+	// parser, so that an editor never marks what Stoker takes.
+	Pattern, Never *regexp.Regexp
+	Values         []string // of a Choice
+	Min, Max       int      // of a Whole; Min is also the least of a Text that is written as a number
+	Zero           bool     // a bare 0 will do, which is a number in YAML
+	Secret         bool     // never printed, and blanks around it are taken off
+	Items          *Type    // of a List of single values
+	NotEmpty       bool     // of a List
+}
+
+// Takes reports whether a text matches the type's patterns.
+func (t Type) Takes(s string) bool {
+	return (t.Pattern == nil || t.Pattern.MatchString(s)) && (t.Never == nil || !t.Never.MatchString(s))
 }
 
 // OneOf is a choice.
@@ -52,5 +58,11 @@ func Number(from, to int) Type {
 
 // ListOf is a list of single values.
 func ListOf(items Type) Type {
-	return Type{Form: List, Items: &items, Words: "a list: each item is " + items.Words}
+	return Type{Form: List, Items: &items, Words: "a list, each item " + items.Words}
+}
+
+// Some is the type of a list or mapping that may not be empty.
+func (t Type) Some() Type {
+	t.NotEmpty = true
+	return t
 }
