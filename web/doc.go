@@ -11,6 +11,7 @@
 //	POST /api/v1/jobs/{job}/invalidate    enqueues an invalidation
 //	GET  /metrics                         Prometheus
 //	GET  /livez, /readyz                  probes; open to everyone
+//	GET  /warmz                           whether the cache is warm (package warmz); open to everyone
 //	GET  /login, POST /login, /logout     the form, when admin.token is set
 //	     /queues/                         Asynq's dashboard, read-only unless the spec says otherwise
 //

@@ -63,5 +63,5 @@ func requestHost(r *http.Request) string {
 
 // isProbe reports whether r is what an orchestrator asks, by whatever name.
 func isProbe(r *http.Request) bool {
-	return r.URL.Path == "/livez" || r.URL.Path == "/readyz"
+	return r.URL.Path == "/livez" || r.URL.Path == "/readyz" || r.URL.Path == "/warmz"
 }

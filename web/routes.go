@@ -25,6 +25,9 @@ func (s *Server) routes() http.Handler {
 	s.handle(mux, "/logout", methods{"POST": s.logout})
 	s.handle(mux, "/livez", methods{"GET": s.livez})
 	s.handle(mux, "/readyz", methods{"GET": s.readyz})
+	if s.cfg.Warm != nil {
+		s.handle(mux, "/warmz", methods{"GET": s.cfg.Warm.ServeHTTP})
+	}
 	s.handle(mux, "/metrics", methods{"GET": s.metrics()})
 	s.handle(mux, "/static/{file}", methods{"GET": s.static})
 

@@ -45,6 +45,7 @@ type Config struct {
 	Refused  func() []Refused            // Redis servers that take no writes now; nil: not known
 	Probe    func(context.Context) error // whether the Redis servers take writes; nil: not asked
 	Ready    func(context.Context) error // what /readyz asks; nil, or a nil error: ready
+	Warm     http.Handler                // answers /warmz; nil: there is none
 	Version  string                      // shown on the page
 
 	// which queues are paused; nil: they are not looked at

@@ -44,8 +44,10 @@ type JobStatus struct {
 
 	LastSuccess time.Time `json:"last_success,omitzero"` // when the last complete run ended
 
-	LastRun *store.Record   `json:"last_run,omitempty"`
-	Running *store.Progress `json:"running,omitempty"`
+	LastRun *store.Record `json:"last_run,omitempty"`
+	// the last run that was complete, which LastRun may be; only for use in this process
+	LastComplete *store.Record   `json:"-"`
+	Running      *store.Progress `json:"running,omitempty"`
 
 	Missed      int64     `json:"missed"`
 	Skipped     int64     `json:"skipped"`
@@ -166,6 +168,7 @@ func (st *JobStatus) readRuns(ctx context.Context, l Ledger, now time.Time) erro
 		}
 	}
 	if complete != nil {
+		st.LastComplete = complete
 		st.Keys, st.Bytes, st.LastSuccess = complete.Keys, complete.Bytes, complete.End
 		if len(complete.Filtered) > 0 {
 			st.Warmth = new(float64)

@@ -96,6 +96,7 @@ var ours = map[string][]string{
 	"store/storetest":     {"jobs", "store", "store/testserver"},
 	"web":                 {"jobs", "store"},
 	"web/notify":          {"jobs", "store", "web"},
+	"web/warmz":           {"jobs", "store", "web"},
 	"web/state":           {"jobs", "store", "store/cache", "web"},
 }
 

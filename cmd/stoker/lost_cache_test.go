@@ -45,6 +45,9 @@ jobs:
 		{"flushed", func() error { return c.FlushAll(t.Context()).Err() }},
 		{"started again", func() error { server.Kill(); return server.Start(t.Context()) }},
 	} {
+		if r := stoker(t, vars, "wait", "--config", spec, "--timeout", "1m"); r.status != exitOK {
+			t.Errorf("stoker wait: %d, %s", r.status, r.stderr)
+		}
 		logged := len(d.log.String())
 		begun := time.Now()
 		if err := loss.strike(); err != nil {

@@ -29,6 +29,7 @@ import (
 	"github.com/stokerhq/stoker/store/queue"
 	"github.com/stokerhq/stoker/web"
 	"github.com/stokerhq/stoker/web/state"
+	"github.com/stokerhq/stoker/web/warmz"
 	"github.com/stokerhq/stoker/worker"
 	"github.com/stokerhq/stoker/worker/verify"
 )
@@ -208,7 +209,10 @@ func (d *Daemon) startAdmin() (stop func(), err error) {
 	if d.listener == nil {
 		return func() {}, nil
 	}
+	warm := warmz.NewHandler(warmz.Config{Spec: d.spec, Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(),
+		Slots: worker.Share(d.connections()).Runs})
 	server, err := web.New(web.Config{
+		Warm: warm,
 		Spec: d.spec, Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(), Enqueuer: d.servers.Client(),
 		Fencer: d.worker, Tasks: d.servers.Inspector(),
 		Queue: connect.QueueOption{URL: d.spec.Redis.QueueURL}, Gatherer: d.metrics, Ready: d.isReady,
