@@ -30,7 +30,7 @@ missing. GET /warmz of a daemon answers the same question.`,
 		Example: `  stoker wait --warm 99% --timeout 5m
   stoker wait product top-sellers`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			min, err := warmz.ParseShare(warm)
+			least, err := warmz.ParseShare(warm)
 			if err != nil {
 				return wrong("--warm is %q: %v", warm, err)
 			}
@@ -41,7 +41,7 @@ missing. GET /warmz of a daemon answers the same question.`,
 				if _, err := named(r.spec, args); err != nil {
 					return err
 				}
-				return r.awaitWarm(cmd.Context(), min, timeout, args)
+				return r.awaitWarm(cmd.Context(), least, timeout, args)
 			})
 		},
 	}
@@ -56,8 +56,8 @@ const (
 	warmSilence = 10 * time.Second
 )
 
-// awaitWarm samples the cache until the jobs are warm to min.
-func (r *runner) awaitWarm(ctx context.Context, min float64, timeout time.Duration, names []string) error {
+// awaitWarm samples the cache until the jobs are warm to the share least.
+func (r *runner) awaitWarm(ctx context.Context, least float64, timeout time.Duration, names []string) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	terminal := show.IsTerminal(r.app.stderr)
@@ -71,7 +71,7 @@ func (r *runner) awaitWarm(ctx context.Context, min float64, timeout time.Durati
 		case ctx.Err() == nil: // the servers may start later than a deployment begins to wait
 			report = warmz.Report{Error: 1, Reason: store.WithRemedy(err).Error()}
 		}
-		if err == nil && report.Warm(min) {
+		if err == nil && report.Warm(least) {
 			return r.reportWarm(report, terminal)
 		}
 		if terminal {
@@ -88,7 +88,7 @@ func (r *runner) awaitWarm(ctx context.Context, min float64, timeout time.Durati
 		return err
 	}
 	if context.Cause(ctx) == context.DeadlineExceeded {
-		return fmt.Errorf("not warm to %s within %s: %s", warmz.Percent(min), show.Duration(timeout), report.Reason)
+		return fmt.Errorf("not warm to %s within %s: %s", warmz.Percent(least), show.Duration(timeout), report.Reason)
 	}
 	return errors.New("stopped waiting; the daemons go on")
 }

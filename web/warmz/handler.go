@@ -49,7 +49,7 @@ const readEvery = time.Second
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	min, names, err := h.parse(r)
+	least, names, err := h.parse(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -61,7 +61,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	report := Of(Select(statuses, names), h.cfg.Slots, now)
 	status := http.StatusOK
-	if !report.Warm(min) {
+	if !report.Warm(least) {
 		status = http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", "1")
 	}

@@ -34,10 +34,10 @@ type Job struct {
 	Reason string  `json:"reason,omitempty"`
 }
 
-// Warm reports whether each job is warm to at least the share min. What a sample cannot tell apart from min counts as
+// Warm reports whether each job is warm to at least the share least. What a sample cannot tell apart from it counts as
 // warm; Error says how much that may be.
-func (r Report) Warm(min float64) bool {
-	return !slices.ContainsFunc(r.Jobs, func(j Job) bool { return j.Share < min })
+func (r Report) Warm(least float64) bool {
+	return !slices.ContainsFunc(r.Jobs, func(j Job) bool { return j.Share < least })
 }
 
 // String is the report in one line, as "99.2 % warm (± 0.4 at 95 %), in 12 s: product: 450,000 of 500,000 rows".
