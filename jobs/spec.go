@@ -117,6 +117,7 @@ type Job struct {
 	TTL           time.Duration // of a value; the true TTL is shortened by up to Jitter
 	Jitter        float64       // 0 to 1, a share of TTL
 	Timeout       time.Duration // of a whole run
+	MaxRate       int           // rows a second that a run reads at most; 0: no limit
 	Priority      int           // default 0: where many jobs are to be run, those of a higher one are first
 	MaxValueBytes int           // a larger value is not written; default 16 MiB
 	StaleGrace    time.Duration // how long a value stays readable after its fence; 0 removes it at once; default 30s

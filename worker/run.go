@@ -124,7 +124,7 @@ func (r *run) write(ctx context.Context, armed *cache.Armed, reading *store.Read
 		return r.w.calls.put(ctx, claim, b)
 	})
 	r.pipe.Store(pipe)
-	err = pipe.Wait(r.renderAll(pipe, reading, m))
+	err = pipe.Wait(r.renderAll(ctx, pipe, reading, m))
 	if rerr := r.removeReturned(ctx, claim, m.next.Returned); err == nil {
 		err = rerr
 	}
@@ -136,7 +136,7 @@ func (r *run) write(ctx context.Context, armed *cache.Armed, reading *store.Read
 }
 
 // renderAll sends every row of the reading through the renderer into the pipeline.
-func (r *run) renderAll(pipe *render.Pipeline, reading *store.Reading, m *manifestState) error {
+func (r *run) renderAll(ctx context.Context, pipe *render.Pipeline, reading *store.Reading, m *manifestState) error {
 	s, err := render.New(r.job, reading, r.withSample(m.journal.withJournal(pipe.Send)))
 	if err != nil {
 		return err
@@ -149,7 +149,7 @@ func (r *run) renderAll(pipe *render.Pipeline, reading *store.Reading, m *manife
 			s.Suspects[key] = true
 		}
 	}
-	err = s.RenderAll(reading.Rows, r.rows.Store)
+	err = s.RenderAll(paced(ctx, reading.Rows, r.job.MaxRate), r.rows.Store)
 	rec := &r.rec
 	rec.NullKeys, rec.BadKeys, rec.Oversized, rec.Warning = s.NullKeys, s.BadKeys, s.Oversized, s.Warning
 	rec.Duplicates, rec.Returned = s.Duplicates, int64(len(s.Returned))

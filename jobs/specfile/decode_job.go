@@ -185,6 +185,9 @@ func (d *decoder) jobFields(j *jobs.Job, zone **time.Location) []field.Field {
 		{Name: "priority", Type: field.Number(-1000, 1000), Default: "0",
 			Doc: "Where many jobs are to be run again, as when the cache was lost, those of a higher one are first.",
 			Set: whole(d, &j.Priority, "0 is as any other job, a higher one is run earlier")},
+		{Name: "max_rate", Type: field.Number(1, 100_000_000), Default: "no limit", InWords: true, Example: "5000",
+			Doc: "How many rows a second a run reads at most, to spare Postgres and the readers of Redis.",
+			Set: whole(d, &j.MaxRate, "leave it out for no limit")},
 		{Name: "volatile", Type: field.Boolean, Default: "the database decides", InWords: true,
 			Doc: "Whether the query reads more than rows of this database, such as time or random values, so that it " +
 				"is run even if nothing was committed.",

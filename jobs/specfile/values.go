@@ -1,6 +1,7 @@
 package specfile
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"slices"
@@ -58,7 +59,7 @@ func parseWhole(s string, f field.Field, hint string) (int, error) {
 	n, err := strconv.Atoi(s)
 	switch {
 	case err != nil:
-		return 0, wrong("is not a whole number", "write it as in "+f.Name+": "+f.Default)
+		return 0, wrong("is not a whole number", "write it as in "+f.Name+": "+cmp.Or(f.Example, f.Default))
 	case n < f.Type.Min || n > f.Type.Max:
 		return 0, wrong(fmt.Sprintf("is outside %d to %d", f.Type.Min, f.Type.Max), hint)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -189,9 +190,21 @@ func (f *Findings) job(ctx context.Context, file string, job *jobs.Job, s *conne
 			strings.Join(shape.Inexact, ", "), which)
 	}
 	f.duplicates(ctx, job, s, cost)
+	f.pace(job, cost.Rows)
 	if len(shape.Keys) > 0 && cost.Run > dear && cost.Refresh > cost.Run/2 {
 		f.add(Warn, job.Name, "a refresh of one key costs a full query (planner cost %.0f, the run %.0f): the "+
 			"condition on %s cannot be pushed into it", cost.Refresh, cost.Run, strings.Join(job.Key.Columns(), ", "))
+	}
+}
+
+// pace warns of a job that its own max_rate keeps from an end.
+func (f *Findings) pace(job *jobs.Job, rows int64) {
+	if job.MaxRate == 0 {
+		return
+	}
+	if takes := time.Duration(rows) * time.Second / time.Duration(job.MaxRate); takes > job.Timeout*9/10 {
+		f.add(Warn, job.Name, "about %d rows take %s at max_rate %d, and the timeout is %s: a run will not end; "+
+			"raise one of them", rows, show.Duration(takes), job.MaxRate, show.Duration(job.Timeout))
 	}
 }
 
