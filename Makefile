@@ -74,3 +74,4 @@ servers:
 tools:
 	@deploy/dev/install.sh test
 	@deploy/dev/postgres18.sh
+	@deploy/dev/yaml-language-server.sh

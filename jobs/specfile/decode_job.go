@@ -122,7 +122,7 @@ func (d *decoder) demandOneQuery(n *yaml.Node, given map[string]*yaml.Node) {
 	case given["query"] != nil && given["query_file"] != nil:
 		d.problem(given["query_file"], "keep one", "job has both query and query_file")
 	case given != nil && given["query"] == nil && given["query_file"] == nil:
-		d.problem(n, "add query: SELECT ..., or query_file: with the name of a file", "job has no query")
+		d.missing(n, "add query: SELECT ..., or query_file: with the name of a file", "job", "query")
 	}
 }
 

@@ -25,6 +25,7 @@ type decoder struct {
 	drivers  Drivers
 	notes    jobs.Problems // nothing that is wrong for sure: warnings of the spec
 	problems jobs.Problems
+	keys     map[*yaml.Node]*yaml.Node // :: value of a field -> its name
 }
 
 func (d *decoder) problem(n *yaml.Node, hint, format string, args ...any) {
@@ -62,10 +63,18 @@ func (d *decoder) fields(n *yaml.Node, what string, table []field.Field) map[str
 	}
 	for _, f := range table {
 		if f.Missing != "" && given[f.Name] == nil {
-			d.problem(n, f.Missing, "%s has no %s", what, f.Name)
+			d.missing(n, f.Missing, what, f.Name)
 		}
 	}
 	return given
+}
+
+// missing reports a field that a mapping should have: where its name stands, as editors do, or where it begins.
+func (d *decoder) missing(n *yaml.Node, hint, what, name string) {
+	if key := d.keys[n]; key != nil {
+		n = key
+	}
+	d.problem(n, hint, "%s has no %s", what, name)
 }
 
 // pair is one entry of a mapping.
@@ -103,6 +112,7 @@ func (d *decoder) pairs(n *yaml.Node, what string) ([]pair, bool) {
 				what)
 		default:
 			lines[key.Value] = key.Line
+			d.keys[value] = key
 			pairs = append(pairs, pair{key.Value, key, value})
 		}
 	}

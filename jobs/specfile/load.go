@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/stokerhq/stoker/jobs"
 )
 
@@ -45,7 +47,7 @@ func LoadWith(file string, lookup func(string) (string, bool), drivers Drivers) 
 	if problems != nil {
 		return nil, problems
 	}
-	d := &decoder{file: file, lookup: lookup, root: root, drivers: drivers}
+	d := &decoder{file: file, lookup: lookup, root: root, drivers: drivers, keys: map[*yaml.Node]*yaml.Node{}}
 	spec := d.spec(document)
 	if len(d.problems) > 0 {
 		return nil, d.problems.InOrder()

@@ -70,7 +70,7 @@ func parseShare(s, syntax, meaning string) (float64, error) {
 // parseBytes reads a size: 1024, 64KiB, 16MiB, 1GiB, or decimal KB, MB, GB.
 func parseBytes(s string) (int, error) {
 	const hint = "write a size such as 1048576, 64KiB, 16MiB or 1GiB"
-	digits := strings.TrimRight(s, "BKMGikmgb \t")
+	digits := strings.TrimRight(s, "BKMGIikmgb \t")
 	unit := map[string]int{
 		"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30,
 	}[strings.ToLower(strings.TrimSpace(s[len(digits):]))]

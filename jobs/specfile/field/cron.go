@@ -7,7 +7,7 @@ import (
 
 // cron is the pattern of a schedule: @every and a duration, a name, or five or six fields of the values that each
 // may have. That a range does not end before it begins, and that some time matches, is the parser's to find.
-var cron = re(`^` + blank + `*(@` + anyCase("every") + ` ` + blank + `*` + length +
+var cron = re(`^` + blank + `*(@` + anyCase("every") + ` ` + blank + `*(\+?(` + unit + `)+|` + days + `)` +
 	`|((CRON_)?TZ=` + word + blank + `+)?(@(` + anyCase("yearly|annually|monthly|weekly|daily|midnight|hourly") + `)` +
 	`|(` + cronField(sixtieth, "") + blank + `+)?` + cronField(sixtieth, "") + // second, minute
 	blank + `+` + cronField(`(1?[0-9]|2[0-3])`, "") + // hour

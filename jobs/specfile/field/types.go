@@ -11,13 +11,14 @@ var re = regexp.MustCompile
 const (
 	decimal = `([0-9]+(\.[0-9]*)?|\.[0-9]+)`
 	unit    = decimal + `(ns|us|µs|μs|ms|s|m|h)`
-	length  = `((` + unit + `)+|` + decimal + `d((` + unit + `)+|0)?)`
+	days    = decimal + `d((` + unit + `)+|0)?`
 
-	blank    = `[ \t\r\n]`
-	word     = `[^ \t\r\n]+`
+	blank    = `[ \t\r\n\v\f]`
+	word     = `[^ \t\r\n\v\f]+`
 	anything = `[\s\S]`
+	notBlank = "[^\\x00 \\t\\r\\n\\v\\f\u0085\u00a0\u200b\ufeff]"
 
-	tablePart = `("([^"]|"")+"|[^ \t\r\n\f".][^ \t\r\n\f.]*)`
+	tablePart = `("([^"]|"")+"|[^ \t\r\n\v\f".][^ \t\r\n\v\f.]*)`
 	// afterJunk is where a URL begins behind what is taken off secrets.
 	afterJunk = `^[^A-Za-z]*`
 )
@@ -29,9 +30,9 @@ var OwnPaths = []string{"api", "jobs", "livez", "login", "logout", "metrics", "q
 // The types of amounts. Sums of units and bounds of them are the parser's.
 var (
 	Duration = Type{Words: "a duration, as in 30s, 5m, 2h or 1d",
-		Pattern: re(`^\+?` + length + `$`), Never: re(`^[^1-9$]*$`)}
+		Pattern: re(`^(\+?(` + unit + `)+|` + days + `)$`), Never: re(`^[^1-9$]*$`)}
 	Grace = Type{Words: "a duration, as in 30s or 5m, or 0", Zero: true,
-		Pattern: re(`^[+-]?(` + length + `|0)$`), Never: re(`^-[^$]*[1-9]`)}
+		Pattern: re(`^([+-]?(` + unit + `)+|-?` + days + `|[+-]?0)$`), Never: re(`^-[^$]*[1-9]`)}
 	Share = Type{Words: "a percentage from 0% to 100%, as in 10%", Zero: true,
 		Pattern: re(`^\+?0*(100(\.0*)?|[0-9]{1,2}(\.[0-9]*)?|\.[0-9]+)[ \t]*%$|^0+(\.0*)?$`)}
 	Size = Type{Words: "a size, as in 1048576, 64KiB, 16MiB or 1GiB", Min: 1,
@@ -53,7 +54,7 @@ var (
 	Token = Type{Words: "a text in one line", Secret: true,
 		Never: re(`[!-~][\x00-\x1f\x7f]+[!-#%-~]`)}
 	SigningSecret = Type{Words: "whsec_ with base64, or any text of 16 characters or more", Secret: true,
-		Pattern: re(`whsec_|` + anything + `{16}`)}
+		Pattern: re(`whsec_` + anything + `|` + notBlank + anything + `{14}` + notBlank)}
 	Listen = Type{Words: "host:port, as in 127.0.0.1:8080",
 		Pattern: re(`^([^\[\]:]*|\[[^\[\]]*\]):` +
 			`([0-9]{1,4}|[0-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$`)}
@@ -80,7 +81,7 @@ var (
 	Table = Type{Words: `the name of a table, as in product, shop.product or '"Orders"'`,
 		Pattern: re(`^` + tablePart + `(` + blank + `*\.` + blank + `*` + tablePart + `){0,2}$`)}
 	Column = Type{Words: "the name of a column, without quotes",
-		Pattern: re(`^[^ \t\r\n](` + anything + `*[^ \t\r\n])?$`)}
+		Pattern: re(`^[^ \t\r\n\v\f](` + anything + `*[^ \t\r\n\v\f])?$`)}
 	Role = Type{Words: "the name of a role", Never: re(`^` + anyCase("none") + `$`)}
 )
 

@@ -13,7 +13,7 @@ import (
 const (
 	reference  = `\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}`
 	wellFormed = `^([^$]|\$+[^${]|\$\$+\{|` + reference + `)*\$*$`
-	hasOne     = `\$\{`
+	hasOne     = `(^|[^$])\$\{`
 )
 
 // definitions are what the fields share.
@@ -155,10 +155,10 @@ func text(f field.Field) *node {
 			If:   &node{Type: []string{"number"}},
 			Then: &node{Enum: []any{0}, Message: n.Message},
 		})
-	case f.Type.Min > 0 && f.Type.Takes("5"):
-		n.Type, n.Minimum = append(n.Type, "number"), &f.Type.Min
-	case f.Type.Takes("5"):
+	case f.Type.Takes("1.5"):
 		n.Type = append(n.Type, "number")
+	case f.Type.Takes("5"):
+		n.Type, n.Minimum = append(n.Type, "integer"), &f.Type.Min
 	}
 	if f.Type.Takes("true") {
 		n.Type = append(n.Type, "boolean")
@@ -168,8 +168,11 @@ func text(f field.Field) *node {
 	}
 	if f.Type.Pattern != nil {
 		n.Pattern = f.Type.Pattern.String() + "|" + hasOne
-		if f.MayBeEmpty {
+		switch {
+		case f.MayBeEmpty && f.Type.Secret:
 			n.Pattern += `|^[ \t\r\n]*$`
+		case f.MayBeEmpty:
+			n.Pattern += `|^$`
 		}
 	} else if !f.MayBeEmpty {
 		n.MinLength = 1

@@ -141,7 +141,10 @@ func asJSON(n *yaml.Node) any {
 	case yamlBool.MatchString(v):
 		return strings.EqualFold(v, "true")
 	case yamlInt.MatchString(v):
-		number, _ := strconv.ParseInt(strings.TrimPrefix(v, "+"), 0, 64)
+		number, err := strconv.ParseInt(v, 10, 64)
+		if err != nil { // 0x10, 0o7
+			number, _ = strconv.ParseInt(v, 0, 64)
+		}
 		return float64(number)
 	case yamlFloat.MatchString(v):
 		number, _ := strconv.ParseFloat(v, 64)
@@ -153,28 +156,54 @@ func asJSON(n *yaml.Node) any {
 }
 
 // beyond is what a schema cannot express, and why.
-var beyond = []struct{ says, why string }{
-	{`is there twice|two jobs have the same key|is twice in unwatched|is watched and unwatched`, "items of one list"},
-	{`the job's key has no column|does not say where the job's key column|key of a watch entry is empty`,
-		"columns of two texts"},
-	{`needs the environment variable|once the environment is put in`, "the environment"},
-	{`does not exist|cannot be read|is not a file|is not UTF-8`, "the file system"},
-	{`is not a known time zone`, "the zones of the world"},
-	{`never fires|ends before it begins|step longer than|has a \? beside|in whole seconds|gives @every a time zone`,
+var beyond = []struct {
+	says *regexp.Regexp
+	why  string
+}{
+	{re(`is there twice|two jobs have the same key|is twice in unwatched|is watched and unwatched`), "items of a list"},
+	{re(`the job's key has no column|does not say where the job's key column|key of a watch entry is empty`),
+		"the columns of two texts"},
+	{re(`needs the environment variable|once the environment is put in|^[a-z_]+ ".*\$\{[A-Za-z_].*" `), "the environment"},
+	{re(`does not exist|cannot be read|is not a file|is not UTF-8`), "the file system"},
+	{re(`is not a known time zone|in an unknown time zone|in the time zone Local`), "the zones of the world"},
+	{re(`never fires|ends before it begins|step longer than|has a \? beside|in whole seconds|gives @every a time zone`),
 		"what a schedule means"},
-	{`is longer than a run may take|is shorter than 1ms|is too long|is too large|is outside 0 to 10000/s`,
+	{re(`is longer than a run may take|is shorter than 1ms|is too long|is too large|is outside 0 to 10000/s|[nuµμ]s[^"]*" is not above zero`),
 		"sums of units"},
-	{`^"?[a-z_]+"? .*is outside [0-9]+ to|is not a whole number`, "a number in quotes"},
-	{`^(url|queue_url) (is|has) `, "the parts of a URL"},
-	{`is not base64 after whsec_`, "base64"},
-	{`^query .*is empty|does not use \$1`, "comments of SQL"},
-	{`merge keys|YAML tags|holds an alias itself|must be plain text`, "what YAML makes of it before the schema"},
+	{re(`is outside -?[0-9]+ to`), "a number in quotes"},
+	{re(`^(url|queue_url) (is|has|begins|cannot) `), "the parts of a URL"},
+	{re(`is not base64 after whsec_`), "base64"},
+	{re(`^query .*is empty|does not use \$1`), "comments of SQL"},
+	{re(`"[^"]*\\u[0-9a-f]{4}`), "blanks that are not of ASCII"},
+	{re(`^[a-z_]+ "([-+]?\.inf|0x[0-9a-f]+|0o[0-7]+|[0-9.]+e[0-9]+|\+[0-9]+|True)" is `), "what YAML makes a number of"},
+	{re(`merge keys|YAML tags|holds an alias itself|must be plain text`), "what YAML makes of it before the schema"},
 }
 
-// expressible reports whether a schema can find a problem.
-func expressible(p jobs.Problem) bool {
+var re = regexp.MustCompile
+
+// fromOutside matches a value with a variable in it.
+var fromOutside = re(`^["']?[^"',]*\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}`)
+
+// decided are what is said of one field because of another, which may come from the environment.
+var decided = []struct{ says, by *regexp.Regexp }{
+	{re(`^admin can be reached`), re(`(token|listen): *["']?\$\{`)},
+	{re(`is for source: wal`), re(`source: *["']?\$\{`)},
+	{re(`is for value: `), re(`value: *["']?\$\{`)},
+	{re(`^type hash (has no format|cannot be compressed)`), re(`type: *["']?\$\{`)},
+}
+
+// expressible reports whether a schema can find a problem of a spec.
+func expressible(p jobs.Problem, text string) bool {
 	for _, b := range beyond {
-		if regexp.MustCompile(b.says).MatchString(p.Message) {
+		if b.says.MatchString(p.Message) {
+			return false
+		}
+	}
+	if line := strings.Split(text, "\n")[p.Line-1]; fromOutside.MatchString(line[min(p.Col-1, len(line)):]) {
+		return false
+	}
+	for _, d := range decided {
+		if d.says.MatchString(p.Message) && d.by.MatchString(text) {
 			return false
 		}
 	}

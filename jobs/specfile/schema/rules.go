@@ -76,7 +76,8 @@ func valueRules() []*node {
 					Properties: map[string]any{"unwatched": &node{Type: []string{"array"}, MinItems: 1}}},
 				&node{Properties: map[string]any{"watch": &node{Type: []string{"array", "null"}, MaxItems: new(int)}}},
 			),
-			Then: never("For a job that watches tables: remove it, or add watch.", "unwatched"),
+			Then: &node{Properties: map[string]any{
+				"unwatched": refuse("For a job that watches tables: remove it, or add watch.")}},
 		},
 	}
 }
