@@ -113,6 +113,18 @@ func (s *Server) warmJob(w http.ResponseWriter, r *http.Request) {
 	answerJSON(w, http.StatusAccepted, accepted{TaskID: info.ID, Queue: info.Queue})
 }
 
+// refreshKey loads a key that a reader has missed.
+func (s *Server) refreshKey(w http.ResponseWriter, r *http.Request) {
+	job, ok := s.findJob(w, r)
+	switch {
+	case !ok:
+	case s.cfg.Doorbell == nil:
+		s.refuse(w, r, http.StatusNotImplemented, "this process loads no keys: send an invalidation, it is queued")
+	default:
+		s.cfg.Doorbell.Serve(w, r, job)
+	}
+}
+
 // enqueue puts a task on its queue and logs who asked.
 func (s *Server) enqueue(r *http.Request, task *asynq.Task, job string) (*asynq.TaskInfo, error) {
 	info, err := s.cfg.Enqueuer.EnqueueContext(r.Context(), task)

@@ -20,6 +20,7 @@ func (s *Server) routes() http.Handler {
 	s.handle(mux, "/api/v1/jobs/{job}", methods{"GET": s.getJob})
 	s.handle(mux, "/api/v1/jobs/{job}/warm", methods{"POST": s.warmJob})
 	s.handle(mux, "/api/v1/jobs/{job}/invalidate", methods{"POST": s.invalidateJob})
+	s.handle(mux, "/api/v1/jobs/{job}/refresh", methods{"POST": s.refreshKey})
 
 	s.handle(mux, "/login", methods{"GET": s.loginForm, "POST": s.login})
 	s.handle(mux, "/logout", methods{"POST": s.logout})

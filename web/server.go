@@ -31,6 +31,11 @@ type Fencer interface {
 	Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) error
 }
 
+// Doorbell answers a reader that has missed a key of job. *doorbell.Bell is one.
+type Doorbell interface {
+	Serve(w http.ResponseWriter, r *http.Request, job *jobs.Job)
+}
+
 // Config is what a Server is made of.
 type Config struct {
 	Spec     *jobs.Spec // required
@@ -39,6 +44,7 @@ type Config struct {
 
 	Sampler  Sampler                     // nil: no warmth is shown
 	Fencer   Fencer                      // nil: the worker fences, and finds wrong key values
+	Doorbell Doorbell                    // nil: no key is loaded in this process
 	Tasks    jobs.TaskReader             // nil: nobody can wait for an invalidation
 	Queue    asynq.RedisConnOpt          // where the dashboard looks; nil: no dashboard
 	Gatherer prometheus.Gatherer         // nil: no /metrics

@@ -95,6 +95,7 @@ var ours = map[string][]string{
 	"store/queue":         {"jobs"},
 	"store/storetest":     {"jobs", "store", "store/testserver"},
 	"web":                 {"jobs", "store"},
+	"web/doorbell":        {"jobs", "store"},
 	"web/notify":          {"jobs", "store", "web"},
 	"web/warmz":           {"jobs", "store", "web"},
 	"web/state":           {"jobs", "store", "store/cache", "web"},

@@ -25,9 +25,11 @@ import (
 	"github.com/stokerhq/stoker/cmd/stoker/internal/systemd"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/scheduler"
+	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/store/queue"
 	"github.com/stokerhq/stoker/web"
+	"github.com/stokerhq/stoker/web/doorbell"
 	"github.com/stokerhq/stoker/web/state"
 	"github.com/stokerhq/stoker/web/warmz"
 	"github.com/stokerhq/stoker/worker"
@@ -211,15 +213,17 @@ func (d *Daemon) startAdmin() (stop func(), err error) {
 	}
 	warm := warmz.NewHandler(warmz.Config{Spec: d.spec, Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(),
 		Slots: worker.Share(d.connections()).Runs})
+	loads, endLoads := context.WithCancel(context.Background())
 	server, err := web.New(web.Config{
 		Warm: warm,
 		Spec: d.spec, Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(), Enqueuer: d.servers.Client(),
-		Fencer: d.worker, Tasks: d.servers.Inspector(),
+		Fencer: d.worker, Doorbell: doorbell.New(loads, d.loadMissed), Tasks: d.servers.Inspector(),
 		Queue: connect.QueueOption{URL: d.spec.Redis.QueueURL}, Gatherer: d.metrics, Ready: d.isReady,
 		Refused: d.writes.Refused, Probe: d.writes.Probe, Paused: d.servers.Queues().Paused, Version: d.version,
 		Logger: d.log,
 	})
 	if err != nil {
+		endLoads()
 		return nil, errors.Join(err, d.listener.Close())
 	}
 	stopState := d.startState()
@@ -231,6 +235,7 @@ func (d *Daemon) startAdmin() (stop func(), err error) {
 	})
 	return func() {
 		stopState()
+		endLoads()
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		if err := server.Shutdown(ctx); err != nil {
@@ -238,6 +243,24 @@ func (d *Daemon) startAdmin() (stop func(), err error) {
 		}
 		wg.Wait()
 	}, nil
+}
+
+// loadMissed loads a key that a reader has missed.
+func (d *Daemon) loadMissed(ctx context.Context, job *jobs.Job, key jobs.Key) (doorbell.State, error) {
+	out, err := d.worker.RefreshMissed(ctx, job, key)
+	_, misfit := errors.AsType[*store.KeyValueError](err)
+	switch {
+	case misfit:
+		return "", err
+	case err != nil:
+		d.log.Warn("a key that a reader has missed was not loaded", jobs.LogJob, job.Name, jobs.LogErr, err)
+		return "", err
+	case out.Keys > 0:
+		return doorbell.Loaded, nil
+	case out.Oversized+out.BadKeys+out.Duplicates > 0:
+		return doorbell.Withheld, nil
+	}
+	return doorbell.Absent, nil
 }
 
 // isReady is what /readyz asks: this process does its work, and Redis takes what it writes.
