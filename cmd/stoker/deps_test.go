@@ -109,7 +109,7 @@ var theirs = map[string][]string{
 		"store/queue", "store/rights",
 		"worker", "worker/debt", "cmd/stoker", "cmd/stoker/internal/check", "cmd/stoker/internal/connect",
 		"cmd/stoker/internal/daemon", "cmd/bench",
-		"cmd/soak/internal/checker", "cmd/bench/internal/baseline"},
+		"cmd/soak/internal/checker", "cmd/bench/internal/baseline", "readers/go"},
 	"github.com/robfig/cron/":       {"jobs"},
 	"github.com/hibiken/asynqmon":   {"web"},
 	"github.com/alicebob/miniredis": {"cmd/stoker/internal/shop"},
