@@ -85,8 +85,12 @@ func TestConformance(t *testing.T) {
 					t.Parallel()
 					w := newWorld(t, url)
 					for _, c := range cases {
+						begun := time.Now()
 						for _, fault := range w.faults(c) {
 							t.Errorf("%s: %s", c.Name, fault)
+						}
+						if took := time.Since(begun); took > 4*time.Second {
+							t.Logf("%s took %s", c.Name, took)
 						}
 					}
 				})
@@ -143,7 +147,7 @@ func (w *world) faults(c conformanceCase) (faults []string) {
 		case s.Link != "":
 			w.link.turn(s.Link)
 		case s.Rows != nil:
-			w.tell("/-/rows", s.Rows)
+			w.command("/-/rows", s.Rows)
 		default:
 			time.Sleep(time.Duration(s.Sleep) * time.Millisecond)
 		}

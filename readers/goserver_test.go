@@ -80,7 +80,7 @@ func (c *goCase) open() error {
 			return err
 		}
 		c.given = redis.NewClient(opt)
-		cfg.Backend = reader.NewRedis(c.given, 0)
+		cfg.Backend = reader.NewRedis(c.given, ms(c.Timeout))
 	default:
 		own, err := reader.Open(c.RedisURL,
 			reader.RedisConfig{Connections: c.Pool, PoolWait: ms(c.PoolWait), Timeout: ms(c.Timeout)})

@@ -54,7 +54,7 @@ func newWorld(t *testing.T, url string) *world {
 	w.link = newLink(t, w.server.Addr())
 	w.stoker = httptest.NewServer(http.HandlerFunc(w.serveDouble))
 	t.Cleanup(func() {
-		w.tell("/-/case", map[string]any{})
+		w.command("/-/case", map[string]any{})
 		w.client.CloseIdleConnections()
 		w.stoker.Close()
 	})
@@ -102,7 +102,7 @@ func (w *world) prepare(c conformanceCase) {
 	case `"closed"`:
 		options["stoker"] = "http://127.0.0.1:1"
 	}
-	w.tell("/-/case", options)
+	w.command("/-/case", options)
 }
 
 // redisURL leaves out the default database, as people do.
@@ -116,7 +116,7 @@ func (w *world) redisURL(db int) string {
 // finish closes the reader and says what it has left behind.
 func (w *world) finish() (faults []string) {
 	w.link.turn("up")
-	w.tell("/-/case", map[string]any{})
+	w.command("/-/case", map[string]any{})
 	defer w.redis.Close()
 	defer w.other.Close()
 	holds, err := contents(w.t.Context(), w.redis)
@@ -153,8 +153,8 @@ func (w *world) remove(key string) {
 	delete(w.holds, key)
 }
 
-// tell sends JSON to the reader's runner.
-func (w *world) tell(path string, body any) {
+// command sends JSON to the reader's runner.
+func (w *world) command(path string, body any) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		w.t.Fatal(err)
@@ -194,7 +194,11 @@ func (w *world) serveDouble(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, "not as it should be", http.StatusBadRequest)
 		return
 	}
-	time.Sleep(time.Duration(d.Delay) * time.Millisecond)
+	select {
+	case <-time.After(ms(d.Delay)):
+	case <-r.Context().Done(): // the reader waits no longer
+		return
+	}
 	row, key := "", ""
 	switch r.URL.Path {
 	case "/api/v1/jobs/product/refresh":

@@ -94,6 +94,7 @@ var ours = map[string][]string{
 	"store/ledger":        {"store", "store/internal/redisjson"},
 	"store/queue":         {"jobs"},
 	"store/storetest":     {"jobs", "store", "store/testserver"},
+	"readers/go/example":  {"readers/go"},
 	"web":                 {"jobs", "store"},
 	"web/doorbell":        {"jobs", "store"},
 	"web/notify":          {"jobs", "store", "web"},
@@ -104,7 +105,8 @@ var ours = map[string][]string{
 // theirs is who alone may import what moves data, besides tests' helpers.
 var theirs = map[string][]string{
 	"github.com/jackc/pgx/": {"store/postgres", "store/postgres/analyze", "store/feed", "store/feed/wal",
-		"store/feed/outbox", "store/storetest", "cmd/soak/internal/checker", "cmd/bench/internal/baseline"},
+		"store/feed/outbox", "store/storetest", "cmd/soak/internal/checker", "cmd/bench/internal/baseline",
+		"readers/go/example"},
 	"github.com/redis/go-redis/": {"store/cache", "store/cache/resp", "store/ledger", "store/internal/redisjson",
 		"store/queue", "store/rights",
 		"worker", "worker/debt", "cmd/stoker", "cmd/stoker/internal/check", "cmd/stoker/internal/connect",

@@ -86,7 +86,7 @@ func anchor(text string) string {
 func pages(t *testing.T) map[string]page {
 	t.Helper()
 	found := make(map[string]page)
-	for _, pattern := range []string{"*.md", "docs/*.md", "examples/*.md", "examples/*/*.md", "deploy/*.md"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "readers/*.md", "readers/*/*.md", "deploy/*.md"} {
 		files, err := filepath.Glob(filepath.Join(repo, pattern))
 		if err != nil {
 			t.Fatal(err)

@@ -64,8 +64,9 @@ type Job struct {
 	Name string
 	Key  string // its key template
 
-	// Freshness is how long a client may keep the answer: the job's schedule, or its objective. 0: it must ask again each
-	// time, which an ETag makes cheap. Never the TTL in Redis, which says how long an old value is better than none.
+	// Freshness is how long a client may keep the answer: the job's schedule, or its objective. 0: it must ask again
+	// each time, which an ETag makes cheap. Never the TTL in Redis, which says how long an old value is better than
+	// none.
 	Freshness time.Duration
 
 	// Load is the job's query for one key; nil bytes: no row. nil: only Stoker loads. It must not write the key.

@@ -16,6 +16,7 @@ class Case {
   }
   async open() {
     const c = this.c;
+    const options = { reads: c.pool ?? 50, poolWait: c.pool_wait_ms, timeout: c.timeout_ms };
     let backend;
     if (c.memory) {
       backend = new MemoryBackend(c.redis);
@@ -23,9 +24,8 @@ class Case {
       this.given = createClient({ url: c.redis_url });
       this.given.on("error", () => {});
       await this.given.connect();
-      backend = new RedisBackend(this.given);
+      backend = new RedisBackend(this.given, options);
     } else {
-      const options = { reads: c.pool ?? 50, poolWait: c.pool_wait_ms ?? 500, timeout: c.timeout_ms ?? 500 };
       backend = RedisBackend.fromURL(c.redis_url, options);
     }
     this.reader = new Reader(backend, {
@@ -37,7 +37,7 @@ class Case {
   async load(key) {
     this.loads++;
     const name = Object.values(key).join(":");
-    if (this.c.load_ms) await new Promise((resolve) => setTimeout(resolve, this.c.load_ms));
+    if (this.c.load_ms) await new Promise((resolve) => setTimeout(resolve, this.c.load_ms).unref());
     if (this.c.load_fails) throw new Error("the database is down");
     return this.c.rows[name] ?? null;
   }

@@ -145,9 +145,15 @@ export class RedisBackend {
 
   async get(key) {
     return this.#places.run(async () => {
-      if (this.#own) this.#ready ??= this.#client.connect();
+      if (this.#own && !this.#client.isOpen) this.#ready = this.#connect();
       return within(this.#timeout, Promise.resolve(this.#ready).then(() => this.#read.get(key)), "Redis");
     });
+  }
+
+  /** Waits until the connection is there or has failed once. The client goes on trying, and says that it is offline. */
+  async #connect() {
+    const failed = new Promise((_, reject) => this.#client.once("error", reject));
+    await Promise.race([this.#client.connect(), failed]).finally(() => (this.#ready = null));
   }
 
   async close() {

@@ -77,7 +77,10 @@ func TestOneLoadAKey(t *testing.T) {
 func TestBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		job, end := product(t), make(chan struct{})
-		bell := New(t.Context(), func(context.Context, *jobs.Job, jobs.Key) (State, error) { <-end; return Loaded, nil })
+		bell := New(t.Context(), func(context.Context, *jobs.Job, jobs.Key) (State, error) {
+			<-end
+			return Loaded, nil
+		})
 		var all sync.WaitGroup
 		for i := range maxLoads {
 			all.Go(func() { bell.Ring(t.Context(), job, jobs.Key{"id": fmt.Sprint(i)}) })
