@@ -89,8 +89,25 @@ func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	a.printf(welcome, time.Since(begun).Seconds(), listen, listen, cli)
+	node, closeNode, err := demoReader(ctx, s, cacheURL, listen)
+	if err != nil {
+		return errors.Join(err, d.Close())
+	}
+	defer closeNode()
+	a.printf(welcome, time.Since(begun).Seconds(), listen, listen, cli, node)
 	return a.demoRuns(ctx, d, spec, s)
+}
+
+// demoReader starts the API node beside the shop, and returns what is said of it: its page, or what it lacks.
+func demoReader(ctx context.Context, s *shop.Shop, cacheURL, listen string) (text string, stop func(), err error) {
+	r, err := shop.StartReader(ctx, s.URL(), cacheURL, "http://"+listen)
+	if errors.Is(err, shop.ErrNoPython) {
+		return "not started: " + err.Error(), func() {}, nil
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	return r.URL + " reads them: hits, ETags, and what a COMMIT does", r.Close, nil
 }
 
 // errLeft: something of the demo could not be removed.
@@ -108,6 +125,7 @@ const welcome = `up after %.0f seconds
   status page      http://%s/
   Asynq dashboard  http://%s/queues/
   a warm key       %s
+  a FastAPI node   %s
 
 Ctrl-C ends it and leaves nothing behind.
 `

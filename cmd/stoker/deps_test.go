@@ -59,7 +59,7 @@ var ours = map[string][]string{
 	"cmd/stoker/internal/connect": {"jobs", "jobs/specfile", "store", "store/cache", "store/ledger", "store/postgres",
 		"store/postgres/analyze", "store/queue", "store/rights", "web", "worker", "worker/verify"},
 	"cmd/stoker/internal/daemon":  {"*"},
-	"cmd/stoker/internal/shop":    {"store/testserver"},
+	"cmd/stoker/internal/shop":    {"readers", "store/testserver"},
 	"cmd/stoker/internal/systemd": {"jobs"},
 	"cmd/stoker/internal/show":    {"store"},
 	"cmd/bench": {"cmd/bench/internal/proc", "cmd/bench/internal/report",

@@ -36,7 +36,7 @@ const (
 
 	// remembered is for readers whose GET missed while the key was being loaded and who ring afterwards. Only that a
 	// key was loaded is remembered: a row may be inserted at any time.
-	remembered = time.Second
+	remembered = 3 * time.Second
 )
 
 // errBusy says that too many keys are being loaded.
