@@ -65,7 +65,8 @@ changes: {source: wal}
 audit: {}
 notify: [{url: "https://x/y"}]
 defaults: {}
-jobs: [{name: a, query: SELECT 1 AS id, key: "a:{id}", watch: [{table: t, key: {id: id}}]}]
+jobs: [{name: a, query: SELECT 1 AS id, key: "a:{id}", value: row, type: string, format: json, compress: gzip,
+  watch: [{table: t, key: {id: id}}]}]
 `
 
 // Of each field, each kind of value is taken by both or refused by both (-every 1 tries them all). Broken by: a
