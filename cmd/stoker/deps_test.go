@@ -58,7 +58,11 @@ var ours = map[string][]string{
 		"store/postgres/analyze", "store/rights"},
 	"cmd/stoker/internal/connect": {"jobs", "jobs/specfile", "store", "store/cache", "store/ledger", "store/postgres",
 		"store/postgres/analyze", "store/queue", "store/rights", "web", "worker", "worker/verify"},
-	"cmd/stoker/internal/daemon":  {"*"},
+	"cmd/stoker/internal/daemon": {"*"},
+	"cmd/stoker/internal/initspec": {
+		"cmd/stoker/internal/show", "jobs/specfile", "jobs/specfile/schema", "store/postgres/discover"},
+	"cmd/stoker/internal/sequin": {"cmd/stoker/internal/initspec", "jobs", "jobs/specfile/schema",
+		"store/postgres/discover"},
 	"cmd/stoker/internal/shop":    {"readers", "store/testserver"},
 	"cmd/stoker/internal/systemd": {"jobs"},
 	"cmd/stoker/internal/show":    {"store"},
@@ -82,7 +86,9 @@ var ours = map[string][]string{
 	"worker/verify": {"jobs", "store", "store/cache", "store/encode", "store/ledger", "store/manifest",
 		"worker/render"},
 	"store/postgres/analyze": {
-		"jobs", "store", "store/postgres"},
+		"jobs", "store", "store/postgres", "store/postgres/lex"},
+	"store/postgres/discover": {
+		"jobs", "store", "store/postgres", "store/postgres/analyze", "store/postgres/lex"},
 	"store/feed":          {"jobs", "store", "store/postgres"},
 	"store/feed/wal":      {"jobs", "store", "store/feed", "store/postgres"},
 	"store/feed/outbox":   {"jobs", "store", "store/feed", "store/postgres"},
@@ -104,8 +110,9 @@ var ours = map[string][]string{
 
 // theirs is who alone may import what moves data, besides tests' helpers.
 var theirs = map[string][]string{
-	"github.com/jackc/pgx/": {"store/postgres", "store/postgres/analyze", "store/feed", "store/feed/wal",
-		"store/feed/outbox", "store/storetest", "cmd/soak/internal/checker", "cmd/bench/internal/baseline",
+	"github.com/jackc/pgx/": {"store/postgres", "store/postgres/analyze", "store/postgres/discover",
+		"store/feed", "store/feed/wal", "store/feed/outbox", "store/storetest",
+		"cmd/soak/internal/checker", "cmd/bench/internal/baseline",
 		"readers/go/example"},
 	"github.com/redis/go-redis/": {"store/cache", "store/cache/resp", "store/ledger", "store/internal/redisjson",
 		"store/queue", "store/rights",

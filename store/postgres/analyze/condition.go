@@ -25,7 +25,7 @@ type equality struct{ left, right side }
 // equalities are the equalities that hold for each row that a condition lets through: those that are joined by
 // AND. EXPLAIN puts every operator in brackets of its own.
 func equalities(condition string) (list []equality) {
-	for _, part := range conjuncts(lex(condition)) {
+	for _, part := range conjuncts(lexed(condition)) {
 		at := splitAt(part, "=")
 		if len(at) != 2 {
 			continue

@@ -206,7 +206,7 @@ func (k *keyPlan) links(scan *node) []equality {
 func (k *keyPlan) pastGroups(aggregate *node, ours func(column) bool) (list []equality) {
 	grouped := func(c column) bool {
 		return slices.ContainsFunc(aggregate.GroupKey, func(text string) bool {
-			return readSide(lex(text)).column == c && len(readSide(lex(text)).casts) == 0
+			return readSide(lexed(text)).column == c && len(readSide(lexed(text)).casts) == 0
 		})
 	}
 	for child, n := aggregate, aggregate.up; n != nil && !ends(child); child, n = n, n.up {

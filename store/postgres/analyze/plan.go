@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/stokerhq/stoker/store/postgres/lex"
 )
 
 // timeTypes are the types whose text may say "now".
@@ -56,7 +58,7 @@ func (a *analysis) expressions() error {
 	if err := a.follow(t); err != nil {
 		return err
 	}
-	tokens := lex(joined)
+	tokens := lexed(joined)
 	var symbols, casts []string
 	for i, token := range tokens {
 		switch {
@@ -65,7 +67,7 @@ func (a *analysis) expressions() error {
 			if slices.Contains(timeTypes, tokens[i+1].text) && a.isText(operand(tokens[:i])) {
 				a.unsteady(fmt.Sprintf("a %s read from text, which may say 'now'", tokens[i+1].text), "")
 			}
-		case token.kind == symbol && strings.Contains(operators, token.text[:1]):
+		case token.kind == symbol && strings.Contains(lex.Operators, token.text[:1]):
 			symbols = append(symbols, token.text)
 		}
 	}
@@ -229,7 +231,7 @@ func (a *analysis) given() (err error) {
 	for _, u := range a.job.Unwatched {
 		list = append(list, u.Table)
 	}
-	list = slices.DeleteFunc(unique(list), func(given string) bool { return relationAt(lex(given), 0) == "" })
+	list = slices.DeleteFunc(unique(list), func(given string) bool { return relationAt(lexed(given), 0) == "" })
 	a.facts.Tables, err = lookUp[Relation](a.catalog, "the watched tables", relationsSQL(byName), list, nil)
 	return err
 }

@@ -47,7 +47,7 @@ func Writes(query string) []string { return unique(scan(query).writes) }
 
 // scan finds what a piece of SQL names.
 func scan(sql string) refs {
-	all := lex(sql)
+	all := lexed(sql)
 	var r refs
 	var inFrom []bool // a bracket's depth -> a FROM clause is open
 	inFrom = append(inFrom, false)
@@ -165,7 +165,7 @@ func (r *refs) addWrite(all []token, i int) {
 	case t.is("for") && locks(all[i+1:]) != "":
 		r.writes = append(r.writes, "SELECT FOR "+locks(all[i+1:]))
 	case t.kind == literal && r.dynamic: // what EXECUTE may be given
-		if inner := lex(t.text); len(inner) > 1 && beginsWrite(inner, 0) {
+		if inner := lexed(t.text); len(inner) > 1 && beginsWrite(inner, 0) {
 			r.writes = append(r.writes, strings.ToUpper(inner[0].text))
 		}
 	}
