@@ -17,23 +17,30 @@ type flights struct {
 type flight struct {
 	done   chan struct{}
 	answer Answer
+	landed time.Time // zero while it is under way
 }
 
-// join waits for the work of a key, and begins it if there is none. It does not end with a caller who leaves.
-func (f *flights) join(ctx context.Context, key string, work func(context.Context) Answer) (Answer, error) {
+// lingers is how long a flight that has ended is kept for requests that began before.
+const lingers = 5 * time.Second
+
+// join waits for the work of a key, and begins it if there is none. Work that has ended since begun, when the request
+// began, is as good as work under way. It does not end with a caller who leaves.
+func (f *flights) join(ctx context.Context, key string, begun time.Time, work func(context.Context) Answer) (Answer,
+	error) {
 	f.mu.Lock()
 	one := f.flying[key]
-	if one == nil {
+	if one == nil || !one.landed.IsZero() && one.landed.Before(begun) {
 		one = &flight{done: make(chan struct{})}
 		if f.flying == nil {
 			f.flying = make(map[string]*flight)
 		}
 		f.flying[key] = one
+		mine := one
 		f.all.Go(func() {
-			defer close(one.done)
-			defer f.land(key)
-			one.answer = Answer{Outcome: Down} // if the work panics
-			one.answer = work(context.WithoutCancel(ctx))
+			defer close(mine.done)
+			defer f.land(key, mine)
+			mine.answer = Answer{Outcome: Down} // if the work panics
+			mine.answer = work(context.WithoutCancel(ctx))
 		})
 	}
 	f.mu.Unlock()
@@ -45,10 +52,17 @@ func (f *flights) join(ctx context.Context, key string, work func(context.Contex
 	}
 }
 
-func (f *flights) land(key string) {
+func (f *flights) land(key string, one *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.flying, key)
+	one.landed = time.Now()
+	time.AfterFunc(lingers, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.flying[key] == one {
+			delete(f.flying, key)
+		}
+	})
 }
 
 func (f *flights) wait() { f.all.Wait() }

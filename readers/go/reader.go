@@ -168,14 +168,14 @@ var errDown = errors.New("down")
 
 // Read reads one key. When ctx ends first the answer is Down; what was begun goes on for the others who wait for it.
 func (r *Reader) Read(ctx context.Context, job *Job, key Key) Answer {
-	name := job.KeyOf(key)
+	name, begun := job.KeyOf(key), time.Now()
 	body, err := r.get(ctx, name)
 	if body != nil {
 		r.copies.keep(name, body)
 		return Answer{Hit, FromRedis, body}
 	}
 	key = maps.Clone(key) // it outlives the request
-	answer, err := r.flights.join(ctx, name, func(ctx context.Context) Answer {
+	answer, err := r.flights.join(ctx, name, begun, func(ctx context.Context) Answer {
 		return r.missed(ctx, job, key, name, err != nil)
 	})
 	if err != nil {

@@ -266,13 +266,14 @@ export class Reader {
 
   /** Waits for loads that are under way, which time-outs bound, and closes the back end. */
   async close() {
-    await Promise.allSettled(this.#flights.values());
+    await Promise.allSettled([...this.#flights.values()].map((flight) => flight.answer));
     await this.#backend.close();
   }
 
   /** @returns {Promise<Answer>} */
   async read(job, key) {
     const name = job.keyOf(key);
+    const begun = performance.now();
     let body = null;
     let down = false;
     try {
@@ -286,11 +287,17 @@ export class Reader {
       return { outcome: "hit", source: "redis", body };
     }
     let flight = this.#flights.get(name);
-    if (flight === undefined) {
-      flight = this.#missed(job, key, name, down).finally(() => this.#flights.delete(name));
+    if (flight === undefined || flight.landed < begun) { // what has ended since then is as good as what is under way
+      flight = { landed: Infinity, answer: this.#missed(job, key, name, down).finally(() => this.#land(name, flight)) };
       this.#flights.set(name, flight);
     }
-    return flight;
+    return flight.answer;
+  }
+
+  /** Keeps a flight that has ended for a while, for requests that began before. */
+  #land(name, flight) {
+    flight.landed = performance.now();
+    setTimeout(() => this.#flights.get(name) === flight && this.#flights.delete(name), 5000).unref();
   }
 
   async #get(name) {

@@ -29,7 +29,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 log = logging.getLogger("stoker.reader")
-
 T = TypeVar("T")
 
 
@@ -67,7 +66,7 @@ class Job:
     name: str
     key: str  # its key template
     # For how many seconds a client may keep the answer: the job's schedule, or its objective. 0: it must ask again
-    # each time, which an ETag makes cheap. Never the TTL in Redis, which says how long an old value is better than none.
+    # each time, which an ETag makes cheap. Never the TTL in Redis: that is how long an old value is better than none.
     freshness: float = 0
     load: Load | None = None  # the job's query for one key; None: only Stoker loads
     media_type: str = "application/json"
@@ -106,7 +105,6 @@ class Backend(Protocol):
     """Where values are read. There is no way to write."""
 
     async def get(self, key: str) -> bytes | str | None: ...
-
     async def close(self) -> None: ...
 
 
@@ -119,8 +117,7 @@ class MemoryBackend:
     async def get(self, key: str) -> bytes | str | None:
         return self.values.get(key)
 
-    async def close(self) -> None:
-        pass
+    async def close(self) -> None: ...
 
 
 class RedisBackend:
@@ -152,8 +149,8 @@ class Doorbell:
     """Asks Stoker to load a key that was missed: one query, however many processes ring. Waits at most wait seconds."""
 
     def __init__(self, url: str, token: str = "", *, wait: float = 0.05) -> None:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.wait = wait
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._client = httpx.AsyncClient(base_url=url.rstrip("/"), headers=headers, timeout=5.0)
 
     async def ring(self, job: Job, key: Mapping[str, Any]) -> str:
@@ -169,7 +166,7 @@ class Doorbell:
 
 
 class Breaker:
-    """Spares a server that is down: after limit failures in a row nobody asks it for pause seconds, and then one does."""
+    """Spares a server that is down: after limit failures in a row nobody asks it for pause seconds, then one does."""
 
     def __init__(self, limit: int = 5, pause: float = 1.0) -> None:
         self._limit, self._pause = limit, pause
@@ -195,14 +192,22 @@ class Flights:
 
     def __init__(self) -> None:
         self._flying: dict[str, asyncio.Task[Any]] = {}
+        self._landed: dict[str, tuple[float, asyncio.Task[Any]]] = {}  # and when, for a while
 
-    async def join(self, key: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        task = self._flying.get(key)
+    async def join(self, key: str, begun: float, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """begun is when the request began: work that has ended since then is as good as work under way."""
+        at, task = self._landed.get(key, (0.0, None))
+        if task is None or at < begun:
+            task = self._flying.get(key)
         if task is None:
-            task = asyncio.create_task(work())
-            self._flying[key] = task
-            task.add_done_callback(lambda _: self._flying.pop(key, None))
+            self._flying[key] = task = asyncio.create_task(work())
+            task.add_done_callback(lambda _: self._land(key))
         return await asyncio.shield(task)  # a client that hangs up must not end the load for the others
+
+    def _land(self, key: str) -> None:
+        self._landed[key] = landed = (time.monotonic(), self._flying.pop(key))
+        drop = lambda: self._landed.get(key) is landed and self._landed.pop(key)  # noqa: E731
+        asyncio.get_running_loop().call_later(5.0, drop)
 
     def tasks(self) -> list[asyncio.Task[Any]]:
         return list(self._flying.values())
@@ -238,11 +243,7 @@ class DownError(Exception):
 
 
 class Reader:
-    """Reads keys; one a process, open for as long as the application runs:
-
-        async with Reader(...) as app.state.reader:
-            yield
-    """
+    """Reads keys. One a process, open for as long as the application runs: async with Reader(...) as reader."""
 
     def __init__(
         self,
@@ -271,7 +272,7 @@ class Reader:
         await self.close()
 
     async def close(self) -> None:
-        """Waits for what is under way, which time-outs bound, and closes what the reader has opened."""
+        """Waits for what is under way, which time-outs bound, and closes all."""
         while tasks := [*self._gets, *self._flights.tasks()]:
             await asyncio.gather(*tasks, return_exceptions=True)
         await self._backend.close()
@@ -279,8 +280,7 @@ class Reader:
             await self._doorbell.close()
 
     async def read(self, job: Job, **key: Any) -> Answer:
-        name = job.key_of(key)
-        down = False
+        name, begun, down = job.key_of(key), time.monotonic(), False
         try:
             body = await self._get(name)
         except DownError:
@@ -288,7 +288,7 @@ class Reader:
         if body is not None:
             self._copies.keep(name, body)
             return Answer(Outcome.HIT, Source.REDIS, body)
-        return await self._flights.join(name, lambda: self._missed(job, key, name, down))
+        return await self._flights.join(name, begun, lambda: self._missed(job, key, name, down))
 
     async def _get(self, name: str) -> bytes | None:
         """The value in Redis. A GET that is cancelled would leave its answer on the connection, for the next request
