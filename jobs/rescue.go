@@ -25,8 +25,14 @@ func NewRescue(of *asynq.TaskInfo) *asynq.Task {
 	if of.Type == TypeRun {
 		limit, kept, retries = RunLimit, retention, runRetries
 	}
-	return newTask(of.Type, of.Payload, asynq.TaskID(RescueID(of.ID)), asynq.Queue(of.Queue),
+	rescue := newTask(of.Type, of.Payload, asynq.TaskID(RescueID(of.ID)), asynq.Queue(of.Queue),
 		asynq.Timeout(limit), asynq.Retention(kept), asynq.MaxRetry(retries))
+	for name, value := range of.Headers {
+		if name != headerAt { // what asked for the task asked for its rescue
+			rescue.Headers()[name] = value
+		}
+	}
+	return rescue
 }
 
 // TaskReader reads a task from a queue; *asynq.Inspector is one.

@@ -8,6 +8,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/tracing"
 	"github.com/stokerhq/stoker/store"
 )
 
@@ -73,9 +74,16 @@ func (s *Scheduler) rerun(ctx context.Context, epoch, history uint32, lost bool)
 
 // enqueueEpoch enqueues the run of an epoch. One that has ended makes room if the job is outdated still: it
 // was superseded, or began too early.
-func (s *Scheduler) enqueueEpoch(ctx context.Context, job *jobs.Job, epoch, history uint32) error {
+func (s *Scheduler) enqueueEpoch(ctx context.Context, job *jobs.Job, epoch, history uint32) (err error) {
 	id, states := jobs.EpochID(job.Name, epoch), []asynq.TaskState{asynq.TaskStateArchived}
-	_, err := s.enqueueNamed(ctx, jobs.QueueRun, id, jobs.NewEpochRun(job.Name, epoch), states...)
+	ctx, span := s.tracer.Start(ctx, tracing.Begin{Name: "epoch", Job: job.Name, Kind: tracing.Producer})
+	defer func() {
+		if !errors.Is(err, asynq.ErrTaskIDConflict) { // else the span is that of who has enqueued it
+			span.Task(jobs.QueueRun, id)
+			span.EndWith(err)
+		}
+	}()
+	_, err = s.enqueueNamed(ctx, jobs.QueueRun, id, jobs.NewEpochRun(job.Name, epoch), states...)
 	if !errors.Is(err, asynq.ErrTaskIDConflict) {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/tracing"
 	"github.com/stokerhq/stoker/store"
 )
 
@@ -53,6 +54,7 @@ type Config struct {
 	Epochs  Epochs      // says when all must be run again
 	Warmth  Warmth      // says which jobs are cold; nil: all are taken for equally cold
 	Metrics *Metrics
+	Tracer  *tracing.Tracer // of ticks and epochs; nil: none is traced
 	Log     *slog.Logger
 }
 
@@ -66,6 +68,7 @@ type Scheduler struct {
 	repairs Repairs
 	ledger  Ledger
 	metrics *Metrics
+	tracer  *tracing.Tracer
 	log     *slog.Logger
 
 	costs map[string]time.Duration // :: job -> what its last run took; watchEpoch's alone
@@ -75,7 +78,7 @@ type Scheduler struct {
 func New(c Config) *Scheduler {
 	c.Metrics.begin(c.Jobs)
 	return &Scheduler{jobs: c.Jobs, queue: c.Queue, tasks: c.Tasks, repairs: c.Repairs, ledger: c.Ledger,
-		epochs: c.Epochs, warmth: c.Warmth, metrics: c.Metrics, log: c.Log,
+		epochs: c.Epochs, warmth: c.Warmth, metrics: c.Metrics, tracer: c.Tracer, log: c.Log,
 		costs: make(map[string]time.Duration)}
 }
 
@@ -192,15 +195,22 @@ func (s *Scheduler) tick(ctx context.Context, job *jobs.Job, due time.Time) bool
 func (s *Scheduler) enqueue(ctx context.Context, job *jobs.Job, due time.Time, cause jobs.Cause,
 	states ...asynq.TaskState) error {
 	states = append(states, asynq.TaskStateArchived) // what has failed for good must not keep its name taken
+	ctx, span := s.tracer.Start(ctx, tracing.Begin{Name: "tick", Job: job.Name, Kind: tracing.Producer})
 	info, err := s.enqueueNamed(ctx, jobs.QueueRun, jobs.TickID(job.Name, due), jobs.NewTick(job.Name, due, cause),
 		states...)
 	switch {
 	case errors.Is(err, asynq.ErrTaskIDConflict):
+		// The span is not ended, and so not exported: a tick is one trace, whatever the number of replicas.
 		s.log.Debug("tick is already enqueued", jobs.LogJob, job.Name, jobs.LogDue, due)
 		return err
 	case err != nil:
+		span.EndWith(err)
 		return err
 	}
+	span.Task(info.Queue, info.ID)
+	span.Text("cause", string(cause))
+	span.Text("due", due.UTC().Format(time.RFC3339))
+	span.End()
 	s.log.Info("tick enqueued", jobs.LogJob, job.Name, jobs.LogDue, due, jobs.LogTask, info.ID, jobs.LogCause, cause)
 	return nil
 }
@@ -209,6 +219,7 @@ func (s *Scheduler) enqueue(ctx context.Context, job *jobs.Job, due time.Time, c
 // that is in one of the states, it makes room. The error is asynq.ErrTaskIDConflict if the name stays taken.
 func (s *Scheduler) enqueueNamed(ctx context.Context, queue, id string, task *asynq.Task,
 	states ...asynq.TaskState) (*asynq.TaskInfo, error) {
+	tracing.Inject(ctx, task.Headers())
 	info, err := s.queue.EnqueueContext(ctx, task)
 	if !errors.Is(err, asynq.ErrTaskIDConflict) || s.repairs == nil {
 		return info, err

@@ -10,6 +10,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/tracing"
 	"github.com/stokerhq/stoker/store"
 )
 
@@ -127,6 +128,7 @@ func (s *Server) refreshKey(w http.ResponseWriter, r *http.Request) {
 
 // enqueue puts a task on its queue and logs who asked.
 func (s *Server) enqueue(r *http.Request, task *asynq.Task, job string) (*asynq.TaskInfo, error) {
+	tracing.Inject(r.Context(), task.Headers())
 	info, err := s.cfg.Enqueuer.EnqueueContext(r.Context(), task)
 	if err != nil {
 		s.log.Error("task was not enqueued", "job", job, "type", task.Type(), "err", s.mask.text(err.Error()))

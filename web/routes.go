@@ -14,12 +14,12 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	s.handle(mux, "/{$}", methods{"GET": s.statusPage})
 	s.handle(mux, "/jobs/{job}", methods{"GET": s.jobPage})
-	s.handle(mux, "/jobs/{job}/warm", methods{"POST": s.warmForm})
+	s.handle(mux, "/jobs/{job}/warm", methods{"POST": s.traced("warm", s.warmForm)})
 
 	s.handle(mux, "/api/v1/jobs", methods{"GET": s.listJobs})
 	s.handle(mux, "/api/v1/jobs/{job}", methods{"GET": s.getJob})
-	s.handle(mux, "/api/v1/jobs/{job}/warm", methods{"POST": s.warmJob})
-	s.handle(mux, "/api/v1/jobs/{job}/invalidate", methods{"POST": s.invalidateJob})
+	s.handle(mux, "/api/v1/jobs/{job}/warm", methods{"POST": s.traced("warm", s.warmJob)})
+	s.handle(mux, "/api/v1/jobs/{job}/invalidate", methods{"POST": s.traced("invalidate", s.invalidateJob)})
 	s.handle(mux, "/api/v1/jobs/{job}/refresh", methods{"POST": s.refreshKey})
 
 	s.handle(mux, "/login", methods{"GET": s.loginForm, "POST": s.login})

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/tracing"
 )
 
 // Enqueuer puts a task on its queue. *asynq.Client is one.
@@ -57,7 +58,8 @@ type Config struct {
 	// which queues are paused; nil: they are not looked at
 	Paused func(context.Context) ([]jobs.PausedQueue, error)
 
-	Logger *slog.Logger // nil: slog.Default()
+	Tracer *tracing.Tracer // of what is asked by POST; nil: none is traced
+	Logger *slog.Logger    // nil: slog.Default()
 }
 
 // Server is the admin listener.

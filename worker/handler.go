@@ -15,7 +15,7 @@ import (
 )
 
 // handleRun does one run task.
-func (w *Worker) handleRun(ctx context.Context, task *asynq.Task) error {
+func (w *Worker) handleRun(ctx context.Context, task *asynq.Task) (err error) {
 	t, err := jobs.ParseRun(task)
 	if err != nil {
 		return &intake.UnfitError{Err: err}
@@ -24,6 +24,8 @@ func (w *Worker) handleRun(ctx context.Context, task *asynq.Task) error {
 	if !ok {
 		return &intake.UnfitError{Err: &jobs.UnknownJobError{Job: t.Job, File: w.spec.File}}
 	}
+	ctx, span := w.traceRun(ctx, task, t)
+	defer func() { span.EndWith(err) }()
 	if err := w.gate.Admit(ctx, false); debt.Refused(err) {
 		return debt.Outcome(job, t, err)
 	}
@@ -33,6 +35,7 @@ func (w *Worker) handleRun(ctx context.Context, task *asynq.Task) error {
 		return err
 	}
 	if skipped != "" {
+		span.Text("skipped", skipped)
 		return w.leave(task, t.Job, store.RunResult{Skipped: skipped})
 	}
 	defer release()
@@ -101,7 +104,7 @@ func (w *Worker) skip(ctx context.Context, id string, t jobs.Run) error {
 }
 
 // handleRefresh does one refresh task.
-func (w *Worker) handleRefresh(ctx context.Context, task *asynq.Task) error {
+func (w *Worker) handleRefresh(ctx context.Context, task *asynq.Task) (err error) {
 	inv, err := jobs.ParseInvalidation(task)
 	if err != nil {
 		return &intake.UnfitError{Err: err}
@@ -109,6 +112,8 @@ func (w *Worker) handleRefresh(ctx context.Context, task *asynq.Task) error {
 	if _, ok := w.spec.Job(inv.Job); !ok {
 		return &intake.UnfitError{Err: &jobs.UnknownJobError{Job: inv.Job, File: w.spec.File}}
 	}
+	ctx, span := w.traceTask(ctx, task, "refresh", inv.Job, true)
+	defer func() { span.EndWith(err) }()
 	out, err := w.Refresh(ctx, task.ResultWriter().TaskID(), inv)
 	if err != nil {
 		return outcome(err)

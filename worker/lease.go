@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/tracing"
 	"github.com/stokerhq/stoker/store"
 )
 
@@ -139,7 +140,10 @@ func (w *Worker) RunLocal(ctx context.Context, t jobs.Run, waiting func(), watch
 		}
 		if ok {
 			defer release()
-			return w.Run(ctx, id, t, watch)
+			ctx, span := tracing.Child(ctx, "run", t.Job)
+			rec, err := w.Run(ctx, id, t, watch)
+			span.EndWith(err)
+			return rec, err
 		}
 		waiting()
 		waiting = func() {}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/tracing"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/worker/render"
@@ -37,6 +38,7 @@ func (r *run) end(ctx context.Context, err error) (store.Record, error) {
 	if rec.State == store.StateOK && rec.Keys == 0 && !rec.Removal {
 		r.explainNone(ctx)
 	}
+	describeRun(tracing.Current(ctx), *rec)
 	r.keepRecord(ctx)
 	r.w.observeRun(*rec, err)
 	return *rec, err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/tracing"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/worker/equal"
@@ -80,6 +81,14 @@ func (w *Worker) refreshInTime(ctx context.Context, id string, job *jobs.Job, in
 		err = cause
 	}
 	out.Job, out.Took = job.Name, time.Since(start)
+	if span := tracing.Current(ctx); span != nil {
+		span.Text("snapshot", out.Snapshot)
+		span.Count("asked", int64(len(inv.Keys)))
+		span.Count("keys", out.Keys)
+		span.Count("removed", out.Removed)
+		span.Count("bytes", out.Bytes)
+		span.Count("refusals", int64(out.Refusals))
+	}
 	w.observeRefresh(id, len(inv.Keys), out, err)
 	return out, err
 }
@@ -141,7 +150,9 @@ func (w *Worker) refreshOnce(ctx context.Context, job *jobs.Job, inv jobs.Invali
 	if inv.Remove {
 		read = w.source.Keys
 	}
-	err = read(ctx, job, inv.Keys, func(r *store.Reading) error {
+	reading, span := tracing.Child(ctx, "snapshot", job.Name)
+	defer func() { span.EndWith(err) }()
+	err = read(reading, job, inv.Keys, func(r *store.Reading) error {
 		stamp, err := w.calls.stamp(ctx, armed, r.Snapshot)
 		if err != nil {
 			return err

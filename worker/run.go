@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/tracing"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/worker/render"
@@ -87,10 +88,12 @@ func (r *run) attempt(ctx context.Context) error {
 	}
 	done, err := r.tryUnchanged(ctx, armed)
 	if err == nil && !done {
+		ctx, span := tracing.Child(ctx, "snapshot", r.job.Name)
 		err = r.w.source.Run(ctx, r.job, func(reading *store.Reading) error {
 			defer func() { r.rec.Database = time.Since(reading.Begun) }()
 			return r.write(ctx, armed, reading)
 		})
+		span.EndWith(err)
 	}
 	if cache.Again(err) {
 		r.w.cache.Disarm(armed)
@@ -120,11 +123,13 @@ func (r *run) write(ctx context.Context, armed *cache.Armed, reading *store.Read
 		return err
 	}
 	defer m.previous.close()
-	pipe := render.NewPipeline(ctx, func(ctx context.Context, b *store.Batch) (cache.Outcome, error) {
+	notes := tracing.BatchesOf(ctx, r.job.Name, r.batchSpans())
+	pipe := render.NewPipeline(ctx, noting(notes, func(ctx context.Context, b *store.Batch) (cache.Outcome, error) {
 		return r.w.calls.put(ctx, claim, b)
-	})
+	}))
 	r.pipe.Store(pipe)
 	err = pipe.Wait(r.renderAll(ctx, pipe, reading, m))
+	notes.End()
 	if rerr := r.removeReturned(ctx, claim, m.next.Returned); err == nil {
 		err = rerr
 	}

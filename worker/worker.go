@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/tracing"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/store/ledger"
@@ -42,7 +43,7 @@ type Analyst interface {
 	Filtered(ctx context.Context, job *jobs.Job) ([]string, error)
 }
 
-// Config is what a Worker needs. Every field but Analyst is required.
+// Config is what a Worker needs. Every field but Analyst and Tracer is required.
 type Config struct {
 	Spec    *jobs.Spec
 	Source  Source
@@ -50,6 +51,7 @@ type Config struct {
 	Cache   *cache.Cache
 	Ledger  *ledger.Ledger // of runs, and of the leases that keep two runs of one job apart
 	Metrics *Metrics
+	Tracer  *tracing.Tracer // of tasks; nil: none is traced
 	Log     *slog.Logger
 }
 
@@ -62,6 +64,7 @@ type Worker struct {
 	calls   calls
 	ledger  *ledger.Ledger
 	metrics *Metrics
+	tracer  *tracing.Tracer
 	log     *slog.Logger
 	gate    *debt.Gate // of the cache
 }
@@ -70,7 +73,8 @@ type Worker struct {
 func New(c Config) *Worker {
 	c.Metrics.begin(c.Spec.Jobs)
 	return &Worker{spec: c.Spec, source: c.Source, analyst: c.Analyst, cache: c.Cache, gate: debt.NewGate(c.Cache),
-		calls: callsOf(c.Cache), ledger: c.Ledger, metrics: c.Metrics, log: c.Log}
+		calls: callsOf(c.Cache), ledger: c.Ledger, metrics: c.Metrics, tracer: c.Tracer,
+		log: c.Log}
 }
 
 // calls are the calls of the cache on which a guarantee rests. Tests replace them, one at a time, to show

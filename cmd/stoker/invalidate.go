@@ -12,6 +12,7 @@ import (
 	"github.com/stokerhq/stoker/cmd/stoker/internal/await"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/tracing"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/worker"
 )
@@ -34,7 +35,7 @@ takes no arguments. Put a value that holds commas in double quotes.`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeJobs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with(wait, local, func(r *runner) error {
+			return a.withTraces(cmd, wait, local, func(ctx context.Context, r *runner) error {
 				list, err := named(r.spec, args[:1])
 				if err != nil {
 					return err
@@ -44,13 +45,13 @@ takes no arguments. Put a value that holds commas in double quotes.`,
 					if len(args) > 1 {
 						return wrong("give keys or --all, not both")
 					}
-					return r.runs(cmd.Context(), list, remove)
+					return r.runs(ctx, list, remove)
 				}
 				keys, err := parseKeyArgs(job, args[1:])
 				if err != nil {
 					return err
 				}
-				return r.invalidate(cmd.Context(), job, keys, remove)
+				return r.invalidate(ctx, job, keys, remove)
 			})
 		},
 	}
@@ -101,6 +102,7 @@ func (r *runner) invalidator() jobs.Invalidator {
 		Fence:   r.worker().Fence,
 		Refused: store.Permanent,
 		Enqueue: func(ctx context.Context, task *asynq.Task) (*asynq.TaskInfo, error) {
+			tracing.Inject(ctx, task.Headers())
 			return client.EnqueueContext(ctx, task)
 		},
 	}

@@ -70,8 +70,13 @@ next start.`,
 			if err := web.CheckListen(spec.Admin); err != nil {
 				return usageError{err}
 			}
+			traces, err := a.traces(cmd.Context(), log)
+			if err != nil {
+				return err
+			}
+			defer traces.Close(flushLimit)
 			d, err := daemon.New(daemon.Config{Spec: spec, Roles: roles, Version: version(), Commit: revision(),
-				Log: log})
+				Tracing: traces, Log: log})
 			if err != nil {
 				return err
 			}

@@ -52,7 +52,7 @@ before you asked. A run sends only what has changed since the last one.`,
 			if len(names) > 0 && all {
 				return wrong("give job names or --all, not both")
 			}
-			return a.with(wait, local, func(r *runner) error {
+			return a.withTraces(cmd, wait, local, func(ctx context.Context, r *runner) error {
 				r.how = how
 				list := r.spec.Jobs
 				if !all {
@@ -61,7 +61,7 @@ before you asked. A run sends only what has changed since the last one.`,
 						return err
 					}
 				}
-				return r.runs(cmd.Context(), list, false)
+				return r.runs(ctx, list, false)
 			})
 		},
 	}
@@ -86,6 +86,28 @@ func (a *app) with(wait, local bool, do func(*runner) error) error {
 		return err
 	}
 	return errors.Join(do(&runner{app: a, spec: spec, servers: s, wait: wait, local: local, log: log}), s.Close())
+}
+
+// withTraces is with for a command that asks for work: it is a span, and the work is in its trace.
+func (a *app) withTraces(cmd *cobra.Command, wait, local bool, do func(context.Context, *runner) error) error {
+	spec, err := a.spec()
+	if err != nil {
+		return err
+	}
+	log := a.log(slog.LevelWarn)
+	traces, err := a.traces(cmd.Context(), log)
+	if err != nil {
+		return err
+	}
+	defer traces.Close(commandLimit)
+	s, err := connect.OpenTraced(spec, log, traces)
+	if err != nil {
+		return err
+	}
+	ctx, span := a.command(cmd.Context(), traces, cmd.Name())
+	err = do(ctx, &runner{app: a, spec: spec, servers: s, wait: wait, local: local, log: log})
+	span.EndWith(err)
+	return errors.Join(err, s.Close())
 }
 
 // worker does runs and refreshes in this process. The command says itself how

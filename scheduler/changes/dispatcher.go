@@ -13,6 +13,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/tracing"
 	"github.com/stokerhq/stoker/store"
 )
 
@@ -22,6 +23,7 @@ type dispatcher struct {
 	queue   Queue
 	tasks   jobs.TaskReader
 	metrics *Metrics
+	tracer  *tracing.Tracer
 	log     *slog.Logger
 	wake    chan struct{}
 
@@ -44,6 +46,7 @@ type rerun struct {
 	reason    string
 	round     uint64 // of the oldest change that it is for
 	id, queue string // of its task
+	changes   []tracing.Link
 }
 
 // How a dispatcher spends time.
@@ -57,12 +60,12 @@ const (
 )
 
 func newDispatcher(c Config) *dispatcher {
-	return &dispatcher{queue: c.Queue, tasks: c.Tasks, metrics: c.Metrics, log: c.Log, wake: make(chan struct{}, 1),
-		jobs: make(map[string]*jobRuns)}
+	return &dispatcher{queue: c.Queue, tasks: c.Tasks, metrics: c.Metrics, tracer: c.Tracer, log: c.Log,
+		wake: make(chan struct{}, 1), jobs: make(map[string]*jobRuns)}
 }
 
-// add asks for a run of a job.
-func (d *dispatcher) add(job *jobs.Job, reason string, round uint64) {
+// add asks for a run of a job, because of a change with this span.
+func (d *dispatcher) add(job *jobs.Job, reason string, round uint64, change tracing.Link) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r := d.jobs[job.Name]
@@ -70,15 +73,20 @@ func (d *dispatcher) add(job *jobs.Job, reason string, round uint64) {
 		r = &jobRuns{job: job}
 		d.jobs[job.Name] = r
 	}
-	r.want(reason, round)
+	r.want(reason, round, change)
 	signal(d.wake)
 }
 
-func (r *jobRuns) want(reason string, round uint64) {
+func (r *jobRuns) want(reason string, round uint64, changes ...tracing.Link) {
 	if r.wanted == nil {
 		r.wanted = &rerun{reason: reason, round: round}
 	}
 	r.wanted.round = min(r.wanted.round, round)
+	for _, change := range changes {
+		if !change.IsZero() && len(r.wanted.changes) < tracing.MostLinks {
+			r.wanted.changes = append(r.wanted.changes, change)
+		}
+	}
 }
 
 // oldest implements rounds.
@@ -168,10 +176,10 @@ func (r *jobRuns) apply(status taskStatus) {
 		r.dispatched, r.failures = nil, 0
 	case taskFailed:
 		r.dispatched, r.failures = nil, min(r.failures+1, mostPauses)
-		r.want(run.reason, noRound)
+		r.want(run.reason, noRound, run.changes...)
 	case taskLost:
 		r.dispatched, r.last = nil, time.Time{}
-		r.want(run.reason, run.round)
+		r.want(run.reason, run.round, run.changes...)
 	case taskPending:
 		if r.wanted != nil { // this run has not begun: it will show what has changed since
 			run.round, r.wanted = min(run.round, r.wanted.round), nil
@@ -190,7 +198,7 @@ func (d *dispatcher) enqueue(ctx context.Context, r *jobRuns) (refused bool) {
 	}
 	r.dispatched, r.wanted, r.last, r.lookedAt = run, nil, now, now
 	d.mu.Unlock()
-	info, err := d.queue.EnqueueContext(ctx, jobs.NewChangeRun(r.job.Name))
+	info, err := d.put(ctx, r.job, run)
 	if err != nil {
 		d.mu.Lock()
 		r.apply(taskLost)
@@ -205,6 +213,21 @@ func (d *dispatcher) enqueue(ctx context.Context, r *jobRuns) (refused bool) {
 	d.metrics.runs.WithLabelValues(r.job.Name).Inc()
 	d.log.Debug("run enqueued", jobs.LogJob, r.job.Name, jobs.LogTask, run.id, jobs.LogCause, run.reason)
 	return false
+}
+
+// put puts the task of a run on the queue.
+func (d *dispatcher) put(ctx context.Context, job *jobs.Job, run *rerun) (*asynq.TaskInfo, error) {
+	ctx, span := d.tracer.Start(ctx, tracing.Begin{Name: "rerun", Job: job.Name, Kind: tracing.Producer,
+		Links: run.changes})
+	task := jobs.NewChangeRun(job.Name)
+	tracing.Inject(ctx, task.Headers())
+	info, err := d.queue.EnqueueContext(ctx, task)
+	if err == nil {
+		span.Task(info.Queue, info.ID)
+	}
+	span.Text("reason", run.reason)
+	span.EndWith(err)
+	return info, err
 }
 
 // taskStatus is what became of a task.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/tracing"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/feed"
 )
@@ -25,6 +26,7 @@ type jobFencer struct {
 	refresher  *refresher  // is given fenced keys
 	dispatcher *dispatcher // is given runs
 	metrics    *Metrics
+	tracer     *tracing.Tracer
 	log        *slog.Logger
 	wake       chan struct{}
 
@@ -38,7 +40,7 @@ type jobFencer struct {
 func newJobFencer(job *jobs.Job, c Config, r *refresher, d *dispatcher) *jobFencer {
 	return &jobFencer{
 		job: job, limit: c.RunAbove, database: c.Database, fencer: c.Fencer, refresher: r, dispatcher: d,
-		metrics: c.Metrics, log: c.Log, wake: make(chan struct{}, 1),
+		metrics: c.Metrics, tracer: c.Tracer, log: c.Log, wake: make(chan struct{}, 1),
 		next: feed.NewEffect(c.RunAbove), nextRound: noRound, current: noRound,
 	}
 }
@@ -107,18 +109,33 @@ func (f *jobFencer) fenceNext(ctx context.Context, timeouts int) error {
 		if timeouts >= mostTimeouts {
 			effect.Rerun(f.job, "its keys could not be found and fenced in time")
 		}
-		if err := f.fence(ctx, part, effect); err != nil {
+		fencing, span := f.tracer.Start(ctx, tracing.Begin{Name: "change", Job: f.job.Name, Kind: tracing.Consumer,
+			At: traceFrom(committed)})
+		if err := f.fence(fencing, part, effect); err != nil {
+			span.EndWith(err)
 			f.give(part, round, committed)
 			return err
 		}
 		f.metrics.fenced(f.job.Name, len(part.Keys), committed)
+		span.Count("keys", int64(len(part.Keys)))
+		span.Text("rerun", part.RerunReason)
+		span.End()
 		if part.RerunReason != "" {
-			f.dispatcher.add(f.job, part.RerunReason, round)
+			f.dispatcher.add(f.job, part.RerunReason, round, span.Link())
 		} else {
-			f.refresher.add(part, round, committed)
+			f.refresher.add(part, round, committed, span.Link())
 		}
 	}
 	return nil
+}
+
+// traceFrom is when the span of a change begins: at its COMMIT, if that is known, and not in the future: its time is
+// by the clock of Postgres.
+func traceFrom(committed time.Time) time.Time {
+	if now := time.Now(); committed.IsZero() || committed.After(now) {
+		return now
+	}
+	return committed
 }
 
 // take takes what was given; its round stands until finish.

@@ -12,6 +12,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/tracing"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/feed"
 )
@@ -67,7 +68,7 @@ type Queue interface {
 	EnqueueContext(ctx context.Context, t *asynq.Task, opts ...asynq.Option) (*asynq.TaskInfo, error)
 }
 
-// Config is what a Follower needs. Every field is required.
+// Config is what a Follower needs. Every field but Tracer is required.
 type Config struct {
 	Jobs        []*jobs.Job     // of the spec; those without watch are left alone
 	RunAbove    int             // keys of a job that may wait; above it the job is run instead
@@ -82,6 +83,7 @@ type Config struct {
 	Queue       Queue           // takes runs
 	Tasks       jobs.TaskReader // says what became of them
 	Metrics     *Metrics
+	Tracer      *tracing.Tracer // of changes and refreshes; nil: none is traced
 	Log         *slog.Logger
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/tracing"
 	"github.com/stokerhq/stoker/store"
 )
 
@@ -36,6 +37,7 @@ type pendingKey struct {
 	round     uint64    // of its oldest change that no load has shown
 	since     time.Time // when that was fenced
 	committed time.Time // when it was committed, by Postgres' clock; zero if unknown
+	change    tracing.Link
 	tries     int       // that failed
 	notBefore time.Time // it may not be loaded earlier
 	most      int       // keys in a batch with it
@@ -66,7 +68,8 @@ func newPendingKeys(job *jobs.Job) *pendingKeys {
 
 // add adds a fenced key. One that waits already will show this change too when it is loaded;
 // one that is being loaded may not, and is loaded once more afterwards.
-func (p *pendingKeys) add(text string, key jobs.Key, round uint64, committed, now time.Time) {
+// It returns what waits now because of this change; nil if a change of before covers it.
+func (p *pendingKeys) add(text string, key jobs.Key, round uint64, committed, now time.Time) *pendingKey {
 	k := &pendingKey{text: text, key: key, round: round, since: now, committed: committed, most: jobs.MaxKeys}
 	switch known := p.byText[text]; {
 	case known == nil:
@@ -74,7 +77,10 @@ func (p *pendingKeys) add(text string, key jobs.Key, round uint64, committed, no
 		p.queue = append(p.queue, k)
 	case known.inHand && known.again == nil:
 		known.again = k
+	default:
+		return nil
 	}
+	return k
 }
 
 // first is the oldest key that may be loaded now. It returns nil and how long until one may if there
@@ -177,6 +183,26 @@ func (p *pendingKeys) interrupted(b *batch) {
 		k.inHand, k.again = false, nil
 		p.delay(k)
 	}
+}
+
+// changes are the spans of the changes that a batch is for.
+func (b *batch) changes() (list []tracing.Link) {
+	for _, k := range b.keys {
+		if !k.change.IsZero() && !slices.Contains(list, k.change) && len(list) < tracing.MostLinks {
+			list = append(list, k.change)
+		}
+	}
+	return list
+}
+
+// committed is when the oldest change of a batch was committed; zero if that is not known of any.
+func (b *batch) committed() (oldest time.Time) {
+	for _, k := range b.keys {
+		if oldest.IsZero() || !k.committed.IsZero() && k.committed.Before(oldest) {
+			oldest = k.committed
+		}
+	}
+	return oldest
 }
 
 // backoff is a random time around retryFirst, doubled with each failure.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/tracing"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/feed"
 )
@@ -22,6 +23,7 @@ type refresher struct {
 	perJob      int         // of these, the most that one job may take
 	limit       int         // keys of a job that may wait
 	metrics     *Metrics
+	tracer      *tracing.Tracer
 	log         *slog.Logger
 	wake        chan struct{} // a token for each worker that may find a batch
 
@@ -33,7 +35,7 @@ type refresher struct {
 func newRefresher(c Config, d *dispatcher) *refresher {
 	r := &refresher{
 		load: c.Refresher, reporter: c.Reporter, dispatcher: d, concurrency: max(1, c.Concurrency), limit: c.RunAbove,
-		metrics: c.Metrics, log: c.Log, pending: make(map[string]*pendingKeys),
+		metrics: c.Metrics, tracer: c.Tracer, log: c.Log, pending: make(map[string]*pendingKeys),
 		news: make(map[string]store.RefreshReport),
 	}
 	r.wake = make(chan struct{}, r.concurrency)
@@ -51,8 +53,8 @@ func newRefresher(c Config, d *dispatcher) *refresher {
 }
 
 // add adds the keys of a part. They are fenced. The oldest change of them was committed then,
-// by Postgres' clock, or at a time that is not known.
-func (r *refresher) add(part *feed.Part, round uint64, committed time.Time) {
+// by Postgres' clock, or at a time that is not known. The refresh is linked to the span of the change.
+func (r *refresher) add(part *feed.Part, round uint64, committed time.Time, change tracing.Link) {
 	if len(part.Keys) == 0 {
 		return
 	}
@@ -65,11 +67,14 @@ func (r *refresher) add(part *feed.Part, round uint64, committed time.Time) {
 	}
 	now := time.Now()
 	for text, key := range part.Keys {
-		p.add(text, key, round, committed, now)
+		if k := p.add(text, key, round, committed, now); k != nil {
+			k.change = change
+		}
 	}
 	if p.waiting() > r.limit {
 		// The dispatcher has the round before the keys are gone, so that it holds the position.
-		r.dispatcher.add(part.Job, "more keys are out of date than may wait for a refresh", min(round, p.oldest()))
+		r.dispatcher.add(part.Job, "more keys are out of date than may wait for a refresh", min(round, p.oldest()),
+			change)
 		p.drop()
 		return
 	}
@@ -154,8 +159,14 @@ func (r *refresher) do(ctx context.Context, b *batch) {
 		keys[i] = k.key
 	}
 	r.metrics.refreshing(job.Name, len(keys))
-	err := r.load.RefreshFenced(ctx, job, keys)
+	loading, span := r.tracer.Start(ctx, tracing.Begin{Name: "refresh", Job: job.Name, Kind: tracing.Consumer,
+		Links: b.changes()})
+	err := r.load.RefreshFenced(loading, job, keys)
 	now := time.Now()
+	if oldest := b.committed(); err == nil && !oldest.IsZero() {
+		span.Millis("commit_to_fresh_ms", max(0, now.Sub(oldest)))
+	}
+	span.EndWith(err)
 	if err == nil {
 		for _, k := range b.keys {
 			r.metrics.refreshedKey(k.committed, now)

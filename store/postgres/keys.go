@@ -50,7 +50,7 @@ func (s *Source) Keys(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn fu
 			return err
 		}
 		known := c.PgConn().TxStatus() == 'I'
-		err = s.execute(ctx, c.PgConn(), params, reading{plan: p, asked: keys, fn: fn})
+		err = s.execute(ctx, c, params, reading{plan: p, asked: keys, fn: fn})
 		if _, misfit := errors.AsType[*store.KeyValueError](err); !misfit || !known {
 			return err
 		}
@@ -58,7 +58,7 @@ func (s *Source) Keys(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn fu
 		if p, err = s.enter(ctx, c.PgConn(), job, lockWaitRefresh); err != nil {
 			return err
 		}
-		return s.execute(ctx, c.PgConn(), params, reading{plan: p, asked: keys, fn: fn})
+		return s.execute(ctx, c, params, reading{plan: p, asked: keys, fn: fn})
 	})
 }
 

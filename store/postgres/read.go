@@ -30,8 +30,11 @@ func (s *Source) Run(ctx context.Context, job *jobs.Job, fn func(*store.Reading)
 				return err
 			}
 			b.ExecParams(sql, nil, nil, nil, binary)
-			return s.bounded(ctx, c.PgConn(), job, func(ctx context.Context) error {
-				return transact(ctx, c.PgConn(), b, reading{plan: p, entered: true, load: true, offset: offset, fn: fn})
+			return s.traced(ctx, c, sql, func(ctx context.Context) error {
+				return s.bounded(ctx, c.PgConn(), job, func(ctx context.Context) error {
+					return transact(ctx, c.PgConn(), b, reading{plan: p, entered: true, load: true, offset: offset,
+						fn: fn})
+				})
 			})
 		})
 	})
@@ -51,7 +54,7 @@ func (s *Source) Refresh(ctx context.Context, job *jobs.Job, keys []jobs.Key, fn
 			if err != nil {
 				return err
 			}
-			err = s.execute(ctx, c.PgConn(), params, reading{plan: p, asked: keys, load: true, fn: fn})
+			err = s.execute(ctx, c, params, reading{plan: p, asked: keys, load: true, fn: fn})
 			if stalePlan(err) {
 				s.forget(job.Name)
 			}
@@ -72,7 +75,8 @@ func (s *Source) refreshPlan(ctx context.Context, c *pgconn.PgConn, job *jobs.Jo
 
 // execute has Postgres read the asked keys, and with r.load the rows of these keys,
 // in the transaction that is open or in a new one.
-func (s *Source) execute(ctx context.Context, c *pgconn.PgConn, params [][]byte, r reading) error {
+func (s *Source) execute(ctx context.Context, conn *pgx.Conn, params [][]byte, r reading) error {
+	c, sql := conn.PgConn(), ""
 	r.entered = c.TxStatus() != 'I'
 	b, err := s.begin(ctx, c, r.plan.job, r.entered, s.timeout, lockWaitRefresh)
 	if err != nil {
@@ -84,11 +88,10 @@ func (s *Source) execute(ctx context.Context, c *pgconn.PgConn, params [][]byte,
 	if r.load {
 		// Not a prepared statement: Postgres reads the literals of a query when it
 		// parses it, under the settings of that moment, and keeps 'today' for good.
-		var sql string
 		sql, r.offset = r.plan.refreshSQL()
 		b.ExecParams(sql, params, nil, nil, binary)
 	}
-	err = transact(ctx, c, b, r)
+	err = s.traced(ctx, conn, sql, func(ctx context.Context) error { return transact(ctx, c, b, r) })
 	s.RetrySigns(err)
 	if isValueError(err) {
 		return findBadValue(ctx, c, r.plan, r.asked, err)

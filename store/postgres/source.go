@@ -23,6 +23,7 @@ import (
 type Source struct {
 	pool    *pgxpool.Pool
 	timeout time.Duration // statement_timeout
+	tracer  Tracer        // nil: none
 
 	mu      sync.Mutex
 	plans   map[string]*plan // :: job name -> plan of its query, for refreshes
@@ -31,7 +32,7 @@ type Source struct {
 
 // Open prepares a pool of at most cfg.MaxConnections connections. It does not
 // connect: a database that is down now may be up when the first run is due.
-func Open(cfg jobs.Postgres) (*Source, error) {
+func Open(cfg jobs.Postgres, opts ...Option) (*Source, error) {
 	pc, err := parseURL(cfg.URL)
 	if err != nil {
 		return nil, fmt.Errorf("postgres.url: %w", err)
@@ -43,12 +44,15 @@ func Open(cfg jobs.Postgres) (*Source, error) {
 	}
 	SetName(&pc.ConnConfig.Config, "stoker")
 	pc.ConnConfig.AfterNetConnect = metered
+	s := &Source{timeout: cfg.StatementTimeout, plans: make(map[string]*plan)}
+	for _, set := range opts {
+		set(s, pc)
+	}
 	// A background context: the pool lives until Close, not as long as a caller.
-	pool, err := pgxpool.NewWithConfig(context.Background(), pc)
-	if err != nil {
+	if s.pool, err = pgxpool.NewWithConfig(context.Background(), pc); err != nil {
 		return nil, fmt.Errorf("open the postgres pool: %w", err)
 	}
-	return &Source{pool: pool, timeout: cfg.StatementTimeout, plans: make(map[string]*plan)}, nil
+	return s, nil
 }
 
 // CheckURL returns what the driver has against a connection string: a value that

@@ -139,7 +139,7 @@ func givenUp(id string, why error) error {
 // handOn puts another task in the place of one without a retry left: Asynq archives that for any error.
 func (h *HandBack) handOn(ctx context.Context, from string, task *asynq.Task, why error) error {
 	next := jobs.NewRescue(&asynq.TaskInfo{ID: task.ResultWriter().TaskID(), Queue: from, Type: task.Type(),
-		Payload: task.Payload()})
+		Payload: task.Payload(), Headers: task.Headers()})
 	_, err := h.Client.EnqueueContext(ctx, next, asynq.ProcessIn(firstHandBack))
 	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
 		return fmt.Errorf("%w; another task could not be put in its place: %w", why, err)

@@ -12,8 +12,10 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stokerhq/stoker/cmd/stoker/internal/trace"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/jobs/specfile"
+	"github.com/stokerhq/stoker/jobs/tracing"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/store/ledger"
 	"github.com/stokerhq/stoker/store/postgres"
@@ -33,25 +35,50 @@ type Servers struct {
 	Ledger      *ledger.Ledger
 
 	queueURL jobs.Secret
+	tracing  *trace.Tracing
+	enqueuer redis.UniversalClient // QueueClient, or one of its own that makes spans
 }
 
 // Open prepares the connections. An error is a mistake in one of the spec's URLs.
-func Open(spec *jobs.Spec, log *slog.Logger) (*Servers, error) {
+func Open(spec *jobs.Spec, log *slog.Logger) (*Servers, error) { return OpenTraced(spec, log, nil) }
+
+// OpenTraced is Open for a process that makes traces, or with nil none.
+func OpenTraced(spec *jobs.Spec, log *slog.Logger, t *trace.Tracing) (*Servers, error) {
 	quietRedis(log)
-	s := &Servers{queueURL: spec.Redis.QueueURL}
+	s := &Servers{queueURL: spec.Redis.QueueURL, tracing: t}
+	var opts []postgres.Option
+	if t != nil {
+		opts = append(opts, postgres.Traced(t.Postgres()))
+	}
 	var err error
-	if s.Source, err = postgres.Open(spec.Postgres); err != nil {
+	if s.Source, err = postgres.Open(spec.Postgres, opts...); err != nil {
 		return nil, err
 	}
 	s.Analyst = analyze.New(s.Source)
 	if s.CacheClient, err = cache.Open(spec.Redis.URL); err == nil {
 		s.QueueClient, err = cache.Open(spec.Redis.QueueURL)
 	}
+	if s.enqueuer = s.QueueClient; err == nil && t != nil {
+		s.enqueuer, err = openEnqueuer(spec.Redis.QueueURL, t)
+	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.Cache, s.Ledger = cache.New(s.CacheClient, longest(spec)), ledger.New(s.QueueClient)
 	return s, nil
+}
+
+// openEnqueuer opens the client that enqueues, with a span for each of its commands. The others have none: what they
+// are asked within one run would be thousands.
+func openEnqueuer(url jobs.Secret, t *trace.Tracing) (redis.UniversalClient, error) {
+	c, err := cache.Open(url)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.Redis(c); err != nil {
+		return nil, errors.Join(fmt.Errorf("trace the queue's client: %w", err), c.Close())
+	}
+	return c, nil
 }
 
 // Drivers read the URLs of a spec as Open will, without connecting.
@@ -80,14 +107,24 @@ func (s *Servers) Close() error {
 			errs = errors.Join(errs, c.Close())
 		}
 	}
+	if s.enqueuer != nil && s.enqueuer != s.QueueClient {
+		errs = errors.Join(errs, s.enqueuer.Close())
+	}
 	return errs
 }
 
 // Sampler counts which keys of a job are in the cache.
 func (s *Servers) Sampler() ledger.Sampler { return ledger.Sampler{Ledger: s.Ledger, Cache: s.Cache} }
 
-// Client enqueues tasks; it shares QueueClient and needs no closing.
-func (s *Servers) Client() *asynq.Client { return asynq.NewClientFromRedisClient(s.QueueClient) }
+// Client enqueues tasks; it shares a connection and needs no closing.
+func (s *Servers) Client() *asynq.Client { return asynq.NewClientFromRedisClient(s.enqueuer) }
+
+// TickClient enqueues what is named by its time, as Client does, but makes no spans: of all replicas, one enqueues a
+// tick, and the spans of the others would have no parent.
+func (s *Servers) TickClient() *asynq.Client { return asynq.NewClientFromRedisClient(s.QueueClient) }
+
+// Tracer begins spans; nil if this process makes none.
+func (s *Servers) Tracer() *tracing.Tracer { return s.tracing.Tracer() }
 
 // Inspector looks at tasks; it shares QueueClient and needs no closing.
 func (s *Servers) Inspector() *asynq.Inspector {

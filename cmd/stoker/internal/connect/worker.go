@@ -15,7 +15,7 @@ import (
 func NewWorker(spec *jobs.Spec, s *Servers, metrics prometheus.Registerer, log *slog.Logger) *worker.Worker {
 	return worker.New(worker.Config{
 		Spec: spec, Source: s.Source, Analyst: s.Analyst, Cache: s.Cache, Ledger: s.Ledger,
-		Metrics: worker.NewMetrics(metrics), Log: log,
+		Metrics: worker.NewMetrics(metrics), Tracer: s.Tracer(), Log: log,
 	})
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/stokerhq/stoker/cmd/stoker/internal/probe"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/systemd"
+	"github.com/stokerhq/stoker/cmd/stoker/internal/trace"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/scheduler"
 	"github.com/stokerhq/stoker/store"
@@ -70,15 +71,16 @@ type Daemon struct {
 // Config is what a daemon needs.
 type Config struct {
 	Spec            *jobs.Spec
-	Roles           []string // some of AllRoles
-	Version, Commit string   // of this build, for metrics, the page and logs
+	Roles           []string       // some of AllRoles
+	Version, Commit string         // of this build, for metrics, the page and logs
+	Tracing         *trace.Tracing // nil: no traces are made; the caller closes it
 	Log             *slog.Logger
 }
 
 // New opens the servers of a spec for a daemon that Run starts. Its admin listener must have passed web.CheckListen.
 func New(c Config) (*Daemon, error) {
 	spec, log := c.Spec, c.Log
-	s, err := connect.Open(spec, log)
+	s, err := connect.OpenTraced(spec, log, c.Tracing)
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +222,7 @@ func (d *Daemon) startAdmin() (stop func(), err error) {
 		Fencer: d.worker, Doorbell: doorbell.New(loads, d.loadMissed), Tasks: d.servers.Inspector(),
 		Queue: connect.QueueOption{URL: d.spec.Redis.QueueURL}, Gatherer: d.metrics, Ready: d.isReady,
 		Refused: d.writes.Refused, Probe: d.writes.Probe, Paused: d.servers.Queues().Paused, Version: d.version,
-		Logger: d.log,
+		Tracer: d.servers.Tracer(), Logger: d.log,
 	})
 	if err != nil {
 		endLoads()
@@ -335,9 +337,9 @@ func (d *Daemon) startScheduler() (stop func()) {
 		return func() {}
 	}
 	s := scheduler.New(scheduler.Config{
-		Jobs: d.spec.Jobs, Queue: d.servers.Client(), Tasks: d.servers.Inspector(),
+		Jobs: d.spec.Jobs, Queue: d.servers.TickClient(), Tasks: d.servers.Inspector(),
 		Repairs: d.servers.Queues(), Ledger: d.servers.Ledger, Epochs: d.servers.Cache, Warmth: d.servers.Sampler(),
-		Metrics: scheduler.NewMetrics(d.metrics), Log: d.log,
+		Metrics: scheduler.NewMetrics(d.metrics), Tracer: d.servers.Tracer(), Log: d.log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

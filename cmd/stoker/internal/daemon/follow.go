@@ -40,7 +40,7 @@ func (d *Daemon) startChanges(starting context.Context) (stop func()) {
 		Fencer:    worker.Exact{Worker: d.worker},
 		Refresher: d.worker, Reporter: s.Ledger,
 		Epochs: s.Cache, Leases: s.Ledger, Queue: s.Client(), Tasks: s.Inspector(),
-		Metrics: changes.NewMetrics(d.metrics), Log: d.log,
+		Metrics: changes.NewMetrics(d.metrics), Tracer: s.Tracer(), Log: d.log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
