@@ -102,7 +102,8 @@ jobs:
 
 // The shipped binary, a collector, and all that a span is made of: a tick, linked to it a run with its snapshot and
 // batches, a change that is fresh, and an invalidation in the trace of its caller. Broken by: spans that are not sent
-// at the end; a parent that is lost between the request and the worker; a span for each of a run's commands; the text of a
+// at the end; a parent that is lost between the request and the worker; a span for each of a run's commands; the text
+// of a
 // query, or a password.
 func TestTracesAreExported(t *testing.T) {
 	t.Parallel()

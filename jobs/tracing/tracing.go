@@ -1,5 +1,6 @@
 // Package tracing makes OpenTelemetry spans of what happens to a key: the tick, its task, the snapshot, the batches,
-// and a change from its COMMIT until its keys are fresh. It is all that the product knows of OpenTelemetry; the exporter is
+// and a change from its COMMIT until its keys are fresh. It is all that the product knows of OpenTelemetry; the
+// exporter is
 // set up elsewhere.
 //
 //	tick ╌╌link╌╌► run ──► snapshot ──► batches          invalidate (API, command) ──► refresh ──► snapshot
