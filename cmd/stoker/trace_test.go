@@ -97,7 +97,8 @@ admin: {listen: "${LISTEN}", token: s3cret-token-of-the-page}
 changes: {source: wal}
 defaults: {ttl: 1h}
 jobs:
-  - {name: many, key: "m:{id}", query: "SELECT id, name FROM many", schedule: "@every 2s", volatile: true, watch: [{table: many, key: {id: id}}]}
+  - {name: many, key: "m:{id}", query: "SELECT id, name FROM many", schedule: "@every 2s",
+     volatile: true, watch: [{table: many, key: {id: id}}]}
 `
 
 // The shipped binary, a collector, and all that a span is made of: a tick, linked to it a run with its snapshot and
