@@ -28,6 +28,12 @@ func (s *Spec) Job(name string) (*Job, bool) {
 	return nil, false
 }
 
+// Has reports whether there is a job of that name.
+func (s *Spec) Has(name string) bool {
+	_, ok := s.Job(name)
+	return ok
+}
+
 // Watched are the names of the tables that jobs watch, each once.
 func (s *Spec) Watched() (tables []string) {
 	for _, j := range s.Jobs {

@@ -15,19 +15,21 @@ const (
 
 // Record is what is kept of one run, the last 200 a job.
 type Record struct {
-	ID    string    `json:"id"` // of the Asynq task, or a random one for a local run
-	Job   string    `json:"job"`
-	Cause string    `json:"cause"` // jobs.Cause: tick, catch-up, command, api, local
-	State State     `json:"state"`
-	Due   time.Time `json:"due,omitzero"` // zero when no schedule asked for the run
-	Start time.Time `json:"start"`
-	End   time.Time `json:"end"`
-	Rows  int64     `json:"rows"`           // read from Postgres
-	Keys  int64     `json:"keys"`           // of the result that were seen to
-	Bytes int64     `json:"bytes"`          // of these keys and their values
-	Kept  int64     `json:"kept,omitempty"` // keys whose value was in Redis already: it was not sent
-	Sent  int64     `json:"sent,omitempty"` // bytes of the keys and values that were sent
-	Old   int64     `json:"old,omitempty"`  // keys left alone, because what a refresh wrote is newer
+	ID  string `json:"id"` // of the Asynq task, or a random one for a local run
+	Job string `json:"job"`
+	// jobs.Job.Definition of what was run; empty in records of older versions
+	Definition string    `json:"definition,omitempty"`
+	Cause      string    `json:"cause"` // jobs.Cause: tick, catch-up, command, api, local
+	State      State     `json:"state"`
+	Due        time.Time `json:"due,omitzero"` // zero when no schedule asked for the run
+	Start      time.Time `json:"start"`
+	End        time.Time `json:"end"`
+	Rows       int64     `json:"rows"`           // read from Postgres
+	Keys       int64     `json:"keys"`           // of the result that were seen to
+	Bytes      int64     `json:"bytes"`          // of these keys and their values
+	Kept       int64     `json:"kept,omitempty"` // keys whose value was in Redis already: it was not sent
+	Sent       int64     `json:"sent,omitempty"` // bytes of the keys and values that were sent
+	Old        int64     `json:"old,omitempty"`  // keys left alone, because what a refresh wrote is newer
 	// keys removed: no longer in the result, or because that was asked
 	Removed int64 `json:"removed,omitempty"`
 	// keys no longer in the result, and kept: it shrank by more than shrink_guard

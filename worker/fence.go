@@ -16,10 +16,7 @@ import (
 // committed first is safe, whenever the task is done that loads or removes them. A value that its column's
 // type cannot take is a store.KeyValueError, and nothing is fenced.
 func (w *Worker) Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
-	if err := w.gate.Admit(ctx, false); err != nil {
-		return err
-	}
-	return w.gate.Note(w.fenceEqual(ctx, job, keys))
+	return w.fenceNow(ctx, job, keys, w.fenceEqual)
 }
 
 // fenceEqual fences keys, and then those that the cache has and that are equal to them.
@@ -50,10 +47,20 @@ type Exact struct{ *Worker }
 
 // Fence fences keys, and those of the rows that are equal to them now.
 func (w Exact) Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
+	return w.fenceNow(ctx, job, keys, w.fence)
+}
+
+// fenceNow fences with the definition that the job has now, by its name: see RefreshFenced. A job that is gone has no
+// values that could be out of date.
+func (w *Worker) fenceNow(ctx context.Context, job *jobs.Job, keys []jobs.Key,
+	fence func(context.Context, *jobs.Job, []jobs.Key) error) error {
 	if err := w.gate.Admit(ctx, false); err != nil {
 		return err
 	}
-	return w.gate.Note(w.fence(ctx, job, keys))
+	if now, is := w.defs.now().Job(job.Name); is {
+		job = now
+	}
+	return w.gate.Note(fence(ctx, job, keys))
 }
 
 // fence fences keys. Where rows can be equal to them whose keys are written otherwise, these are fenced, too.

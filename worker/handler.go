@@ -20,9 +20,10 @@ func (w *Worker) handleRun(ctx context.Context, task *asynq.Task) (err error) {
 	if err != nil {
 		return &intake.UnfitError{Err: err}
 	}
-	job, ok := w.spec.Job(t.Job)
+	spec := w.defs.now()
+	job, ok := spec.Job(t.Job)
 	if !ok {
-		return &intake.UnfitError{Err: &jobs.UnknownJobError{Job: t.Job, File: w.spec.File}}
+		return &intake.UnfitError{Err: &jobs.UnknownJobError{Job: t.Job, File: spec.File}}
 	}
 	ctx, span := w.traceRun(ctx, task, t)
 	defer func() { span.EndWith(err) }()
@@ -30,7 +31,7 @@ func (w *Worker) handleRun(ctx context.Context, task *asynq.Task) (err error) {
 		return debt.Outcome(job, t, err)
 	}
 	id := task.ResultWriter().TaskID()
-	release, skipped, err := w.begin(ctx, id, t)
+	release, skipped, err := w.begin(ctx, id, job, t)
 	if err != nil {
 		return err
 	}
@@ -52,13 +53,13 @@ func (w *Worker) handleRun(ctx context.Context, task *asynq.Task) (err error) {
 // begin takes the job's lease, or says why the task is not to be run. A tick is
 // skipped while the last run is still going, and when a run that began after it
 // was due has completed: ticks that piled up are run once.
-func (w *Worker) begin(ctx context.Context, id string, t jobs.Run) (release func(), skipped string, err error) {
+func (w *Worker) begin(ctx context.Context, id string, job *jobs.Job, t jobs.Run) (release func(), skipped string, err error) {
 	if t.Cause == jobs.CauseTick || t.Cause == jobs.CauseCatchUp {
 		last, ok, err := w.ledger.LastComplete(ctx, t.Job)
 		if err != nil {
 			return nil, "", err
 		}
-		if ok && !last.Start.Before(time.Unix(t.Due, 0)) {
+		if ok && job.Defines(last.Definition) && !last.Start.Before(time.Unix(t.Due, 0)) {
 			return nil, "a run that began after this tick was due has completed", w.skip(ctx, id, t)
 		}
 	}
@@ -109,8 +110,8 @@ func (w *Worker) handleRefresh(ctx context.Context, task *asynq.Task) (err error
 	if err != nil {
 		return &intake.UnfitError{Err: err}
 	}
-	if _, ok := w.spec.Job(inv.Job); !ok {
-		return &intake.UnfitError{Err: &jobs.UnknownJobError{Job: inv.Job, File: w.spec.File}}
+	if spec := w.defs.now(); !spec.Has(inv.Job) {
+		return &intake.UnfitError{Err: &jobs.UnknownJobError{Job: inv.Job, File: spec.File}}
 	}
 	ctx, span := w.traceTask(ctx, task, "refresh", inv.Job, true)
 	defer func() { span.EndWith(err) }()

@@ -26,7 +26,7 @@ type manifestState struct {
 // loadManifestState reads what is known of the last complete run.
 func (r *run) loadManifestState(ctx context.Context, claim *cache.Claim, place string) (*manifestState, error) {
 	next := claim.NewManifest()
-	next.Job, next.Key, next.Place = definitionHash(r.job), r.job.Key.String(), place
+	next.Job, next.Key, next.Place = r.job.Definition(), r.job.Key.String(), place
 	m := &manifestState{
 		previous: previousManifest{ctx: ctx, r: r},
 		next:     nextManifest{Manifest: next, ctx: ctx, r: r, claim: claim},

@@ -2,9 +2,6 @@ package worker
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
@@ -80,21 +77,6 @@ func (p *previousManifest) close() {
 	if p.diff != nil {
 		p.diff.Stop()
 	}
-}
-
-// definitionHash changes when the job's values, or their TTL, would.
-func definitionHash(job *jobs.Job) string {
-	parts := []any{job.Query, job.Key.String(), job.Value, job.TTL, job.Jitter, job.Type, job.Format,
-		job.Compress, job.CompressAbove, job.MaxValueBytes}
-	if job.Role != "" {
-		parts = append(parts, job.Role)
-	}
-	b, err := json.Marshal(parts)
-	if err != nil {
-		panic(err) // texts and numbers
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:8])
 }
 
 // needsTTLRefresh is the TTL rule. It reports whether less than half of the TTL may be left of some key, or

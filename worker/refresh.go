@@ -36,21 +36,21 @@ type Refreshed struct {
 // those that have rows and removes those that have none. A removal drops them
 // without loading. It works now and in this process.
 func (w *Worker) Refresh(ctx context.Context, id string, inv jobs.Invalidation) (Refreshed, error) {
-	job, ok := w.spec.Job(inv.Job)
-	if !ok {
-		return Refreshed{}, &jobs.UnknownJobError{Job: inv.Job, File: w.spec.File}
+	if spec := w.defs.now(); !spec.Has(inv.Job) {
+		return Refreshed{}, &jobs.UnknownJobError{Job: inv.Job, File: spec.File}
 	}
-	out, err := w.refreshInTime(ctx, id, job, inv)
+	out, err := w.refreshInTime(ctx, id, inv)
 	if !errors.Is(err, ErrStopping) {
-		w.countRefresh(ctx, job.Name, len(inv.Keys), err)
+		w.countRefresh(ctx, inv.Job, len(inv.Keys), err)
 	}
 	return out, err
 }
 
 // RefreshFenced loads keys that a change has made out of date and that are fenced, as Refresh does.
-// The caller counts it in the ledger: that would cost as many commands as the refresh itself.
+// The caller counts it in the ledger: that would cost as many commands as the refresh itself. The job goes by its name:
+// a change feed that is not opened anew when the spec is loaded has definitions from before.
 func (w *Worker) RefreshFenced(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
-	_, err := w.refreshInTime(ctx, "", job, jobs.Invalidation{Job: job.Name, Keys: keys, Fenced: true, Exact: true})
+	_, err := w.refreshInTime(ctx, "", jobs.Invalidation{Job: job.Name, Keys: keys, Fenced: true, Exact: true})
 	return err
 }
 
@@ -65,14 +65,18 @@ func (w *Worker) RefreshMissed(ctx context.Context, job *jobs.Job, key jobs.Key)
 }
 
 // refreshInTime refreshes within the job's timeout and observes the end.
-func (w *Worker) refreshInTime(ctx context.Context, id string, job *jobs.Job, inv jobs.Invalidation) (Refreshed,
-	error) {
+func (w *Worker) refreshInTime(ctx context.Context, id string, inv jobs.Invalidation) (Refreshed, error) {
 	start := time.Now()
+	ctx, job, done, err := w.defs.begin(ctx, inv.Job)
+	if err != nil {
+		return Refreshed{}, err
+	}
+	defer done()
 	limited, cancel := context.WithTimeoutCause(ctx, job.Timeout,
 		fmt.Errorf("the refresh took longer than the job's timeout of %s", job.Timeout))
 	defer cancel()
 	var out Refreshed
-	err := w.gate.Admit(limited, inv.Fenced)
+	err = w.gate.Admit(limited, inv.Fenced)
 	if err == nil {
 		out, err = w.refresh(limited, job, inv)
 		err = w.gate.Note(err)

@@ -48,10 +48,10 @@ func TestRoleOfAJob(t *testing.T) {
 	if v, there := r.texts()["acme:doc:3"]; there {
 		t.Errorf("a row of another tenant: %s", v)
 	}
-	before := definitionHash(of("acme"))
+	before := of("acme").Definition()
 	if changed := of("acme"); true {
 		changed.Role = "globex"
-		if definitionHash(changed) == before {
+		if changed.Definition() == before {
 			t.Error("another role does not change the definition of a job")
 		}
 	}

@@ -37,12 +37,14 @@ type run struct {
 // has changed nothing that was good: values that were written stay, values it
 // did not reach keep their TTL, nothing is removed.
 func (w *Worker) Run(ctx context.Context, id string, t jobs.Run, watch func(store.Progress)) (store.Record, error) {
-	job, ok := w.spec.Job(t.Job)
-	if !ok {
-		return store.Record{}, &jobs.UnknownJobError{Job: t.Job, File: w.spec.File}
+	ctx, job, done, err := w.defs.begin(ctx, t.Job)
+	if err != nil {
+		return store.Record{}, err
 	}
+	defer done()
 	r := &run{w: w, job: job, task: t, watch: watch, rec: store.Record{
-		ID: id, Job: job.Name, Cause: string(t.Cause), Start: time.Now().UTC(), Removal: t.Remove,
+		ID: id, Job: job.Name, Definition: job.Definition(), Cause: string(t.Cause), Start: time.Now().UTC(),
+		Removal: t.Remove,
 	}}
 	if t.Due > 0 {
 		r.rec.Due = time.Unix(t.Due, 0).UTC()
@@ -50,7 +52,7 @@ func (w *Worker) Run(ctx context.Context, id string, t jobs.Run, watch func(stor
 	limited, cancel := context.WithTimeoutCause(ctx, job.Timeout,
 		fmt.Errorf("the run took longer than the job's timeout of %s", job.Timeout))
 	defer cancel()
-	err := w.gate.Note(r.do(limited))
+	err = w.gate.Note(r.do(limited))
 	return r.end(ctx, err)
 }
 

@@ -54,11 +54,13 @@ type pace struct {
 	grace    time.Duration
 	announce time.Duration // how often the queues are registered again
 	handBack time.Duration // for how long a task that no worker here can do is handed back for others
+	other    time.Duration // for how long one of another definition of its job is
 }
 
 var usual = pace{
 	runs: 250 * time.Millisecond, refreshes: 32 * time.Millisecond,
 	grace: 10 * time.Second, announce: 10 * time.Second, handBack: 15 * time.Minute,
+	other: time.Minute,
 }
 
 // NewServer prepares both Asynq servers on a client that is theirs alone (a
@@ -71,7 +73,7 @@ func newServer(w *Worker, client redis.UniversalClient, c Concurrency, p pace) *
 	client.AddHook(debt.Hook{})
 	s := &Server{w: w, client: client, pace: p, stop: make(chan struct{})}
 	s.handBack = &intake.HandBack{Counter: queue.New(client), Client: asynq.NewClientFromRedisClient(client),
-		Limit: p.handBack, Metrics: w.metrics.intake, Log: w.log}
+		Limit: p.handBack, Other: p.other, Metrics: w.metrics.intake, Log: w.log}
 	s.runs = asynq.NewServerFromRedisClient(client, s.config(jobs.QueueRun, c.Runs, p.runs))
 	s.refreshes = asynq.NewServerFromRedisClient(client, s.config(jobs.QueueRefresh, c.Refreshes, p.refreshes))
 	return s
@@ -131,8 +133,15 @@ func (s *Server) handler(from, typ string, do func(context.Context, *asynq.Task)
 		stopped, cancel := stoppable(ctx, s.stop)
 		defer cancel()
 		err := context.Cause(stopped)
+		if why := s.w.defs.other(task); err == nil && why != nil {
+			if err := s.handBack.Leave(ctx, from, task, why); err != nil {
+				return err
+			}
+		}
 		if err == nil {
-			err = debt.Patiently(stopped, func(ctx context.Context) error { return do(ctx, task) })
+			err = debt.Patiently(stopped, func(ctx context.Context) error {
+				return again(ctx, func(ctx context.Context) error { return do(ctx, task) })
+			})
 		}
 		if unfit, is := errors.AsType[*intake.UnfitError](err); is {
 			return s.handBack.Return(ctx, from, task, unfit.Err)

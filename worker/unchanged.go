@@ -18,7 +18,7 @@ func (r *run) tryUnchanged(ctx context.Context, armed *cache.Armed) (done bool, 
 		return false, nil
 	}
 	last, ok, err := r.w.calls.manifest(ctx, r.job.Name)
-	if err != nil || !ok || last.Job != definitionHash(r.job) || last.Held > 0 && r.task.AcceptShrink ||
+	if err != nil || !ok || last.Job != r.job.Definition() || last.Held > 0 && r.task.AcceptShrink ||
 		len(last.Returned) > 0 {
 		return false, err
 	}

@@ -7,8 +7,9 @@
 //	                        └──────► Worker.Refresh ──────► refresh: lock ► arm ► read ► fence ► claim ► write
 //	change feed ────────────────────► Worker.Fence, Worker.RefreshFenced
 //
-// run.go and refresh.go have the two recipes, manifest_state.go what one run leaves for the next, and
-// outcome.go what becomes of a task that failed.
+// run.go and refresh.go have the two recipes, manifest_state.go what one run leaves for the next,
+// outcome.go what becomes of a task that failed, and definitions.go what becomes of work in hand when the spec is
+// loaded again.
 package worker
 
 import (
@@ -57,7 +58,7 @@ type Config struct {
 
 // Worker does runs and refreshes. It is safe for concurrent use.
 type Worker struct {
-	spec    *jobs.Spec
+	defs    *definitions
 	source  Source
 	analyst Analyst
 	cache   *cache.Cache
@@ -72,8 +73,8 @@ type Worker struct {
 // New returns a worker of the spec's jobs.
 func New(c Config) *Worker {
 	c.Metrics.begin(c.Spec.Jobs)
-	return &Worker{spec: c.Spec, source: c.Source, analyst: c.Analyst, cache: c.Cache, gate: debt.NewGate(c.Cache),
-		calls: callsOf(c.Cache), ledger: c.Ledger, metrics: c.Metrics, tracer: c.Tracer,
+	return &Worker{defs: newDefinitions(c.Spec), source: c.Source, analyst: c.Analyst, cache: c.Cache,
+		gate: debt.NewGate(c.Cache), calls: callsOf(c.Cache), ledger: c.Ledger, metrics: c.Metrics, tracer: c.Tracer,
 		log: c.Log}
 }
 

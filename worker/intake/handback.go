@@ -24,6 +24,14 @@ type UnfitError struct{ Err error }
 func (e *UnfitError) Error() string { return e.Err.Error() }
 func (e *UnfitError) Unwrap() error { return e.Err }
 
+// OtherDefinitionError says that a task was made with another definition of its job than this worker has: while a
+// changed spec is rolled out, workers with both are there.
+type OtherDefinitionError struct{ Job, File string }
+
+func (e *OtherDefinitionError) Error() string {
+	return fmt.Sprintf("the task is of another definition of job %q than %s has", e.Job, e.File)
+}
+
 // HandedBackError sends a task back to the queue, without using up one of its retries.
 type HandedBackError struct {
 	Err   error
@@ -76,6 +84,7 @@ type HandBack struct {
 	Counter Counter
 	Client  *asynq.Client
 	Limit   time.Duration // after which a task is given up
+	Other   time.Duration // for which a task of another definition is left to workers that have it
 	Metrics *Metrics
 	Log     *slog.Logger
 
@@ -120,6 +129,31 @@ func (h *HandBack) Return(ctx context.Context, from string, task *asynq.Task, wh
 	case n == 1 && h.isNew(why):
 		h.Log.Warn("a task is not for this worker: handed back for others, which is right while a deploy goes on",
 			append(attrs, "for_at_most", h.Limit)...)
+	}
+	h.Metrics.handedBack.WithLabelValues(from).Inc()
+	if debt.LastTry(ctx) {
+		return h.handOn(ctx, from, task, why)
+	}
+	return &HandedBackError{why, since}
+}
+
+// Leave leaves a task of another definition of its job to workers that have that. After a while there are none: then
+// nil is returned, and the task is done as this worker's spec has it, for what it asks is still wanted.
+func (h *HandBack) Leave(ctx context.Context, from string, task *asynq.Task, why error) error {
+	id := task.ResultWriter().TaskID()
+	made, _ := jobs.EnqueuedAt(task)
+	n, since, err := h.Counter.HandedBack(ctx, from, id, made)
+	attrs := []any{jobs.LogTask, id, "queue", from, jobs.LogErr, why}
+	switch {
+	case err != nil:
+		h.Log.Warn("a task was handed back and not counted", jobs.LogTask, id, jobs.LogErr, err)
+	case since >= h.Other:
+		h.Log.Info("no worker has the definition of the job that a task was made with; it is done with this one's",
+			attrs...)
+		return nil
+	case n == 1 && h.isNew(why):
+		h.Log.Info("a task is left to workers with another spec, which is right while it is rolled out",
+			append(attrs, "for_at_most", h.Other)...)
 	}
 	h.Metrics.handedBack.WithLabelValues(from).Inc()
 	if debt.LastTry(ctx) {
