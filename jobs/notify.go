@@ -27,7 +27,10 @@ const (
 	EventStaleFound Event = "stale_found" // the audit found an old value
 	EventCold       Event = "cold"        // keys of a job are not in Redis
 	EventFeedLost   Event = "feed_lost"   // no replica follows the changes
+
+	EventSpecRefused Event = "spec_refused" // a changed spec is wrong: the one before goes on
 )
 
 // Events are all of them.
-var Events = []Event{EventRunFailed, EventShrinkHeld, EventStaleFound, EventCold, EventFeedLost}
+var Events = []Event{EventRunFailed, EventShrinkHeld, EventStaleFound, EventCold, EventFeedLost,
+	EventSpecRefused}

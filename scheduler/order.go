@@ -25,8 +25,9 @@ type need struct {
 // first, and of these the cheap before the dear, so that most of the cache is back soonest. What cannot be read of a
 // job counts as nothing: it is cold, and cheap as far as is known.
 func (s *Scheduler) inOrder(ctx context.Context) []*jobs.Job {
-	needs := make([]need, len(s.jobs))
-	for i, job := range s.jobs {
+	all := s.current()
+	needs := make([]need, len(all))
+	for i, job := range all {
 		needs[i] = need{job, s.tenths(ctx, job), s.cost(ctx, job)}
 	}
 	slices.SortStableFunc(needs, func(a, b need) int {

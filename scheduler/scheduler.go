@@ -60,7 +60,11 @@ type Config struct {
 
 // Scheduler follows the schedules of all jobs.
 type Scheduler struct {
-	jobs    []*jobs.Job
+	mu       sync.Mutex
+	jobs     []*jobs.Job
+	since    map[*jobs.Job]time.Time // :: job -> since when it has its definition, until it is followed
+	replaced chan struct{}           // holds a token when jobs is another list
+
 	epochs  Epochs
 	warmth  Warmth
 	queue   Enqueuer
@@ -77,18 +81,16 @@ type Scheduler struct {
 // New returns a scheduler of c.Jobs.
 func New(c Config) *Scheduler {
 	c.Metrics.begin(c.Jobs)
-	return &Scheduler{jobs: c.Jobs, queue: c.Queue, tasks: c.Tasks, repairs: c.Repairs, ledger: c.Ledger,
-		epochs: c.Epochs, warmth: c.Warmth, metrics: c.Metrics, tracer: c.Tracer, log: c.Log,
-		costs: make(map[string]time.Duration)}
+	return &Scheduler{jobs: c.Jobs, since: make(map[*jobs.Job]time.Time), replaced: make(chan struct{}, 1),
+		queue: c.Queue, tasks: c.Tasks, repairs: c.Repairs, ledger: c.Ledger, epochs: c.Epochs, warmth: c.Warmth,
+		metrics: c.Metrics, tracer: c.Tracer, log: c.Log, costs: make(map[string]time.Duration)}
 }
 
 // Run follows every job's schedule until ctx ends. It never gives up: what
 // fails is logged, counted and tried again.
 func (s *Scheduler) Run(ctx context.Context) {
 	var wg sync.WaitGroup
-	for _, job := range s.jobs {
-		wg.Go(func() { s.follow(ctx, job) })
-	}
+	wg.Go(func() { s.followAll(ctx) })
 	wg.Go(func() { s.watchEpoch(ctx) })
 	if s.tasks != nil {
 		wg.Go(func() { s.rescue(ctx) })
@@ -96,10 +98,17 @@ func (s *Scheduler) Run(ctx context.Context) {
 	wg.Wait()
 }
 
-// follow is the life of one job: make up what was missed, then tick.
-func (s *Scheduler) follow(ctx context.Context, job *jobs.Job) {
+// follow is the life of one job: make up what was missed, then tick. since is when the job was given another
+// definition; zero: it was not.
+func (s *Scheduler) follow(ctx context.Context, job *jobs.Job, since time.Time) {
 	start := time.Now()
-	s.catchUp(ctx, job, start)
+	if since.IsZero() {
+		s.catchUp(ctx, job, start)
+	} else {
+		var renewing sync.WaitGroup // beside the ticks, which must not come too late for it
+		renewing.Go(func() { s.renew(ctx, job, since) })
+		defer renewing.Wait()
+	}
 	if job.Schedule == nil {
 		s.awaitFirstRun(ctx, job)
 		return
@@ -139,8 +148,8 @@ func (s *Scheduler) awaitFirstRun(ctx context.Context, job *jobs.Job) {
 }
 
 // catchUp enqueues the last tick once more if no run has completed since it was
-// due: it was missed, or the job has never run. A job without a schedule is
-// enqueued only if it has never run.
+// due: it was missed, or the job has never run, or had another definition. A job without a schedule is
+// enqueued only if it has never run by its definition.
 func (s *Scheduler) catchUp(ctx context.Context, job *jobs.Job, now time.Time) {
 	due, until := time.Unix(0, 0), time.Time{}
 	if job.Schedule != nil {
@@ -149,9 +158,15 @@ func (s *Scheduler) catchUp(ctx context.Context, job *jobs.Job, now time.Time) {
 			due = prev
 		}
 	}
+	s.makeUp(ctx, job, due, until)
+}
+
+// makeUp enqueues a tick once more if no run of the job's definition has begun since it was due. It tries until the
+// time until.
+func (s *Scheduler) makeUp(ctx context.Context, job *jobs.Job, due, until time.Time) {
 	covered := func(ctx context.Context) (bool, error) {
 		last, ok, err := s.ledger.LastComplete(ctx, job.Name)
-		return ok && !last.Start.Before(due), err
+		return ok && job.Defines(last.Definition) && !last.Start.Before(due), err
 	}
 	s.persist(ctx, job, due, until, func(ctx context.Context) error {
 		if done, err := covered(ctx); err != nil || done {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/web/guess"
 )
 
 const (
@@ -24,7 +25,7 @@ const (
 type auth struct {
 	digest  [sha256.Size]byte // of the token, so that a comparison does not tell its length
 	signKey []byte
-	guesses *throttle
+	guesses *guess.Throttle
 }
 
 func newAuth(token jobs.Secret) *auth {
@@ -33,13 +34,13 @@ func newAuth(token jobs.Secret) *auth {
 	return &auth{
 		digest:  sha256.Sum256([]byte(token.Reveal())),
 		signKey: mac.Sum(nil),
-		guesses: newThrottle(),
+		guesses: guess.New(),
 	}
 }
 
 // isToken compares in constant time.
-func (a *auth) isToken(guess string) bool {
-	digest := sha256.Sum256([]byte(guess))
+func (a *auth) isToken(token string) bool {
+	digest := sha256.Sum256([]byte(token))
 	return subtle.ConstantTimeCompare(digest[:], a.digest[:]) == 1
 }
 
@@ -78,12 +79,23 @@ const (
 // judge looks for a bearer first, then for a session.
 func (a *auth) judge(r *http.Request) authResult {
 	if bearer, ok := bearerToken(r); ok {
-		return a.guesses.try(r.RemoteAddr, func() bool { return a.isToken(bearer) })
+		return a.try(r.RemoteAddr, bearer)
 	}
 	if c, err := r.Cookie(sessionCookie); err == nil && a.isSession(c.Value) {
 		return allowed
 	}
 	return anonymous
+}
+
+// try judges a token that somebody shows.
+func (a *auth) try(remote, token string) authResult {
+	switch a.guesses.Try(remote, func() bool { return a.isToken(token) }) {
+	case guess.Right:
+		return allowed
+	case guess.TooMany:
+		return tooMany
+	}
+	return wrong
 }
 
 func bearerToken(r *http.Request) (string, bool) {
@@ -124,7 +136,7 @@ func isOpen(r *http.Request) bool {
 
 func (s *Server) refuseGuesser(w http.ResponseWriter, r *http.Request) {
 	s.log.Warn("too many wrong tokens", "remote", r.RemoteAddr)
-	w.Header().Set("Retry-After", strconv.Itoa(int(guessEvery.Seconds())))
+	w.Header().Set("Retry-After", strconv.Itoa(int(guess.Every.Seconds())))
 	s.refuse(w, r, http.StatusTooManyRequests, "too many wrong tokens from this address: wait a few seconds, then "+
 		"try again")
 }

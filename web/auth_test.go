@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/stokerhq/stoker/web/guess"
 )
 
 func TestToken(t *testing.T) {
@@ -166,19 +168,19 @@ func TestLoginNext(t *testing.T) {
 func TestGuessing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, withToken)
-		guess := func(token, remote string) int {
+		try := func(token, remote string) int {
 			return call(s, "GET", "/api/v1/jobs", "", "Authorization: Bearer "+token, "Remote: "+remote).Code
 		}
 		cookie := sessionOf(t, enter(s, testToken, "/"))
-		for i := range guessBurst {
-			if code := guess("wrong", "10.0.0.1:1"); code != 401 {
+		for i := range guess.Burst {
+			if code := try("wrong", "10.0.0.1:1"); code != 401 {
 				t.Fatalf("guess %d: status %d", i, code)
 			}
 		}
-		if code := guess("wrong", "10.0.0.1:2"); code != 429 {
+		if code := try("wrong", "10.0.0.1:2"); code != 429 {
 			t.Errorf("one guess more: status %d, want 429", code)
 		}
-		if code := guess(testToken, "10.0.0.1:3"); code != 200 {
+		if code := try(testToken, "10.0.0.1:3"); code != 200 {
 			t.Errorf("the right token after too many: status %d: behind a proxy, a guesser would lock out everybody",
 				code)
 		}
@@ -187,52 +189,17 @@ func TestGuessing(t *testing.T) {
 		wantHeader(t, w, "Retry-After", "5")
 		w = call(s, "GET", "/", "", "Cookie: "+cookie.Name+"="+cookie.Value, "Remote: 10.0.0.1:5", asBrowser)
 		wantStatus(t, w, http.StatusOK) // who is logged in stays in
-		if code := guess(testToken, "10.0.0.2:1"); code != 200 {
+		if code := try(testToken, "10.0.0.2:1"); code != 200 {
 			t.Errorf("another address: status %d", code)
 		}
-		time.Sleep(guessEvery)
-		if code := guess(testToken, "10.0.0.1:6"); code != 200 {
+		time.Sleep(guess.Every)
+		if code := try(testToken, "10.0.0.1:6"); code != 200 {
 			t.Errorf("after a wait: status %d", code)
 		}
-		for range 5 * guessBurst {
-			if code := guess(testToken, "10.0.0.3:1"); code != 200 {
+		for range 5 * guess.Burst {
+			if code := try(testToken, "10.0.0.3:1"); code != 200 {
 				t.Fatalf("the right token is slowed: status %d", code)
 			}
 		}
 	})
-}
-
-func TestThrottleForgets(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		th := newThrottle()
-		wrong := func() bool { return false }
-		for i := range 2 * maxGuessers {
-			th.try(fmt.Sprintf("10.%d.%d.1:1", i/256, i%256), wrong)
-		}
-		if n := len(th.guessers); n > maxGuessers+1 {
-			t.Errorf("%d addresses are remembered", n)
-		}
-		if v := th.try("10.201.0.1:1", wrong); v != tooMany {
-			t.Errorf("a guesser beyond those remembered gets %v, want %v", v, tooMany)
-		}
-		time.Sleep(time.Hour)
-		th.try("10.200.0.1:1", wrong)
-		if n := len(th.guessers); n != 1 {
-			t.Errorf("%d addresses are remembered an hour later, want 1", n)
-		}
-	})
-}
-
-func TestGuesser(t *testing.T) {
-	for remote, want := range map[string]string{
-		"10.0.0.1:5":                "10.0.0.1",
-		"[2001:db8:1:2:3:4:5:6]:80": "2001:db8:1:2::/64",
-		"[fe80::1%eth0]:80":         "fe80::/64",
-		"[::ffff:10.0.0.1]:80":      "::ffff:10.0.0.1",
-		"@":                         "@",
-	} {
-		if got := guesser(remote); got != want {
-			t.Errorf("guesser(%s) is %s, want %s", remote, got, want)
-		}
-	}
 }

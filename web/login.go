@@ -31,7 +31,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	token := strings.TrimSpace(r.PostFormValue("token"))
-	switch s.auth.guesses.try(r.RemoteAddr, func() bool { return s.auth.isToken(token) }) {
+	switch s.auth.try(r.RemoteAddr, token) {
 	case allowed:
 		http.SetCookie(w, s.newSessionCookie(r, s.auth.newSession(time.Now().Add(sessionTime)), sessionTime))
 		http.Redirect(w, r, next, http.StatusSeeOther)

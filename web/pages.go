@@ -54,7 +54,7 @@ func (s *Server) statusPage(w http.ResponseWriter, r *http.Request) {
 	}
 	view := statusView{frame: s.frame(), Notice: s.notice(r)}
 	for _, st := range statuses {
-		st, view.Refused = st.once()
+		st, view.Common = st.once()
 		view.Jobs = append(view.Jobs, jobView{st, view.Now})
 	}
 	// 200 also when Redis is down: the page works and says so. Proxies like to

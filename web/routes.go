@@ -22,6 +22,9 @@ func (s *Server) routes() http.Handler {
 	s.handle(mux, "/api/v1/jobs/{job}/invalidate", methods{"POST": s.traced("invalidate", s.invalidateJob)})
 	s.handle(mux, "/api/v1/jobs/{job}/refresh", methods{"POST": s.refreshKey})
 
+	s.handle(mux, "/api/v1/reload", methods{"POST": s.reload})
+	s.handle(mux, "/api/reload", methods{"POST": s.reload}) // as other daemons have it, without a version
+
 	s.handle(mux, "/login", methods{"GET": s.loginForm, "POST": s.login})
 	s.handle(mux, "/logout", methods{"POST": s.logout})
 	s.handle(mux, "/livez", methods{"GET": s.livez})

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -55,6 +56,9 @@ type Config struct {
 	Warm     http.Handler                // answers /warmz; nil: there is none
 	Version  string                      // shown on the page
 
+	Reload      func(context.Context) (Reloaded, error) // loads the spec again; nil: that is not done
+	SpecRefused func(context.Context) *Failure          // why that was refused the last time; nil: it was not
+
 	// which queues are paused; nil: they are not looked at
 	Paused func(context.Context) ([]jobs.PausedQueue, error)
 
@@ -73,6 +77,7 @@ type Server struct {
 	pages     *template.Template
 	handler   http.Handler
 	http      *http.Server
+	next      atomic.Pointer[Server] // answers in its place, for a spec that was loaded later; nil: itself
 
 	closeDashboard sync.Once
 }
@@ -101,6 +106,7 @@ func New(cfg Config) (*Server, error) {
 			s.log.Warn("status is incomplete", "err", err)
 		}
 		MarkRefused(statuses, s.refused())
+		MarkSpec(statuses, s.specRefused(ctx))
 		MarkPaused(statuses, s.paused(ctx))
 		return statuses
 	})
@@ -111,7 +117,8 @@ func New(cfg Config) (*Server, error) {
 		s.dashboard = newDashboard(cfg)
 	}
 	s.handler = s.gates(s.routes())
-	s.http = newHTTPServer(s.handler, s.log)
+	latest := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.latest().handler.ServeHTTP(w, r) })
+	s.http = newHTTPServer(latest, s.log)
 	return s, nil
 }
 

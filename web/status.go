@@ -74,12 +74,13 @@ const (
 	FailedRefresh = "refresh" // the last refresh
 	FailedStatus  = "status"  // reading the status itself: the numbers beside it are incomplete
 	FailedWrites  = "writes"  // every write: Redis refuses them
+	FailedSpec    = "spec"    // the loading of the spec: the one before goes on
 )
 
 // Failure is one thing that is wrong with a job now. It goes away with the next
 // run, refresh or look that succeeds.
 type Failure struct {
-	Of      string    `json:"of"` // FailedRun, FailedRefresh, FailedStatus or FailedWrites
+	Of      string    `json:"of"` // FailedRun, FailedRefresh, FailedStatus, FailedWrites or FailedSpec
 	Message string    `json:"message"`
 	At      time.Time `json:"at,omitzero"`
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
@@ -11,9 +12,9 @@ import (
 // statusView is what status.html shows.
 type statusView struct {
 	frame
-	Jobs    []jobView
-	Refused []Failure // Redis servers that take no writes
-	Notice  string    // one line above the jobs: what was asked for
+	Jobs   []jobView
+	Common []Failure // what is wrong with all jobs: Redis servers that take no writes, the spec
+	Notice string    // one line above the jobs: what was asked for
 }
 
 // jobPageView is what job.html shows.
@@ -113,6 +114,16 @@ func (v jobView) Progress() string {
 // run may find more rows than it promised.
 func (v jobView) ProgressPercent() int {
 	return int(min(99, v.Running.Rows*100/max(1, v.Running.Expected)))
+}
+
+// Writes are the Redis servers that take no writes.
+func (v statusView) Writes() []Failure { return v.only(FailedWrites) }
+
+// Spec is why the spec was refused when it was loaded the last time, if it was.
+func (v statusView) Spec() []Failure { return v.only(FailedSpec) }
+
+func (v statusView) only(of string) []Failure {
+	return slices.DeleteFunc(slices.Clone(v.Common), func(f Failure) bool { return f.Of != of })
 }
 
 // Paused are the queues that are paused: they are the same for all jobs.

@@ -57,7 +57,7 @@ func (w *Worker) RefreshFenced(ctx context.Context, job *jobs.Job, keys []jobs.K
 // RefreshMissed loads a key that a reader has missed. Nothing has changed, so nothing is fenced. A value that does not
 // fit its column is the reader's mistake, and is not kept as the job's last error. The caller logs what fails.
 func (w *Worker) RefreshMissed(ctx context.Context, job *jobs.Job, key jobs.Key) (Refreshed, error) {
-	out, err := w.refreshInTime(ctx, "", job, jobs.Invalidation{Job: job.Name, Keys: []jobs.Key{key}, Fenced: true})
+	out, err := w.refreshInTime(ctx, "", jobs.Invalidation{Job: job.Name, Keys: []jobs.Key{key}, Fenced: true})
 	if _, misfit := errors.AsType[*store.KeyValueError](err); !misfit {
 		w.countRefresh(ctx, job.Name, 1, err)
 	}

@@ -104,7 +104,7 @@ var ours = map[string][]string{
 	"store/queue":         {"jobs"},
 	"store/storetest":     {"jobs", "store", "store/testserver"},
 	"readers/go/example":  {"readers/go"},
-	"web":                 {"jobs", "jobs/tracing", "store"},
+	"web":                 {"jobs", "jobs/tracing", "store", "web/guess"},
 	"web/doorbell":        {"jobs", "store"},
 	"web/notify":          {"jobs", "store", "web"},
 	"web/warmz":           {"jobs", "store", "web"},

@@ -22,6 +22,7 @@ type decoder struct {
 	file     string
 	lookup   func(string) (string, bool)
 	root     *os.Root // the spec's folder, for query_file
+	files    *Files   // that were read
 	drivers  Drivers
 	notes    jobs.Problems // nothing that is wrong for sure: warnings of the spec
 	problems jobs.Problems

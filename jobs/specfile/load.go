@@ -33,10 +33,24 @@ func Load(file string, lookup func(string) (string, bool)) (*jobs.Spec, error) {
 
 // LoadWith is Load that also has the drivers read the URLs.
 func LoadWith(file string, lookup func(string) (string, bool), drivers Drivers) (*jobs.Spec, error) {
+	spec, _, err := LoadFiles(file, lookup, drivers)
+	return spec, err
+}
+
+// LoadFiles is LoadWith that also returns which files were read, whatever became of them.
+func LoadFiles(file string, lookup func(string) (string, bool), drivers Drivers) (*jobs.Spec, *Files, error) {
 	data, err := readSpec(file)
+	files := newFiles(file, data, err)
 	if err != nil {
-		return nil, err
+		return nil, files, err
 	}
+	spec, err := files.load(data, lookup, drivers)
+	return spec, files, err
+}
+
+// load makes a spec of what is in the spec file.
+func (f *Files) load(data []byte, lookup func(string) (string, bool), drivers Drivers) (*jobs.Spec, error) {
+	file := f.spec
 	root, err := os.OpenRoot(filepath.Dir(file))
 	if err != nil {
 		return nil, fmt.Errorf("open the folder of the spec, for its query files: %w", err)
@@ -47,7 +61,8 @@ func LoadWith(file string, lookup func(string) (string, bool), drivers Drivers) 
 	if problems != nil {
 		return nil, problems
 	}
-	d := &decoder{file: file, lookup: lookup, root: root, drivers: drivers, keys: map[*yaml.Node]*yaml.Node{}}
+	d := &decoder{file: file, lookup: lookup, root: root, drivers: drivers, files: f,
+		keys: map[*yaml.Node]*yaml.Node{}}
 	spec := d.spec(document)
 	if len(d.problems) > 0 {
 		return nil, d.problems.InOrder()
@@ -82,27 +97,36 @@ const maxQuery = 1 << 20
 // readQuery reads a query from a file in the spec's folder or below. The text is
 // taken as it is: ${VAR} means nothing in it, so that psql can run it too.
 func (d *decoder) readQuery(name string) (string, error) {
-	if !filepath.IsLocal(name) {
-		return "", wrong("is outside of the spec's folder",
-			"put the file beside the spec or below, and name it from there")
-	}
-	info, err := d.root.Stat(name)
-	switch {
-	case err != nil:
-		return "", unreadable(err)
-	case !info.Mode().IsRegular():
-		return "", wrong("is not a file", "name a file with one SELECT")
-	case info.Size() > maxQuery:
-		return "", wrong(fmt.Sprintf("is larger than %d bytes", maxQuery), "name a file with one SELECT")
-	}
-	data, err := d.root.ReadFile(name)
+	data, err := readQueryFile(d.root, name)
+	d.files.note(name, data, err)
 	if err != nil {
-		return "", unreadable(err)
+		return "", err
 	}
 	if !utf8.Valid(data) {
 		return "", wrong("is not UTF-8 text", "save it as UTF-8")
 	}
 	return parseQuery(strings.TrimPrefix(string(data), "\ufeff"))
+}
+
+func readQueryFile(root *os.Root, name string) ([]byte, error) {
+	if !filepath.IsLocal(name) {
+		return nil, wrong("is outside of the spec's folder",
+			"put the file beside the spec or below, and name it from there")
+	}
+	info, err := root.Stat(name)
+	switch {
+	case err != nil:
+		return nil, unreadable(err)
+	case !info.Mode().IsRegular():
+		return nil, wrong("is not a file", "name a file with one SELECT")
+	case info.Size() > maxQuery:
+		return nil, wrong(fmt.Sprintf("is larger than %d bytes", maxQuery), "name a file with one SELECT")
+	}
+	data, err := root.ReadFile(name)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	return data, nil
 }
 
 func unreadable(err error) error {

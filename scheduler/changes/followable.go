@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,16 +45,29 @@ type FollowableConfig struct {
 // left out until they are: the changes of the others are followed nevertheless.
 type Followable struct {
 	FollowableConfig
-	leftOut *prometheus.GaugeVec
+	leftOut  *prometheus.GaugeVec
+	now      atomic.Pointer[jobs.Spec] // Spec, or what has replaced it
+	replaced chan struct{}             // holds a token when now is another spec
 }
 
 // NewFollowable registers its metric.
 func NewFollowable(cfg FollowableConfig) *Followable {
-	f := &Followable{cfg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stoker_changes_left_out",
+	f := &Followable{FollowableConfig: cfg, replaced: make(chan struct{}, 1), leftOut: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stoker_changes_left_out",
 		Help: "1 for a job whose changes are not followed, because its tables are not as the feed needs them."},
 		[]string{"job"})}
+	f.now.Store(cfg.Spec)
 	cfg.Metrics.MustRegister(f.leftOut)
 	return f
+}
+
+// Replace takes another spec for the same feed: the same watch lists of the same jobs. Other queries may need other
+// keys, so a feed that is open is looked at again at once, and ends if it does not serve them as well.
+func (f *Followable) Replace(spec *jobs.Spec) {
+	f.now.Store(spec)
+	select {
+	case f.replaced <- struct{}{}:
+	default:
+	}
 }
 
 // OpenFeed opens the feed.
@@ -62,7 +76,8 @@ func (f *Followable) OpenFeed(ctx context.Context) (Feed, feed.Start, error) {
 	if err != nil {
 		return nil, feed.Start{}, err
 	}
-	opened, start, err := f.Open(ctx, now.spec(f.Spec))
+	spec := f.now.Load()
+	opened, start, err := f.Open(ctx, now.spec(spec))
 	if err != nil {
 		return nil, start, err
 	}
@@ -74,7 +89,7 @@ func (f *Followable) OpenFeed(ctx context.Context) (Feed, feed.Start, error) {
 	}
 	for _, w := range slices.SortedFunc(maps.Keys(now.whole), watchID.compare) {
 		f.Log.Warn("changes of this table run the job, because its rows can matter to keys that they do not name",
-			jobs.LogJob, w.job, "table", w.table(f.Spec), "reason", now.whole[w])
+			jobs.LogJob, w.job, "table", w.table(spec), "reason", now.whole[w])
 	}
 	if len(now.left) == 0 && !f.keyed() {
 		return opened, start, nil
@@ -140,7 +155,7 @@ func (f followed) spec(spec *jobs.Spec) *jobs.Spec {
 
 // keyed reports whether a watch entry names keys: then what its query depends on may change.
 func (f *Followable) keyed() bool {
-	return slices.ContainsFunc(f.Spec.Jobs, func(job *jobs.Job) bool {
+	return slices.ContainsFunc(f.now.Load().Jobs, func(job *jobs.Job) bool {
 		return slices.ContainsFunc(job.Watch, func(w jobs.Watch) bool { return w.Key != nil || w.Keys != "" })
 	})
 }
@@ -149,7 +164,8 @@ func (f *Followable) keyed() bool {
 // problems that leave nothing to follow.
 func (f *Followable) followable(ctx context.Context) (followed, error) {
 	now := followed{left: make(map[string]error), whole: make(map[watchID]string)}
-	problems, err := f.Checker.Check(ctx, f.Spec)
+	spec := f.now.Load()
+	problems, err := f.Checker.Check(ctx, spec)
 	if err != nil {
 		return now, err
 	}
@@ -164,7 +180,7 @@ func (f *Followable) followable(ctx context.Context) (followed, error) {
 			now.whole[watchID{p.Job, at}] = why
 		}
 	}
-	if len(now.left) > 0 && len(now.spec(f.Spec).Watched()) == 0 {
+	if len(now.left) > 0 && len(now.spec(spec).Watched()) == 0 {
 		return now, feed.Errors(problems)
 	}
 	return now, nil
@@ -201,6 +217,7 @@ func (f *Followable) partFeed(ctx context.Context, opened OpenedFeed, was follow
 			case <-ctx.Done():
 				return
 			case <-tick.C:
+			case <-f.replaced:
 			}
 			// An error says nothing about these jobs. If the servers are away, the feed
 			// itself fails.

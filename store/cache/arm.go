@@ -38,7 +38,7 @@ func (c *Cache) Arm(ctx context.Context) (*Armed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("arm the cache: %w", store.WithRemedy(err))
 	}
-	c.armed, c.until = a, asked.Add(c.life/4)
+	c.armed, c.until = a, asked.Add(c.lifetime()/4)
 	return a, nil
 }
 
@@ -65,9 +65,11 @@ func (c *Cache) arm(ctx context.Context) (*Armed, error) {
 	if err != nil {
 		return nil, err
 	}
+	life := c.lifetime()
+	deadline := life.Milliseconds() / 2
 	calls := make([]call, c.books.count())
 	for n := range calls {
-		calls[n] = call{[]string{c.books.key(n)}, []any{newNonce(), c.life.Milliseconds()}}
+		calls[n] = call{[]string{c.books.key(n)}, []any{newNonce(), life.Milliseconds()}}
 	}
 	cmds, err := c.run(ctx, armScript, calls...)
 	if err != nil {
@@ -82,16 +84,13 @@ func (c *Cache) arm(ctx context.Context) (*Armed, error) {
 		if now, err = strconv.ParseInt(reply[1], 10, 64); err != nil {
 			return nil, fmt.Errorf("read the time of redis: %w", err)
 		}
-		if n == 0 || now+c.deadline() < a.deadline { // in Cluster, the node whose clock is behind
-			a.At, a.deadline = time.UnixMilli(now), now+c.deadline()
+		if n == 0 || now+deadline < a.deadline { // in Cluster, the node whose clock is behind
+			a.At, a.deadline = time.UnixMilli(now), now+deadline
 		}
 		a.nonces = append(a.nonces, reply[0])
 	}
 	return a, nil
 }
-
-// deadline is how long what was armed may be used, in ms.
-func (c *Cache) deadline() int64 { return c.life.Milliseconds() / 2 }
 
 // newNonce is longer than 64 bytes, so that the book is a hash table from its
 // first field on: a listpack of some hundred fields makes each look-up slow.

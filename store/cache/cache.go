@@ -15,7 +15,7 @@ import (
 type Cache struct {
 	c        redis.UniversalClient
 	books    bookLocator
-	life     time.Duration // how long the fields of a book are kept; half of it is the deadline of an arm
+	life     atomic.Int64  // ns: how long the fields of a book are kept; half of it is the deadline of an arm
 	flagless atomic.Bool   // this Redis knows no flags of scripts
 	seen     atomic.Uint32 // the highest epoch that this process has seen
 
@@ -35,10 +35,27 @@ const shortestLife = 10 * time.Minute
 func New(c redis.UniversalClient, longest time.Duration) *Cache {
 	_, cluster := c.(*redis.ClusterClient)
 	c.AddHook(patientHook{c})
-	cache := &Cache{c: c, books: bookLocator{cluster}, life: max(shortestLife, 4*longest)}
+	cache := &Cache{c: c, books: bookLocator{cluster}}
+	cache.life.Store(int64(lifeFor(longest)))
 	c.AddHook(dialHook{&cache.sight.dialed})
 	return cache
 }
+
+// lifeFor is how long fences are kept where a run takes so long at most.
+func lifeFor(longest time.Duration) time.Duration { return max(shortestLife, 4*longest) }
+
+// AllowLonger makes what is armed from now on good for runs that take so long. It never becomes less: what was armed
+// before must not outlive its fences.
+func (c *Cache) AllowLonger(longest time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if life := lifeFor(longest); life > c.lifetime() {
+		c.life.Store(int64(life))
+		c.armed = nil
+	}
+}
+
+func (c *Cache) lifetime() time.Duration { return time.Duration(c.life.Load()) }
 
 // Present returns how many of the keys are in Redis right now.
 func (c *Cache) Present(ctx context.Context, keys []string) (int, error) {

@@ -16,10 +16,10 @@ func (a *Armed) Expire() { a.deadline = a.At.UnixMilli() - 1 }
 func (cl *Claim) ByScript() { cl.conns = nil }
 
 // SetLife makes a life shorter than any in earnest.
-func (c *Cache) SetLife(life time.Duration) { c.life = life }
+func (c *Cache) SetLife(life time.Duration) { c.life.Store(int64(life)) }
 
 // Life is how long the fields of a book are kept.
-func (c *Cache) Life() time.Duration { return c.life }
+func (c *Cache) Life() time.Duration { return c.lifetime() }
 
 // SetFlagless has scripts run as on a Redis that knows no flags of theirs.
 func (c *Cache) SetFlagless() { c.flagless.Store(true) }

@@ -54,7 +54,7 @@ func (c *Cache) Prune(ctx context.Context) (removed int64, err error) {
 	for n := range c.books.count() {
 		for cursor := "0"; ; {
 			cmds, err := c.run(ctx, pruneScript, call{[]string{c.books.key(n)},
-				[]any{cursor, c.life.Milliseconds(), pruneStep}})
+				[]any{cursor, c.lifetime().Milliseconds(), pruneStep}})
 			if err != nil {
 				return removed, fmt.Errorf("prune book %s: %w", c.books.key(n), err)
 			}
@@ -72,4 +72,4 @@ func (c *Cache) Prune(ctx context.Context) (removed int64, err error) {
 }
 
 // PruneEvery is how often Prune is worth its while.
-func (c *Cache) PruneEvery() time.Duration { return c.life / 10 }
+func (c *Cache) PruneEvery() time.Duration { return c.lifetime() / 10 }

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
@@ -26,8 +27,10 @@ type Config struct {
 	Marks     Marks
 	// Following reports whether a replica follows the changes. Nil: there is no change feed.
 	Following func(context.Context) (bool, error)
-	Version   string // for the User-Agent
-	Log       *slog.Logger
+	// SpecRefused says why the spec was refused when it was loaded the last time; nil: it was not. It may be nil itself.
+	SpecRefused func(context.Context) *web.Failure
+	Version     string // for the User-Agent
+	Log         *slog.Logger
 }
 
 // Marks remembers which incidents were sent; store/ledger does.
@@ -39,12 +42,13 @@ type Marks interface {
 
 // Notifier detects incidents and sends them. Its methods are called by one goroutine.
 type Notifier struct {
-	cfg    Config
-	client *http.Client
-	before map[string]bool // incidents that the last look has seen
-	wg     sync.WaitGroup
-	ctx    context.Context // of deliveries
-	cancel context.CancelFunc
+	cfg       Config
+	receivers atomic.Pointer[[]jobs.Notify]
+	client    *http.Client
+	before    map[string]bool // incidents that the last look has seen
+	wg        sync.WaitGroup
+	ctx       context.Context // of deliveries
+	cancel    context.CancelFunc
 }
 
 // New returns a notifier.
@@ -52,9 +56,13 @@ func New(c Config) *Notifier {
 	n := &Notifier{cfg: c, client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse // a signed POST is for the receiver that was named
 	}}, before: make(map[string]bool)}
+	n.receivers.Store(&c.Receivers)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	return n
 }
+
+// Replace has what is new from now on sent to other receivers. It may be called while Observe is.
+func (n *Notifier) Replace(receivers []jobs.Notify) { n.receivers.Store(&receivers) }
 
 // stopLimit is how long deliveries that are under way may take when the process stops.
 const stopLimit = 3 * time.Second
@@ -69,11 +77,17 @@ func (n *Notifier) Close() {
 
 // Observe looks at a state of the jobs and sends what is new in it.
 func (n *Notifier) Observe(ctx context.Context, statuses []web.JobStatus, now time.Time) {
-	if len(n.cfg.Receivers) == 0 {
+	if len(*n.receivers.Load()) == 0 {
 		return
 	}
 	incidents, known := detect(statuses, now)
 	incidents = append(incidents, n.feed(ctx, known, now)...)
+	if n.cfg.SpecRefused != nil {
+		if f := n.cfg.SpecRefused(ctx); f != nil {
+			incidents = append(incidents, incident{Event: jobs.EventSpecRefused, At: f.At,
+				Message: "a changed spec was not loaded, the one before goes on: " + f.Message})
+		}
+	}
 	marked, err := n.cfg.Marks.Notified(ctx)
 	if err != nil {
 		n.cfg.Log.Warn("notifications cannot be looked at", jobs.LogErr, err)
@@ -129,7 +143,7 @@ func (n *Notifier) send(ctx context.Context, i incident) {
 		return
 	}
 	id := "msg_" + rand.Text()
-	for at, to := range n.cfg.Receivers {
+	for at, to := range *n.receivers.Load() {
 		if !slices.Contains(to.On, i.Event) {
 			continue
 		}

@@ -59,9 +59,10 @@ const (
 type Exporter struct {
 	cfg    Config
 	holder string
-	spec   []prometheus.Metric // what the spec says of its jobs; it does not change
 
 	mu     sync.Mutex
+	jobs   *jobs.Spec          // cfg.Spec, or what has replaced it
+	spec   []prometheus.Metric // what it says of its jobs
 	values []prometheus.Metric // nil: another process exports
 	quiet  map[string]bool     // :: what could not be read, and was said
 }
@@ -72,10 +73,26 @@ func New(c Config) *Exporter {
 		c.Interval = defaultInterval
 	}
 	e := &Exporter{cfg: c, holder: rand.Text(), quiet: make(map[string]bool)}
-	for _, job := range c.Spec.Jobs {
-		e.spec = append(e.spec, specMetrics(job, time.Now())...)
-	}
+	e.Replace(c.Spec)
 	return e
+}
+
+// Replace has the exporter read the jobs of another spec from its next look on.
+func (e *Exporter) Replace(spec *jobs.Spec) {
+	var metrics []prometheus.Metric
+	for _, job := range spec.Jobs {
+		metrics = append(metrics, specMetrics(job, time.Now())...)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.jobs, e.spec = spec, metrics
+}
+
+// current returns the spec and what it says of its jobs.
+func (e *Exporter) current() (*jobs.Spec, []prometheus.Metric) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.jobs, e.spec
 }
 
 // Describe implements prometheus.Collector: no series is there at all times.
@@ -136,13 +153,14 @@ func (e *Exporter) release(ctx context.Context) {
 func (e *Exporter) read(ctx context.Context, now time.Time) []prometheus.Metric {
 	ctx, cancel := context.WithTimeout(ctx, readLimit)
 	defer cancel()
-	statuses, err := web.Collect(ctx, e.cfg.Spec, e.cfg.Ledger, e.cfg.Sampler, now)
+	spec, said := e.current()
+	statuses, err := web.Collect(ctx, spec, e.cfg.Ledger, e.cfg.Sampler, now)
 	e.warn("jobs", err)
 	if e.cfg.Observe != nil {
 		e.cfg.Observe(ctx, statuses, now)
 	}
 	values := []prometheus.Metric{gauge(exporting, 1)}
-	values = append(values, e.spec...)
+	values = append(values, said...)
 	for _, st := range statuses {
 		values = append(values, jobMetrics(st)...)
 	}

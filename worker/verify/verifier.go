@@ -54,9 +54,16 @@ type Verifier struct {
 
 // New returns a verifier of the spec's jobs.
 func New(c Config) *Verifier {
-	for _, job := range c.Spec.Jobs {
-		c.Metrics.begin(job)
+	v := &Verifier{source: c.Source, cache: c.Cache, ledger: c.Ledger, refresh: c.Mend, metrics: c.Metrics, log: c.Log}
+	return v.With(c.Spec)
+}
+
+// With returns a verifier of another spec's jobs that shares everything else.
+func (v *Verifier) With(spec *jobs.Spec) *Verifier {
+	for _, job := range spec.Jobs {
+		v.metrics.begin(job)
 	}
-	return &Verifier{spec: c.Spec, source: c.Source, cache: c.Cache, ledger: c.Ledger, refresh: c.Mend,
-		metrics: c.Metrics, log: c.Log}
+	next := *v
+	next.spec = spec
+	return &next
 }
