@@ -50,8 +50,10 @@ func (w *Worker) Refresh(ctx context.Context, id string, inv jobs.Invalidation) 
 // The caller counts it in the ledger: that would cost as many commands as the refresh itself. The job goes by its name:
 // a change feed that is not opened anew when the spec is loaded has definitions from before.
 func (w *Worker) RefreshFenced(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
-	_, err := w.refreshInTime(ctx, "", jobs.Invalidation{Job: job.Name, Keys: keys, Fenced: true, Exact: true})
-	return err
+	return again(ctx, func(ctx context.Context) error {
+		_, err := w.refreshInTime(ctx, "", jobs.Invalidation{Job: job.Name, Keys: keys, Fenced: true, Exact: true})
+		return err
+	})
 }
 
 // RefreshMissed loads a key that a reader has missed. Nothing has changed, so nothing is fenced. A value that does not

@@ -64,6 +64,7 @@ var ours = map[string][]string{
 		"cmd/stoker/internal/show", "jobs/specfile", "jobs/specfile/schema", "store/postgres/discover"},
 	"cmd/stoker/internal/sequin": {"cmd/stoker/internal/initspec", "jobs", "jobs/specfile/schema",
 		"store/postgres/discover"},
+	"cmd/stoker/internal/reload":  {"jobs", "jobs/specfile", "store"},
 	"cmd/stoker/internal/shop":    {"readers", "store/testserver"},
 	"cmd/stoker/internal/systemd": {"jobs"},
 	"cmd/stoker/internal/trace":   {"jobs", "jobs/tracing"},

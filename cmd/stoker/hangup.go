@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"os/signal"
 	"syscall"
 
@@ -13,7 +12,8 @@ import (
 // errHangup ends a command whose terminal was closed.
 var errHangup = errors.New("the terminal was closed")
 
-// heedHangup ends a command in order when its terminal is closed. The daemon outlives its terminal.
+// heedHangup ends a command in order when its terminal is closed. The daemon outlives its
+// terminal: to it, SIGHUP says that its spec may have changed.
 func (a *app) heedHangup(cmd *cobra.Command) {
 	if a.hangup == nil || cmd.Name() == runName {
 		return
@@ -25,17 +25,4 @@ func (a *app) heedHangup(cmd *cobra.Command) {
 		signal.Reset(syscall.SIGHUP) // a second one ends the process at once
 		cancel(errHangup)
 	}()
-}
-
-// logHangups is what the daemon does at SIGHUP, until ctx ends: other daemons read their files again then, and
-// whoever sends it should know that this one does not.
-func (a *app) logHangups(ctx context.Context, log *slog.Logger) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-a.hangup: // nil in a test: never
-			log.Warn("SIGHUP: the daemon goes on and has not read the spec again; start it again to apply changes")
-		}
-	}
 }

@@ -97,7 +97,7 @@ func (r *runner) invalidate(ctx context.Context, job *jobs.Job, keys []jobs.Key,
 
 // invalidator fences with this process' own servers, and enqueues.
 func (r *runner) invalidator() jobs.Invalidator {
-	client := r.servers.Client()
+	client := r.servers.Enqueuer(func() *jobs.Spec { return r.spec })
 	return jobs.Invalidator{
 		Fence:   r.worker().Fence,
 		Refused: store.Permanent,

@@ -11,9 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stokerhq/stoker/cmd/stoker/internal/connect"
+	"github.com/stokerhq/stoker/cmd/stoker/internal/reload"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/jobs"
-	"github.com/stokerhq/stoker/jobs/specfile"
 	"github.com/stokerhq/stoker/store"
 )
 
@@ -139,13 +139,16 @@ func (a *app) heedSecondSignal(cmd *cobra.Command) {
 }
 
 // spec loads the spec file.
-func (a *app) spec() (*jobs.Spec, error) {
-	spec, err := specfile.LoadWith(a.config, a.lookup, connect.Drivers)
-	if err == nil {
-		return spec, nil
-	}
-	if _, located := errors.AsType[jobs.Problems](err); located {
-		return nil, err
+func (a *app) spec() (*jobs.Spec, error) { return located(a.loader().First()) }
+
+func (a *app) loader() *reload.Loader {
+	return &reload.Loader{File: a.config, Lookup: a.lookup, Drivers: connect.Drivers}
+}
+
+// located makes a usage error of a spec that cannot be read at all; where it has mistakes, these are the error.
+func located(spec *jobs.Spec, err error) (*jobs.Spec, error) {
+	if _, is := errors.AsType[jobs.Problems](err); err == nil || is {
+		return spec, err
 	}
 	return nil, usageError{err}
 }

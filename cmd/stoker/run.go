@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stokerhq/stoker/cmd/stoker/internal/daemon"
+	"github.com/stokerhq/stoker/cmd/stoker/internal/reload"
 
 	"github.com/stokerhq/stoker/web"
 )
@@ -40,6 +41,7 @@ const runName = "run"
 
 func (a *app) runCmd() *cobra.Command {
 	var roles []string
+	var poll bool
 	cmd := &cobra.Command{
 		Use:   runName,
 		Short: "The daemon: schedules, runs and refreshes, and serves the status page",
@@ -47,8 +49,8 @@ func (a *app) runCmd() *cobra.Command {
 ticks, the worker does runs and refreshes, admin serves the status page, the
 API, metrics and the Asynq dashboard. Any number of daemons may run: each tick
 is run once. SIGTERM or Ctrl-C stops it in order; what was in hand goes back to
-the queue. SIGHUP does not: it outlives its terminal. A changed spec is read at the
-next start.`,
+the queue. A changed spec comes into use within five seconds, or at once by SIGHUP or
+POST /api/v1/reload; one with mistakes is refused, and the one before goes on.`,
 		Example: `  stoker run
   stoker run --config shop.yaml --log-format json
   stoker run --roles worker                        one of many workers`,
@@ -59,7 +61,8 @@ next start.`,
 					return wrong("--roles: %q is no role; they are: %s", r, strings.Join(daemon.AllRoles, ", "))
 				}
 			}
-			spec, err := a.spec()
+			loader := a.loader()
+			spec, err := located(loader.First())
 			if err != nil {
 				return err
 			}
@@ -76,15 +79,25 @@ next start.`,
 			}
 			defer traces.Close(flushLimit)
 			d, err := daemon.New(daemon.Config{Spec: spec, Roles: roles, Version: version(), Commit: revision(),
-				Tracing: traces, Log: log})
+				Tracing: traces, Reloads: a.reloads(loader, poll), Log: log})
 			if err != nil {
 				return err
 			}
-			go a.logHangups(cmd.Context(), log)
 			defer a.watchdog(cmd.Context(), log)()
 			return d.Run(cmd.Context())
 		},
 	}
 	cmd.Flags().StringSliceVar(&roles, "roles", daemon.AllRoles, "what this process does")
+	cmd.Flags().BoolVar(&poll, "reload", true, "look every two seconds whether the spec has changed; SIGHUP and the API "+
+		"load it also without")
 	return cmd
+}
+
+// reloads says how the daemon loads its spec again.
+func (a *app) reloads(loader *reload.Loader, poll bool) daemon.Reloads {
+	r := daemon.Reloads{Loader: loader, Hangup: a.hangup}
+	if poll {
+		r.Poll = daemon.PollEvery
+	}
+	return r
 }

@@ -19,7 +19,7 @@ import (
 
 // Config is what a Handler needs. Every field is required.
 type Config struct {
-	Spec    *jobs.Spec
+	Spec    func() *jobs.Spec // in use
 	Ledger  web.Ledger
 	Sampler web.Sampler
 	Slots   int // runs that go on at a time
@@ -38,7 +38,7 @@ type Handler struct {
 	err  error
 }
 
-// NewHandler returns a handler of the spec's jobs.
+// NewHandler returns a handler of the jobs of the spec in use.
 func NewHandler(c Config) *Handler { return &Handler{cfg: c} }
 
 // DefaultMin is the share that counts as warm unless another one is asked for.
@@ -100,7 +100,7 @@ func (h *Handler) parse(r *http.Request) (share float64, names []string, err err
 	}
 	names = slices.DeleteFunc(q["job"], func(name string) bool { return name == "" })
 	for _, name := range names {
-		if !slices.ContainsFunc(h.cfg.Spec.Jobs, func(j *jobs.Job) bool { return j.Name == name }) {
+		if !slices.ContainsFunc(h.cfg.Spec().Jobs, func(j *jobs.Job) bool { return j.Name == name }) {
 			return 0, nil, fmt.Errorf("there is no job %q", name)
 		}
 	}
@@ -127,7 +127,7 @@ func (h *Handler) read(ctx context.Context) ([]web.JobStatus, time.Time, error) 
 	defer h.mu.Unlock()
 	if time.Since(h.at) >= readEvery {
 		now := time.Now()
-		h.last, h.err = web.Collect(ctx, h.cfg.Spec, h.cfg.Ledger, h.cfg.Sampler, now)
+		h.last, h.err = web.Collect(ctx, h.cfg.Spec(), h.cfg.Ledger, h.cfg.Sampler, now)
 		h.at = now
 	}
 	return h.last, h.at, h.err

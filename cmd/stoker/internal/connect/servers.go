@@ -64,7 +64,7 @@ func OpenTraced(spec *jobs.Spec, log *slog.Logger, t *trace.Tracing) (*Servers, 
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.Cache, s.Ledger = cache.New(s.CacheClient, longest(spec)), ledger.New(s.QueueClient)
+	s.Cache, s.Ledger = cache.New(s.CacheClient, Longest(spec)), ledger.New(s.QueueClient)
 	return s, nil
 }
 
@@ -90,8 +90,8 @@ var Drivers = specfile.Drivers{Postgres: postgres.CheckURL, Redis: func(url jobs
 	return c.Close()
 }}
 
-// longest is how long a run or a refresh of any job may take.
-func longest(spec *jobs.Spec) (d time.Duration) {
+// Longest is how long a run or a refresh of any job may take.
+func Longest(spec *jobs.Spec) (d time.Duration) {
 	for _, job := range spec.Jobs {
 		d = max(d, job.Timeout)
 	}
@@ -119,12 +119,29 @@ func (s *Servers) Sampler() ledger.Sampler { return ledger.Sampler{Ledger: s.Led
 // Client enqueues tasks; it shares a connection and needs no closing.
 func (s *Servers) Client() *asynq.Client { return asynq.NewClientFromRedisClient(s.enqueuer) }
 
-// TickClient enqueues what is named by its time, as Client does, but makes no spans: of all replicas, one enqueues a
-// tick, and the spans of the others would have no parent.
-func (s *Servers) TickClient() *asynq.Client { return asynq.NewClientFromRedisClient(s.QueueClient) }
-
 // Tracer begins spans; nil if this process makes none.
 func (s *Servers) Tracer() *tracing.Tracer { return s.tracing.Tracer() }
+
+// Enqueuer puts tasks on their queue, marked with the definition that their job has in a spec.
+type Enqueuer struct {
+	client *asynq.Client
+	spec   func() *jobs.Spec
+}
+
+// Enqueuer is Client for a spec, which may be replaced.
+func (s *Servers) Enqueuer(spec func() *jobs.Spec) Enqueuer { return Enqueuer{s.Client(), spec} }
+
+// Ticks is Enqueuer for what is named by its time, and makes no spans: of all replicas, one enqueues a tick, and the
+// spans of the others would have no parent.
+func (s *Servers) Ticks(spec func() *jobs.Spec) Enqueuer {
+	return Enqueuer{asynq.NewClientFromRedisClient(s.QueueClient), spec}
+}
+
+// EnqueueContext is that of *asynq.Client.
+func (e Enqueuer) EnqueueContext(ctx context.Context, t *asynq.Task, opts ...asynq.Option) (*asynq.TaskInfo, error) {
+	jobs.MarkDefinition(t, e.spec())
+	return e.client.EnqueueContext(ctx, t, opts...)
+}
 
 // Inspector looks at tasks; it shares QueueClient and needs no closing.
 func (s *Servers) Inspector() *asynq.Inspector {

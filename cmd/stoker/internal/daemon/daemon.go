@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +20,6 @@ import (
 
 	"github.com/stokerhq/stoker/cmd/stoker/internal/connect"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/probe"
-	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/systemd"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/trace"
 	"github.com/stokerhq/stoker/jobs"
@@ -31,6 +29,7 @@ import (
 	"github.com/stokerhq/stoker/store/queue"
 	"github.com/stokerhq/stoker/web"
 	"github.com/stokerhq/stoker/web/doorbell"
+	"github.com/stokerhq/stoker/web/notify"
 	"github.com/stokerhq/stoker/web/state"
 	"github.com/stokerhq/stoker/web/warmz"
 	"github.com/stokerhq/stoker/worker"
@@ -50,7 +49,7 @@ var AllRoles = []string{RoleScheduler, RoleWorker, RoleChanges, RoleAdmin}
 
 // Daemon is one process of `stoker run`.
 type Daemon struct {
-	spec    *jobs.Spec
+	spec    atomic.Pointer[jobs.Spec] // in use; a reload replaces it
 	roles   []string
 	log     *slog.Logger
 	servers *connect.Servers
@@ -60,6 +59,15 @@ type Daemon struct {
 	verifier *verify.Verifier
 	writes   *connect.Writes
 	queues   *queue.Watcher
+
+	// what a reload gives another spec; nil where this process does not have it
+	reloads   reloads
+	web       *web.Server
+	exporter  *state.Exporter
+	notifier  *notify.Notifier
+	scheduler *scheduler.Scheduler
+	following following
+	audit     loop
 
 	listener net.Listener // bound by listen
 	ready    atomic.Bool
@@ -74,6 +82,7 @@ type Config struct {
 	Roles           []string       // some of AllRoles
 	Version, Commit string         // of this build, for metrics, the page and logs
 	Tracing         *trace.Tracing // nil: no traces are made; the caller closes it
+	Reloads         Reloads        // the zero value: the spec is never loaded again
 	Log             *slog.Logger
 }
 
@@ -84,20 +93,25 @@ func New(c Config) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{spec: spec, roles: c.Roles, log: log, servers: s, metrics: prometheus.NewRegistry(),
+	d := &Daemon{roles: c.Roles, log: log, servers: s, metrics: prometheus.NewRegistry(),
 		version: c.Version,
 		systemd: systemd.Notifier{Log: log}}
+	d.spec.Store(spec)
 	d.worker = connect.NewWorker(spec, s, d.metrics, log)
 	d.verifier = connect.NewVerifier(spec, s, d.worker, d.metrics, log)
 	d.writes = connect.NewWrites(spec, s, log)
 	d.writes.Register(d.metrics)
 	d.queues = queue.NewWatcher(s.Queues(), d.metrics, log)
 	state.RegisterBuild(d.metrics, c.Version, c.Commit)
-	state.NewSpecLoads(d.metrics).Observe(nil)
+	d.reloads = reloads{Reloads: c.Reloads, requests: make(chan request), loads: state.NewSpecLoads(d.metrics)}
+	d.reloads.loads.Observe(nil)
 	d.metrics.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return d, nil
 }
+
+// current is the spec in use.
+func (d *Daemon) current() *jobs.Spec { return d.spec.Load() }
 
 func (d *Daemon) has(role string) bool { return slices.Contains(d.roles, role) }
 
@@ -111,7 +125,7 @@ func (d *Daemon) listen() error {
 		return nil
 	}
 	var err error
-	if d.listener, err = net.Listen("tcp", d.spec.Admin.Listen); err != nil {
+	if d.listener, err = net.Listen("tcp", d.current().Admin.Listen); err != nil {
 		return fmt.Errorf("admin.listen: %w (is another stoker running? choose another port in the spec)", err)
 	}
 	return nil
@@ -141,7 +155,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer d.watchWrites()()
-	if err := d.fitForChanges(ctx); err != nil {
+	if err := d.fitForChanges(ctx, d.current()); err != nil {
 		return err
 	}
 	watching, stopWatching := context.WithCancel(context.Background())
@@ -157,9 +171,10 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	stopScheduler := d.startScheduler()
 	defer stopScheduler()
 	d.ready.Store(true)
-	d.systemd.Ready(fmt.Sprintf("%s, roles %s", show.Plural(len(d.spec.Jobs), "job"), strings.Join(d.roles, ", ")))
-	d.log.Info("stoker is running", "jobs", len(d.spec.Jobs), "roles", d.roles, "admin", d.adminURL(), "version",
+	d.systemd.Ready(d.summary())
+	d.log.Info("stoker is running", "jobs", len(d.current().Jobs), "roles", d.roles, "admin", d.adminURL(), "version",
 		d.version)
+	defer d.startReloads(ctx)()
 	d.systemd.Watchdog(ctx, d.isAlive)
 	<-ctx.Done()
 	d.ready.Store(false)
@@ -180,14 +195,14 @@ func (d *Daemon) adminURL() string {
 	if d.listener == nil {
 		return ""
 	}
-	return "http://" + d.listener.Addr().String() + d.spec.Admin.BasePath + "/"
+	return "http://" + d.listener.Addr().String() + d.current().Admin.BasePath + "/"
 }
 
 // awaitRedis waits until Redis answers: it may start after us. A Redis that
 // answers but cannot serve is an error.
 func (d *Daemon) awaitRedis(ctx context.Context) error {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		err := d.servers.Fit(ctx, d.spec, d.log)
+		err := d.servers.Fit(ctx, d.current(), d.log)
 		if err == nil || ctx.Err() != nil || !passes(err) {
 			return err
 		}
@@ -213,21 +228,27 @@ func (d *Daemon) startAdmin() (stop func(), err error) {
 	if d.listener == nil {
 		return func() {}, nil
 	}
-	warm := warmz.NewHandler(warmz.Config{Spec: d.spec, Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(),
+	warm := warmz.NewHandler(warmz.Config{Spec: d.current, Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(),
 		Slots: worker.Share(d.connections()).Runs})
 	loads, endLoads := context.WithCancel(context.Background())
-	server, err := web.New(web.Config{
+	config := web.Config{
 		Warm: warm,
-		Spec: d.spec, Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(), Enqueuer: d.servers.Client(),
+		Spec: d.current(), Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(), Enqueuer: d.enqueuer(),
+		Reload: d.askReload, SpecRefused: d.specRefused,
 		Fencer: d.worker, Doorbell: doorbell.New(loads, d.loadMissed), Tasks: d.servers.Inspector(),
-		Queue: connect.QueueOption{URL: d.spec.Redis.QueueURL}, Gatherer: d.metrics, Ready: d.isReady,
+		Queue: connect.QueueOption{URL: d.current().Redis.QueueURL}, Gatherer: d.metrics, Ready: d.isReady,
 		Refused: d.writes.Refused, Probe: d.writes.Probe, Paused: d.servers.Queues().Paused, Version: d.version,
 		Tracer: d.servers.Tracer(), Logger: d.log,
-	})
+	}
+	if d.reloads.Loader == nil {
+		config.Reload = nil
+	}
+	server, err := web.New(config)
 	if err != nil {
 		endLoads()
 		return nil, errors.Join(err, d.listener.Close())
 	}
+	d.web = server
 	stopState := d.startState()
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -292,7 +313,7 @@ func (d *Daemon) startWorker() (stop func(), err error) {
 		return func() {}, nil
 	}
 	// Asynq has a client of its own: its hook must not slow down anybody else.
-	client, err := cache.OpenForAsynq(d.spec.Redis.QueueURL)
+	client, err := cache.OpenForAsynq(d.current().Redis.QueueURL)
 	if err != nil {
 		return nil, err
 	}
@@ -305,8 +326,13 @@ func (d *Daemon) startWorker() (stop func(), err error) {
 	loops.Go(func() { d.worker.Prune(ctx, d.servers.Cache) })
 	loops.Go(func() { d.worker.Watch(ctx, d.servers.Cache) })
 	loops.Go(func() { d.servers.WarnUnnoticed(ctx, d.log) })
-	loops.Go(func() { d.verifier.Audit(ctx, d.spec.Audit.Rate) })
+	d.audit.run = func(ctx context.Context) {
+		spec := d.current()
+		d.verifier.With(spec).Audit(ctx, spec.Audit.Rate)
+	}
+	d.audit.start()
 	return func() {
+		d.audit.stop()
 		cancel()
 		server.Shutdown()
 		loops.Wait()
@@ -319,7 +345,7 @@ func (d *Daemon) startWorker() (stop func(), err error) {
 // connections are those that the workers share. The change feed has the others: one for its
 // fences, which must not wait for runs, and one for each refresh.
 func (d *Daemon) connections() int {
-	n := d.spec.Postgres.MaxConnections
+	n := d.current().Postgres.MaxConnections
 	if !d.follows() || n <= 2 {
 		return n
 	}
@@ -329,20 +355,23 @@ func (d *Daemon) connections() int {
 // refreshers is how many refreshes go on at a time because of changes: as many as the spec says,
 // but at most half of the connections that fences leave.
 func (d *Daemon) refreshers() int {
-	return min(d.spec.Changes.Concurrency, max(1, (d.spec.Postgres.MaxConnections-1)/2))
+	return min(d.current().Changes.Concurrency, max(1, (d.current().Postgres.MaxConnections-1)/2))
 }
+
+// enqueuer marks tasks with the definition that their job has now.
+func (d *Daemon) enqueuer() connect.Enqueuer { return d.servers.Enqueuer(d.current) }
 
 func (d *Daemon) startScheduler() (stop func()) {
 	if !d.has(RoleScheduler) {
 		return func() {}
 	}
-	s := scheduler.New(scheduler.Config{
-		Jobs: d.spec.Jobs, Queue: d.servers.TickClient(), Tasks: d.servers.Inspector(),
+	d.scheduler = scheduler.New(scheduler.Config{
+		Jobs: d.current().Jobs, Queue: d.servers.Ticks(d.current), Tasks: d.servers.Inspector(),
 		Repairs: d.servers.Queues(), Ledger: d.servers.Ledger, Epochs: d.servers.Cache, Warmth: d.servers.Sampler(),
 		Metrics: scheduler.NewMetrics(d.metrics), Tracer: d.servers.Tracer(), Log: d.log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { s.Run(ctx) })
+	wg.Go(func() { d.scheduler.Run(ctx) })
 	return func() { cancel(); wg.Wait() }
 }

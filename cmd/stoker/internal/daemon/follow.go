@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stokerhq/stoker/cmd/stoker/internal/check"
+	"github.com/stokerhq/stoker/cmd/stoker/internal/reload"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/scheduler/changes"
 	"github.com/stokerhq/stoker/store/feed"
@@ -21,11 +22,22 @@ import (
 
 // follows reports whether this process follows the change feed, or stands by to.
 func (d *Daemon) follows() bool {
-	return d.has(RoleChanges) && d.spec.Changes.Source != jobs.SourceNone
+	return d.has(RoleChanges) && d.current().Changes.Source != jobs.SourceNone
 }
 
-// settleLimit is how long the start waits for the change feed.
-const settleLimit = 5 * time.Second
+// How long the start, and a reload, wait for the change feed.
+const (
+	startLimit  = 5 * time.Second
+	reloadLimit = time.Second
+)
+
+// following is the change feed of a process that follows it, or stands by to.
+type following struct {
+	loop       // the follower, and the protector of its tables: begun anew when the watch lists change
+	metrics    *changes.Metrics
+	followable *changes.Followable
+	started    chan (<-chan struct{}) // each follower's, when it runs
+}
 
 // startChanges begins to follow the change feed, and waits until it is followed, but
 // not for long: an epoch may begin then, and runs of before would begin again.
@@ -33,53 +45,95 @@ func (d *Daemon) startChanges(starting context.Context) (stop func()) {
 	if !d.follows() {
 		return func() {}
 	}
-	s := d.servers
+	f := &d.following
+	f.metrics, f.followable = changes.NewMetrics(d.metrics), d.followable()
+	f.started = make(chan (<-chan struct{}), 1)
+	f.run = d.follow
+	f.start()
+	d.awaitFollowed(starting, startLimit)
+	stopWatching := d.watchFeed()
+	return func() { f.stop(); stopWatching() }
+}
+
+// refollow gives the change feed another spec. A feed that tells what that has to know stays open: its place is kept,
+// and nothing is run because of it. Otherwise it is opened anew, as at a start.
+func (d *Daemon) refollow(plan *reload.Plan) {
+	d.following.followable.Replace(plan.Spec)
+	if plan.Feed {
+		d.following.restart()
+		d.awaitFollowed(context.Background(), reloadLimit)
+	}
+}
+
+func (d *Daemon) awaitFollowed(ctx context.Context, limit time.Duration) {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	select {
+	case started := <-d.following.started:
+		select {
+		case <-started:
+		case <-limited.Done():
+		}
+	case <-limited.Done():
+	}
+}
+
+// follow follows the changes by the spec in use, until ctx ends.
+func (d *Daemon) follow(ctx context.Context) {
+	s, spec := d.servers, d.current()
 	f := changes.New(changes.Config{
-		Jobs: d.spec.Jobs, RunAbove: d.spec.Changes.RunAbove, Concurrency: d.refreshers(),
-		Open: d.openFeed(d.followable()), Database: feed.Database{Source: s.Source, Equal: d.worker.EqualKeys},
+		Jobs: spec.Jobs, RunAbove: spec.Changes.RunAbove, Concurrency: d.refreshers(),
+		Open: d.openFeed(d.following.followable), Database: feed.Database{Source: s.Source, Equal: d.worker.EqualKeys},
 		Fencer:    worker.Exact{Worker: d.worker},
 		Refresher: d.worker, Reporter: s.Ledger,
-		Epochs: s.Cache, Leases: s.Ledger, Queue: s.Client(), Tasks: s.Inspector(),
-		Metrics: changes.NewMetrics(d.metrics), Tracer: s.Tracer(), Log: d.log,
+		Epochs: s.Cache, Leases: s.Ledger, Queue: d.enqueuer(), Tasks: s.Inspector(),
+		Metrics: d.following.metrics, Tracer: s.Tracer(), Log: d.log,
 	})
-	ctx, cancel := context.WithCancel(context.Background())
+	select {
+	case <-d.following.started: // nobody has waited for the one before
+	default:
+	}
+	d.following.started <- f.Started()
 	var wg sync.WaitGroup
 	wg.Go(func() { f.Run(ctx) })
-	if d.spec.Changes.Source == jobs.SourceWAL {
-		wg.Go(func() { d.protector().Run(ctx) })
+	if spec.Changes.Source == jobs.SourceWAL {
+		wg.Go(func() { d.protector(spec).Run(ctx) })
 	}
-	if d.spec.Changes.Source == jobs.SourceWAL && d.spec.Changes.Slot == jobs.SlotPermanent {
+	wg.Wait()
+}
+
+// watchFeed watches what the feed leaves in Postgres, until the returned function is called.
+func (d *Daemon) watchFeed() (stop func()) {
+	s := d.servers
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	if d.current().Changes.Source == jobs.SourceWAL && d.current().Changes.Slot == jobs.SlotPermanent {
 		wg.Go(func() {
-			changes.WatchSlot(ctx, changes.SlotConfig{Name: d.spec.Changes.Name, Slots: slots{s.Source},
+			changes.WatchSlot(ctx, changes.SlotConfig{Name: d.current().Changes.Name, Slots: slots{s.Source},
 				Metrics: d.metrics, Log: d.log})
 		})
 	}
-	if d.spec.Changes.Source == jobs.SourceOutbox {
+	if d.current().Changes.Source == jobs.SourceOutbox {
 		wg.Go(func() {
 			changes.WatchHeld(ctx, changes.HeldConfig{Outbox: outboxHeld{s.Source}, Metrics: d.metrics, Log: d.log})
 		})
-	}
-	select {
-	case <-f.Started():
-	case <-starting.Done():
-	case <-time.After(settleLimit):
 	}
 	return func() { cancel(); wg.Wait() }
 }
 
 // protector keeps the publication from making the application's statements fail. Every replica has one.
-func (d *Daemon) protector() *wal.Protector {
-	return wal.NewProtector(wal.ProtectorConfig{Source: d.servers.Source, Spec: d.spec, Log: d.log})
+func (d *Daemon) protector(spec *jobs.Spec) *wal.Protector {
+	return wal.NewProtector(wal.ProtectorConfig{Source: d.servers.Source, Spec: spec, Log: d.log})
 }
 
 // followable opens the feeds of this process.
 func (d *Daemon) followable() *changes.Followable {
 	open := openWAL
-	if d.spec.Changes.Source == jobs.SourceOutbox {
+	if d.current().Changes.Source == jobs.SourceOutbox {
 		open = d.outboxOpener()
 	}
 	feedCheck := check.Feed{Source: d.servers.Source, Analyst: d.servers.Analyst}
-	return changes.NewFollowable(changes.FollowableConfig{Spec: d.spec, Checker: feedCheck, Metrics: d.metrics,
+	return changes.NewFollowable(changes.FollowableConfig{Spec: d.current(), Checker: feedCheck, Metrics: d.metrics,
 		Log: d.log,
 		Open: func(ctx context.Context, spec *jobs.Spec) (changes.OpenedFeed, feed.Start, error) {
 			return open(ctx, d.servers.Source, spec, d.log)
@@ -136,26 +190,26 @@ const checkLimit = 15 * time.Second
 // fitForChanges refuses to start where following changes would lose some, or make
 // the application's own statements fail. A database that does not answer is no
 // reason: it may be up in a moment.
-func (d *Daemon) fitForChanges(ctx context.Context) error {
+func (d *Daemon) fitForChanges(ctx context.Context, spec *jobs.Spec) error {
 	if !d.follows() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
-	if d.spec.Changes.Source == jobs.SourceWAL {
+	if spec.Changes.Source == jobs.SourceWAL {
 		// What is wrong with a table may keep us from starting, but it must not keep failing because of us.
-		if err := d.protector().Once(ctx); err != nil {
+		if err := d.protector(spec).Once(ctx); err != nil {
 			d.log.Warn("the published tables could not be looked at yet", jobs.LogErr, err)
 		}
 	}
-	problems, err := check.Feed{Source: d.servers.Source, Analyst: d.servers.Analyst}.Check(ctx, d.spec)
+	problems, err := check.Feed{Source: d.servers.Source, Analyst: d.servers.Analyst}.Check(ctx, spec)
 	if err != nil {
 		d.log.Warn("what the change feed needs could not be checked yet", jobs.LogErr, err)
 		return nil
 	}
 	if err := feed.Errors(problems); err != nil {
 		return fmt.Errorf("changes.source: %s is not possible as things are (`stoker check` tells all): %w",
-			d.spec.Changes.Source, err)
+			spec.Changes.Source, err)
 	}
 	return nil
 }
@@ -165,7 +219,7 @@ func (d *Daemon) fitForChanges(ctx context.Context) error {
 // needs no lock on their tables.
 func (d *Daemon) openFeed(followable *changes.Followable) func(context.Context) (changes.Feed, feed.Start, error) {
 	return func(ctx context.Context) (changes.Feed, feed.Start, error) {
-		for _, job := range d.spec.Jobs {
+		for _, job := range d.current().Jobs {
 			if len(job.Watch) == 0 {
 				continue
 			}

@@ -17,30 +17,29 @@ const notifyInterval = 5 * time.Second
 // startState exports the state of the jobs and notifies of what needs a person, while this process is the one
 // replica that does.
 func (d *Daemon) startState() (stop func()) {
-	notifier := notify.New(notify.Config{Receivers: d.spec.Notify, Marks: d.servers.Ledger, Following: d.following(),
+	d.notifier = notify.New(notify.Config{Receivers: d.current().Notify, Marks: d.servers.Ledger,
+		Following: d.isFollowed, SpecRefused: d.specRefused,
 		Version: d.version, Log: d.log})
-	c := state.Config{Spec: d.spec, Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(),
+	c := state.Config{Spec: d.current(), Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(),
 		Queues: d.servers.Queues(), Memory: d.servers.Cache.Memory, Leases: d.servers.Ledger,
-		Observe: notifier.Observe,
+		Observe: d.notifier.Observe,
 		Log:     d.log}
-	if len(d.spec.Notify) > 0 {
+	if len(d.current().Notify) > 0 {
 		c.Interval = notifyInterval
 	}
-	exporter := state.New(c)
-	d.metrics.MustRegister(exporter)
+	d.exporter = state.New(c)
+	d.metrics.MustRegister(d.exporter)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { exporter.Run(ctx) })
-	return func() { cancel(); wg.Wait(); notifier.Close() }
+	wg.Go(func() { d.exporter.Run(ctx) })
+	return func() { cancel(); wg.Wait(); d.notifier.Close() }
 }
 
-// following reports whether any replica follows the changes; nil where the spec follows none.
-func (d *Daemon) following() func(context.Context) (bool, error) {
-	if len(d.spec.Watched()) == 0 || d.spec.Changes.Source == jobs.SourceNone {
-		return nil
+// isFollowed reports whether any replica follows the changes, or none is to.
+func (d *Daemon) isFollowed(ctx context.Context) (bool, error) {
+	if spec := d.current(); len(spec.Watched()) == 0 || spec.Changes.Source == jobs.SourceNone {
+		return true, nil
 	}
-	return func(ctx context.Context) (bool, error) {
-		holder, _, err := d.servers.Ledger.Holder(ctx, changes.LeaseName)
-		return holder != "", err
-	}
+	holder, _, err := d.servers.Ledger.Holder(ctx, changes.LeaseName)
+	return holder != "", err
 }
