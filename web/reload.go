@@ -35,7 +35,8 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Context().Err() != nil {
-		s.refuse(w, r, http.StatusServiceUnavailable, "the spec was not loaded in time; the log says what becomes of it")
+		s.refuse(w, r, http.StatusServiceUnavailable,
+			"the spec was not loaded in time; the log says what becomes of it")
 		return
 	}
 	answer := reloadRefused{apiError: apiError{"the spec was not loaded, the one before goes on: " +

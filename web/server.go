@@ -117,13 +117,14 @@ func New(cfg Config) (*Server, error) {
 		s.dashboard = newDashboard(cfg)
 	}
 	s.handler = s.gates(s.routes())
-	latest := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.latest().handler.ServeHTTP(w, r) })
-	s.http = newHTTPServer(latest, s.log)
+	s.http = newHTTPServer(s.Handler(), s.log)
 	return s, nil
 }
 
 // Handler is everything the listener answers, behind its gates.
-func (s *Server) Handler() http.Handler { return s.handler }
+func (s *Server) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.latest().handler.ServeHTTP(w, r) })
+}
 
 // gates wraps next in the order the package comment gives.
 func (s *Server) gates(next http.Handler) http.Handler {

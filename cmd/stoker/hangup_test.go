@@ -27,7 +27,7 @@ func nohup(path string, args ...string) *exec.Cmd {
 // plain returns a command as a shell starts it.
 func plain(path string, args ...string) *exec.Cmd { return exec.Command(path, args...) }
 
-// The terminal is closed. Broken by: a daemon that ends, one that was started by nohup all the more; a command
+// The terminal is closed; to a daemon, that is to load its spec. Broken by: a daemon that ends, one that was started by nohup all the more; a command
 // that goes on although nobody sees it, or ends although it was started by nohup.
 func TestHangup(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -36,7 +36,7 @@ func TestHangup(t *testing.T) {
 		logs   string // by then
 		ends   int    // exit status; -1: it goes on
 	}{
-		"a daemon":              {plain, true, "SIGHUP: the daemon goes on", -1},
+		"a daemon":              {plain, true, "all jobs are as they were\" reason=SIGHUP", -1},
 		"a daemon under nohup":  {nohup, true, "stoker is running", -1},
 		"a command":             {plain, false, "", 1},
 		"a command under nohup": {nohup, false, "", -1},

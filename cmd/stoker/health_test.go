@@ -4,7 +4,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -62,7 +64,8 @@ func TestLoopbackURL(t *testing.T) {
 
 // The daemon reports its states to systemd in order, and serves the watchdog while it runs.
 //
-// Broken by: READY before the workers run; a watchdog that stays silent.
+// Broken by: READY before the workers run; a watchdog that stays silent; a reload of which only the end is reported,
+// or one that is refused without READY, for which systemctl would wait.
 func TestSystemdIsNotified(t *testing.T) {
 	vars, spec := newTicks(t)
 	socket := filepath.Join(reachable(t), "notify")
@@ -72,7 +75,7 @@ func TestSystemdIsNotified(t *testing.T) {
 	}
 	defer conn.Close()
 	vars["NOTIFY_SOCKET"], vars["WATCHDOG_USEC"] = socket, "400000"
-	d := start(t, vars, "run", "--config", spec)
+	d := start(t, vars, "run", "--config", spec, "--reload=false")
 	next := func() string {
 		buf := make([]byte, 1024)
 		if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
@@ -96,6 +99,27 @@ func TestSystemdIsNotified(t *testing.T) {
 			t.Errorf("then: %q", got)
 		}
 	}
+	reload := func(text, want string) {
+		t.Helper()
+		if err := os.WriteFile(spec, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		var states []string
+		for len(states) == 0 || !strings.HasPrefix(states[len(states)-1], "READY=1\n") {
+			if got := next(); got != "WATCHDOG=1" {
+				states = append(states, got)
+			}
+		}
+		if len(states) != 2 || !regexp.MustCompile(`^RELOADING=1\nMONOTONIC_USEC=[1-9]\d{5,}$`).MatchString(states[0]) ||
+			!strings.Contains(states[1], want) {
+			t.Errorf("at a reload: %q, want RELOADING and then READY with %s", states, want)
+		}
+	}
+	reload(strings.Replace(tickSpec, "name: slow", "nam: slow", 1), "the one before goes on: "+spec+":6:6: ")
+	reload(tickSpec+"  - {name: more, key: \"m:{id}\", query: SELECT 1 AS id}\n", "STATUS=3 jobs, roles ")
 	stopped := make(chan int)
 	go func() { stopped <- d.stop(syscall.SIGTERM) }()
 	var states []string

@@ -157,8 +157,8 @@ func (d *Daemon) logTaken(why string, plan *reload.Plan) {
 		d.log.Warn(w.String())
 	}
 	for _, name := range plan.Removed {
-		d.log.Warn("a job is gone from the spec: it is not run any more, and its keys stay until their TTL", jobs.LogJob,
-			name)
+		d.log.Warn("a job is gone from the spec: it is not run any more, and its keys stay until their TTL",
+			jobs.LogJob, name)
 	}
 	if plan.Same() {
 		d.log.Info("the spec was loaded: all jobs are as they were", "reason", why)
