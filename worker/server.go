@@ -60,7 +60,7 @@ type pace struct {
 var usual = pace{
 	runs: 250 * time.Millisecond, refreshes: 32 * time.Millisecond,
 	grace: 10 * time.Second, announce: 10 * time.Second, handBack: 15 * time.Minute,
-	other: time.Minute,
+	other: 30 * time.Second, // less than `warm --wait` has patience with a task that nobody takes
 }
 
 // NewServer prepares both Asynq servers on a client that is theirs alone (a

@@ -200,7 +200,7 @@ func (d *Daemon) plan(ctx context.Context) (*reload.Plan, error) {
 
 // take puts a spec into use.
 func (d *Daemon) take(plan *reload.Plan) {
-	spec := plan.Spec
+	before, spec := d.current(), plan.Spec
 	d.servers.Cache.AllowLonger(connect.Longest(spec))
 	d.spec.Store(spec)
 	d.worker.Replace(spec)
@@ -211,7 +211,9 @@ func (d *Daemon) take(plan *reload.Plan) {
 	if d.follows() {
 		d.refollow(plan)
 	}
-	d.audit.restart()
+	if !plan.Same() || spec.Audit != before.Audit { // or it would begin its round again
+		d.audit.restart()
+	}
 	if d.web != nil {
 		if err := d.web.Replace(spec); err != nil { // its one reason was looked at before
 			d.log.Error("the pages still show the spec before", jobs.LogErr, err)

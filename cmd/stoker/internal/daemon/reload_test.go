@@ -281,6 +281,7 @@ func TestWhatNeedsARestartIsRefused(t *testing.T) {
 		return "jobs:\n  - {name: a, key: \"a:{id}\", query: \"" + query + "\"}\n"
 	}
 	r := run(t, map[string]string{"stoker.yaml": head + jobsOf("SELECT id FROM item")})
+	r.until("the job has run", func() bool { return r.value("a:1") == `{"id":1}` })
 	r.files.put(map[string]string{"stoker.yaml": strings.NewReplacer("max_connections: 4", "max_connections: 5",
 		`"${LISTEN}"`, `"${LISTEN}", queues: read-write`).Replace(head) + jobsOf("SELECT id, 1 AS n FROM item")})
 	r.until("it is refused", func() bool {

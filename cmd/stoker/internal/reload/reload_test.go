@@ -59,7 +59,7 @@ func TestCompare(t *testing.T) {
 		"no schedule":    {next: replaced(`, schedule: "@every 1m"`, ""), altered: "a"},
 		"another name":   {next: replaced("name: a", "name: c"), added: "c", remove: "a"},
 		"a notification": {next: good + "notify: [{url: https://h/x}]\n"},
-		"audit":          {next: good + "audit: {rate: 10}\n"},
+		"audit":          {next: good + "audit: {rate: 10/s}\n"},
 		"a token":        {next: good + "admin: {token: 0123456789abcdef0123}\n"},
 		"postgres":       {next: replaced("//h/d", "//h/e"), fixed: "postgres.url"},
 		"redis":          {next: replaced("h:1}", "h:2}"), fixed: "redis.url"},
@@ -136,7 +136,7 @@ func TestLoader(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, map[string]string{"stoker.yaml": good})
 	l := &Loader{File: filepath.Join(dir, "stoker.yaml"), Lookup: os.LookupEnv, HoldStill: 50 * time.Millisecond}
-	if _, err := l.Load(t.Context()); err == nil || !strings.Contains(err.Error(), "stoker.yaml:5:40: ") {
+	if _, err := l.Load(t.Context()); err == nil || !strings.Contains(err.Error(), "stoker.yaml:5:42: ") {
 		t.Errorf("without its query file: %v", err)
 	}
 	if l.Changed() {
