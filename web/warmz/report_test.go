@@ -84,7 +84,7 @@ func TestHandler(t *testing.T) {
 		t.Fatal(err)
 	}
 	spec := &jobs.Spec{Jobs: []*jobs.Job{{Name: "a", Key: key(t, "a:{id}")}, {Name: "b", Key: key(t, "b:{id}")}}}
-	h := warmz.NewHandler(warmz.Config{Spec: spec, Ledger: l, Sampler: half{}, Slots: 1})
+	h := warmz.NewHandler(warmz.Config{Spec: func() *jobs.Spec { return spec }, Ledger: l, Sampler: half{}, Slots: 1})
 	for query, want := range map[string]string{
 		"":                   "503 25 % warm",
 		"?job=a":             "503 50 % warm",
