@@ -280,3 +280,33 @@ func TestSlackText(t *testing.T) {
 		t.Errorf("%q, %v", m.Text, err)
 	}
 }
+
+// A spec that is refused is notified once, and again only after a good one; receivers that a reload has brought are
+// the ones that get it.
+//
+// Broken by: a POST at each look; receivers of the spec that was there at the start.
+func TestARefusedSpec(t *testing.T) {
+	shortPauses(t)
+	before, after := newReceiver(t), newReceiver(t)
+	var refused *web.Failure
+	n := New(Config{Marks: &marks{}, Log: slog.New(slog.DiscardHandler),
+		SpecRefused: func(context.Context) *web.Failure { return refused },
+		Receivers:   []jobs.Notify{{URL: jobs.NewSecret(before.URL), On: jobs.Events, Format: jobs.NotifyJSON}}})
+	n.Replace([]jobs.Notify{{URL: jobs.NewSecret(after.URL), On: []jobs.Event{jobs.EventSpecRefused},
+		Format: jobs.NotifyJSON}})
+	for _, f := range []*web.Failure{nil, {Message: "stoker.yaml:1:2: x"}, {Message: "stoker.yaml:1:2: x"}, nil,
+		{Message: "stoker.yaml:3:4: y"}} {
+		refused = f
+		n.Observe(t.Context(), []web.JobStatus{fine()}, time.Now())
+		n.wg.Wait()
+	}
+	n.Close()
+	bodies, _ := after.got()
+	if len(bodies) != 2 || !strings.Contains(bodies[0], "stoker.spec_refused") ||
+		!strings.Contains(bodies[0], "stoker.yaml:1:2: x") || !strings.Contains(bodies[1], "stoker.yaml:3:4: y") {
+		t.Errorf("%q", bodies)
+	}
+	if list, _ := before.got(); len(list) > 0 {
+		t.Errorf("a receiver that is gone got %q", list)
+	}
+}
