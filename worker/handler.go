@@ -53,7 +53,8 @@ func (w *Worker) handleRun(ctx context.Context, task *asynq.Task) (err error) {
 // begin takes the job's lease, or says why the task is not to be run. A tick is
 // skipped while the last run is still going, and when a run that began after it
 // was due has completed: ticks that piled up are run once.
-func (w *Worker) begin(ctx context.Context, id string, job *jobs.Job, t jobs.Run) (release func(), skipped string, err error) {
+func (w *Worker) begin(ctx context.Context, id string, job *jobs.Job, t jobs.Run) (release func(), skipped string,
+	err error) {
 	if t.Cause == jobs.CauseTick || t.Cause == jobs.CauseCatchUp {
 		last, ok, err := w.ledger.LastComplete(ctx, t.Job)
 		if err != nil {

@@ -27,7 +27,8 @@ func nohup(path string, args ...string) *exec.Cmd {
 // plain returns a command as a shell starts it.
 func plain(path string, args ...string) *exec.Cmd { return exec.Command(path, args...) }
 
-// The terminal is closed; to a daemon, that is to load its spec. Broken by: a daemon that ends, one that was started by nohup all the more; a command
+// The terminal is closed; to a daemon, that is to load its spec. Broken by: a daemon that ends, one that was started by
+// nohup all the more; a command
 // that goes on although nobody sees it, or ends although it was started by nohup.
 func TestHangup(t *testing.T) {
 	for name, test := range map[string]struct {

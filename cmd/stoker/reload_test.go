@@ -29,8 +29,10 @@ jobs:
 	return text
 }
 
-// Two specs are rolled out over three replicas, one replica after the other, to and fro, while tasks come from ticks and
-// by command with either spec. No task fails, each tick is run once, the job that stays is not run beside its ticks, the
+// Two specs are rolled out over three replicas, one replica after the other, to and fro, while tasks come from ticks
+// and
+// by command with either spec. No task fails, each tick is run once, the job that stays is not run beside its ticks,
+// the
 // one that has none is never run again, and in the end the values are of the spec that all have.
 //
 // Broken by: a worker that takes tasks of a definition that it does not have, and one that fails or archives them; a

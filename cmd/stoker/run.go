@@ -88,8 +88,8 @@ POST /api/v1/reload; one with mistakes is refused, and the one before goes on.`,
 		},
 	}
 	cmd.Flags().StringSliceVar(&roles, "roles", daemon.AllRoles, "what this process does")
-	cmd.Flags().BoolVar(&poll, "reload", true, "look every two seconds whether the spec has changed; SIGHUP and the API "+
-		"load it also without")
+	cmd.Flags().BoolVar(&poll, "reload", true,
+		"look every two seconds whether the spec has changed; SIGHUP and the API load it also without")
 	return cmd
 }
 

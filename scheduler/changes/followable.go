@@ -52,9 +52,10 @@ type Followable struct {
 
 // NewFollowable registers its metric.
 func NewFollowable(cfg FollowableConfig) *Followable {
-	f := &Followable{FollowableConfig: cfg, replaced: make(chan struct{}, 1), leftOut: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stoker_changes_left_out",
+	f := &Followable{FollowableConfig: cfg, replaced: make(chan struct{}, 1)}
+	f.leftOut = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stoker_changes_left_out",
 		Help: "1 for a job whose changes are not followed, because its tables are not as the feed needs them."},
-		[]string{"job"})}
+		[]string{"job"})
 	f.now.Store(cfg.Spec)
 	cfg.Metrics.MustRegister(f.leftOut)
 	return f

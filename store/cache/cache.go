@@ -36,23 +36,18 @@ func New(c redis.UniversalClient, longest time.Duration) *Cache {
 	_, cluster := c.(*redis.ClusterClient)
 	c.AddHook(patientHook{c})
 	cache := &Cache{c: c, books: bookLocator{cluster}}
-	cache.life.Store(int64(lifeFor(longest)))
+	cache.AllowLonger(longest)
 	c.AddHook(dialHook{&cache.sight.dialed})
 	return cache
 }
-
-// lifeFor is how long fences are kept where a run takes so long at most.
-func lifeFor(longest time.Duration) time.Duration { return max(shortestLife, 4*longest) }
 
 // AllowLonger makes what is armed from now on good for runs that take so long. It never becomes less: what was armed
 // before must not outlive its fences.
 func (c *Cache) AllowLonger(longest time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if life := lifeFor(longest); life > c.lifetime() {
-		c.life.Store(int64(life))
-		c.armed = nil
-	}
+	c.life.Store(int64(max(shortestLife, 4*longest, c.lifetime())))
+	c.armed = nil
 }
 
 func (c *Cache) lifetime() time.Duration { return time.Duration(c.life.Load()) }

@@ -27,7 +27,8 @@ type Config struct {
 	Marks     Marks
 	// Following reports whether a replica follows the changes. Nil: there is no change feed.
 	Following func(context.Context) (bool, error)
-	// SpecRefused says why the spec was refused when it was loaded the last time; nil: it was not. It may be nil itself.
+	// SpecRefused says why the spec was refused when it was loaded the last time; nil: it was not. It may be nil
+	// itself.
 	SpecRefused func(context.Context) *web.Failure
 	Version     string // for the User-Agent
 	Log         *slog.Logger

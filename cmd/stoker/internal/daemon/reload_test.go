@@ -246,7 +246,8 @@ func TestSpecIsReplacedAHundredTimes(t *testing.T) {
 			}
 			r.until("the page says that the spec before goes on", func() bool { // it is a second old at most
 				_, page := r.get("/")
-				return strings.Contains(page, "The spec was not loaded") && strings.Contains(page, fmt.Sprintf("only-%d", good))
+				return strings.Contains(page, "The spec was not loaded") &&
+					strings.Contains(page, fmt.Sprintf("only-%d", good))
 			})
 			continue
 		}
