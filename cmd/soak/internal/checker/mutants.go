@@ -34,13 +34,11 @@ var Mutants = []Mutant{
 }`}}, nonceScenario},
 
 	{"no deadline", []Edit{{"store/cache/arm.go",
-		`func (c *Cache) deadline() int64 { return c.life.Milliseconds() / 2 }`,
-		`func (c *Cache) deadline() int64 {
+		`	deadline := life.Milliseconds() / 2`,
+		`	deadline := life.Milliseconds() / 2
 	if mutated("no deadline") {
-		return 1 << 40
-	}
-	return c.life.Milliseconds() / 2
-}`}}, deadlineScenario},
+		deadline = 1 << 40
+	}`}}, deadlineScenario},
 
 	{"no epoch", []Edit{{"store/cache/epoch.go",
 		`if a.origin == "" || !store.SameHistory(s.Origin, a.origin) || clock < a.clock {`,
@@ -113,5 +111,5 @@ var Mutants = []Mutant{
 // shortLife lets a scenario shorten what a book remembers, in the sound build and
 // in the broken one: ten minutes are too long to wait for.
 var shortLife = Edit{"store/cache/cache.go",
-	`life: max(shortestLife, 4*longest)`,
-	`life: checkerLife(max(shortestLife, 4*longest))`}
+	`max(shortestLife, 4*longest, c.lifetime())`,
+	`checkerLife(max(shortestLife, 4*longest, c.lifetime()))`}
