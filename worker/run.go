@@ -156,7 +156,7 @@ func (r *run) renderAll(ctx context.Context, pipe *render.Pipeline, reading *sto
 			s.Suspects[key] = true
 		}
 	}
-	err = s.RenderAll(paced(ctx, reading.Rows, r.job.MaxRate), r.rows.Store)
+	err = s.RenderAll(render.Paced(ctx, reading.Rows, r.job.MaxRate), r.rows.Store)
 	rec := &r.rec
 	rec.NullKeys, rec.BadKeys, rec.Oversized, rec.Warning = s.NullKeys, s.BadKeys, s.Oversized, s.Warning
 	rec.Duplicates, rec.Returned = s.Duplicates, int64(len(s.Returned))

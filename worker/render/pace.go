@@ -1,4 +1,4 @@
-package worker
+package render
 
 import (
 	"context"
@@ -12,9 +12,9 @@ import (
 // steps is in how many portions the rows of a second come: one at a time, each would cost a timer.
 const steps = 50
 
-// paced yields at most so many rows a second; 0 is no limit. Postgres waits with it: it sends no more than the
+// Paced yields at most so many rows a second; 0 is no limit. Postgres waits with it: it sends no more than the
 // connection holds. The error is that of ctx, or says that the rest of its time is too short for one more portion.
-func paced(ctx context.Context, rows store.Rows, perSecond int) store.Rows {
+func Paced(ctx context.Context, rows store.Rows, perSecond int) store.Rows {
 	if perSecond == 0 {
 		return rows
 	}
