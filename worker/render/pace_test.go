@@ -1,4 +1,4 @@
-package worker
+package render
 
 import (
 	"context"
@@ -19,7 +19,7 @@ func TestPaced(t *testing.T) {
 	for _, perSecond := range []int{1, 3, 49, 50, 1000, 123_457} {
 		synctest.Test(t, func(t *testing.T) {
 			begun, n := time.Now(), 0
-			for _, err := range paced(t.Context(), endless, perSecond) {
+			for _, err := range Paced(t.Context(), endless, perSecond) {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -41,7 +41,7 @@ func TestPaced(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		var last error
-		for _, err := range paced(ctx, endless, 10) {
+		for _, err := range Paced(ctx, endless, 10) {
 			last = err
 		}
 		if last == nil || !strings.Contains(last.Error(), "max_rate 10 a second") {
