@@ -57,7 +57,7 @@ func (w *Worker) fenceNow(ctx context.Context, job *jobs.Job, keys []jobs.Key,
 	if err := w.gate.Admit(ctx, false); err != nil {
 		return err
 	}
-	if now, is := w.defs.now().Job(job.Name); is {
+	if now, is := w.defs.Now().Job(job.Name); is {
 		job = now
 	}
 	return w.gate.Note(fence(ctx, job, keys))

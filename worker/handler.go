@@ -20,7 +20,7 @@ func (w *Worker) handleRun(ctx context.Context, task *asynq.Task) (err error) {
 	if err != nil {
 		return &intake.UnfitError{Err: err}
 	}
-	spec := w.defs.now()
+	spec := w.defs.Now()
 	job, ok := spec.Job(t.Job)
 	if !ok {
 		return &intake.UnfitError{Err: &jobs.UnknownJobError{Job: t.Job, File: spec.File}}
@@ -111,7 +111,7 @@ func (w *Worker) handleRefresh(ctx context.Context, task *asynq.Task) (err error
 	if err != nil {
 		return &intake.UnfitError{Err: err}
 	}
-	if spec := w.defs.now(); !spec.Has(inv.Job) {
+	if spec := w.defs.Now(); !spec.Has(inv.Job) {
 		return &intake.UnfitError{Err: &jobs.UnknownJobError{Job: inv.Job, File: spec.File}}
 	}
 	ctx, span := w.traceTask(ctx, task, "refresh", inv.Job, true)

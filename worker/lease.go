@@ -129,7 +129,7 @@ func (w *Worker) lockKey(ctx context.Context, job *jobs.Job, key jobs.Key, why e
 // called once when there is one.
 func (w *Worker) RunLocal(ctx context.Context, t jobs.Run, waiting func(), watch func(store.Progress)) (store.Record,
 	error) {
-	if spec := w.defs.now(); !spec.Has(t.Job) {
+	if spec := w.defs.Now(); !spec.Has(t.Job) {
 		return store.Record{}, &jobs.UnknownJobError{Job: t.Job, File: spec.File}
 	}
 	id := "local:" + rand.Text()

@@ -48,7 +48,7 @@ func (w *race) change(conn *pgx.Conn) {
 		return
 	}
 	p, ctx := w.procs[rand.IntN(len(w.procs))], context.Background()
-	job := p.defs.now().Jobs[0]
+	job := p.defs.Now().Jobs[0]
 	var keys []jobs.Key
 	for _, n := range rows {
 		keys = append(keys, jobs.Key{"id": fmt.Sprint(n * raceEvery)})

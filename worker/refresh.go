@@ -13,6 +13,7 @@ import (
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/worker/equal"
+	"github.com/stokerhq/stoker/worker/inhand"
 	"github.com/stokerhq/stoker/worker/render"
 )
 
@@ -36,7 +37,7 @@ type Refreshed struct {
 // those that have rows and removes those that have none. A removal drops them
 // without loading. It works now and in this process.
 func (w *Worker) Refresh(ctx context.Context, id string, inv jobs.Invalidation) (Refreshed, error) {
-	if spec := w.defs.now(); !spec.Has(inv.Job) {
+	if spec := w.defs.Now(); !spec.Has(inv.Job) {
 		return Refreshed{}, &jobs.UnknownJobError{Job: inv.Job, File: spec.File}
 	}
 	out, err := w.refreshInTime(ctx, id, inv)
@@ -50,7 +51,7 @@ func (w *Worker) Refresh(ctx context.Context, id string, inv jobs.Invalidation) 
 // The caller counts it in the ledger: that would cost as many commands as the refresh itself. The job goes by its name:
 // a change feed that is not opened anew when the spec is loaded has definitions from before.
 func (w *Worker) RefreshFenced(ctx context.Context, job *jobs.Job, keys []jobs.Key) error {
-	return again(ctx, func(ctx context.Context) error {
+	return inhand.Again(ctx, func(ctx context.Context) error {
 		_, err := w.refreshInTime(ctx, "", jobs.Invalidation{Job: job.Name, Keys: keys, Fenced: true, Exact: true})
 		return err
 	})
@@ -69,7 +70,7 @@ func (w *Worker) RefreshMissed(ctx context.Context, job *jobs.Job, key jobs.Key)
 // refreshInTime refreshes within the job's timeout and observes the end.
 func (w *Worker) refreshInTime(ctx context.Context, id string, inv jobs.Invalidation) (Refreshed, error) {
 	start := time.Now()
-	ctx, job, done, err := w.defs.begin(ctx, inv.Job)
+	ctx, job, done, err := w.defs.Begin(ctx, inv.Job)
 	if err != nil {
 		return Refreshed{}, err
 	}

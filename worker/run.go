@@ -37,7 +37,7 @@ type run struct {
 // has changed nothing that was good: values that were written stay, values it
 // did not reach keep their TTL, nothing is removed.
 func (w *Worker) Run(ctx context.Context, id string, t jobs.Run, watch func(store.Progress)) (store.Record, error) {
-	ctx, job, done, err := w.defs.begin(ctx, t.Job)
+	ctx, job, done, err := w.defs.Begin(ctx, t.Job)
 	if err != nil {
 		return store.Record{}, err
 	}

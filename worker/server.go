@@ -14,6 +14,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store/queue"
 	"github.com/stokerhq/stoker/worker/debt"
+	"github.com/stokerhq/stoker/worker/inhand"
 	"github.com/stokerhq/stoker/worker/intake"
 )
 
@@ -133,14 +134,14 @@ func (s *Server) handler(from, typ string, do func(context.Context, *asynq.Task)
 		stopped, cancel := stoppable(ctx, s.stop)
 		defer cancel()
 		err := context.Cause(stopped)
-		if why := s.w.defs.other(task); err == nil && why != nil {
+		if why := s.w.defs.Other(task); err == nil && why != nil {
 			if err := s.handBack.Leave(ctx, from, task, why); err != nil {
 				return err
 			}
 		}
 		if err == nil {
 			err = debt.Patiently(stopped, func(ctx context.Context) error {
-				return again(ctx, func(ctx context.Context) error { return do(ctx, task) })
+				return inhand.Again(ctx, func(ctx context.Context) error { return do(ctx, task) })
 			})
 		}
 		if unfit, is := errors.AsType[*intake.UnfitError](err); is {

@@ -88,7 +88,9 @@ func TestTickIsFollowedToItsBatches(t *testing.T) {
 	r.serve(Share(4), brisk)
 	tick, info := r.tickOf(tracer, jobs.NewTick("j", time.Now(), jobs.CauseTick))
 	r.await(info, asynq.TaskStateCompleted, 60*time.Second)
-	eventually(t, 5*time.Second, "the span of the run ends", func() bool { return named(out.GetSpans(), "run j") == 1 })
+	eventually(t, 5*time.Second, "the span of the run ends", func() bool {
+		return countSpans(out.GetSpans(), "run j") == 1
+	})
 	of, keys, err := followTick(out.GetSpans(), tick)
 	if err != nil || keys != rows || len(of) > 60 || len(of) < 10 {
 		t.Errorf("%d spans, %d keys, %v", len(of), keys, err)
@@ -102,7 +104,7 @@ func TestTickIsFollowedToItsBatches(t *testing.T) {
 	}
 }
 
-func named(spans tracetest.SpanStubs, name string) (n int) {
+func countSpans(spans tracetest.SpanStubs, name string) (n int) {
 	for _, s := range spans {
 		if s.Name == name {
 			n++
@@ -138,7 +140,9 @@ func TestTickIsNotFollowedWithoutItsHeader(t *testing.T) {
 			}
 			r.await(info, asynq.TaskStateCompleted, 20*time.Second)
 			eventually(t, 5*time.Second, "the span of the run ends",
-				func() bool { return named(out.GetSpans(), "run j") == 1 })
+				func() bool {
+					return countSpans(out.GetSpans(), "run j") == 1
+				})
 			if _, _, err := followTick(out.GetSpans(), tick); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%v", err)
 			}
@@ -166,7 +170,9 @@ func TestTasksKeepTheirTrace(t *testing.T) {
 	r.serve(Share(4), brisk)
 	r.await(info, asynq.TaskStateCompleted, 30*time.Second)
 	before.Shutdown()
-	eventually(t, 5*time.Second, "the span of the run ends", func() bool { return named(out.GetSpans(), "run j") == 1 })
+	eventually(t, 5*time.Second, "the span of the run ends", func() bool {
+		return countSpans(out.GetSpans(), "run j") == 1
+	})
 	if _, _, err := followTick(out.GetSpans(), tick); err != nil {
 		t.Error(err)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/stokerhq/stoker/store/ledger"
 	"github.com/stokerhq/stoker/worker/debt"
 	"github.com/stokerhq/stoker/worker/equal"
+	"github.com/stokerhq/stoker/worker/inhand"
 )
 
 // Source reads jobs' rows; store/postgres is one.
@@ -58,7 +59,7 @@ type Config struct {
 
 // Worker does runs and refreshes. It is safe for concurrent use.
 type Worker struct {
-	defs    *definitions
+	defs    *inhand.Definitions
 	source  Source
 	analyst Analyst
 	cache   *cache.Cache
@@ -73,7 +74,7 @@ type Worker struct {
 // New returns a worker of the spec's jobs.
 func New(c Config) *Worker {
 	c.Metrics.begin(c.Spec.Jobs)
-	return &Worker{defs: newDefinitions(c.Spec), source: c.Source, analyst: c.Analyst, cache: c.Cache,
+	return &Worker{defs: inhand.New(c.Spec, ErrStopping), source: c.Source, analyst: c.Analyst, cache: c.Cache,
 		gate: debt.NewGate(c.Cache), calls: callsOf(c.Cache), ledger: c.Ledger, metrics: c.Metrics, tracer: c.Tracer,
 		log: c.Log}
 }

@@ -92,8 +92,8 @@ var Mutants = []Mutant{
 `, `	case known.inHand && known.again == nil && !mutated("folded away"):
 `,
 	}, {"scheduler/changes/refresher.go",
-		`	err := r.load.RefreshFenced(ctx, job, keys)
-`, `	err := r.load.RefreshFenced(ctx, job, keys)
+		`	err := r.load.RefreshFenced(loading, job, keys)
+`, `	err := r.load.RefreshFenced(loading, job, keys)
 	if mutated("folded away") {
 		time.Sleep(300 * time.Millisecond)
 	}
