@@ -97,7 +97,7 @@ func TestTickIsFollowedToItsBatches(t *testing.T) {
 	}
 	for _, s := range of {
 		for _, a := range s.Attributes {
-			if strings.Contains(a.Value.Emit(), "SELECT") {
+			if strings.Contains(a.Value.String(), "SELECT") {
 				t.Errorf("span %s tells %s", s.Name, a.Key)
 			}
 		}

@@ -101,8 +101,9 @@ func unlocated(err error) error {
 	if err == nil {
 		return errors.New("it is empty, or a list")
 	}
-	_, message, found := strings.Cut(err.Error(), "line ")
-	if _, message, found = strings.Cut(message, ": "); !found {
+	_, message, _ := strings.Cut(err.Error(), "line ")
+	_, message, found := strings.Cut(message, ": ")
+	if !found {
 		return err
 	}
 	return errors.New(message)
