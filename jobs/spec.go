@@ -48,16 +48,39 @@ func (s *Spec) Watched() (tables []string) {
 
 // Postgres says where the rows come from.
 type Postgres struct {
-	URL              Secret
+	URL              Secret // complete, with the password of a file
+	Access           Access
 	MaxConnections   int           // ceiling on what Stoker asks of the database at once; default 8
 	StatementTimeout time.Duration // default 60s
 }
 
 // Redis says where values go and where Asynq lives.
 type Redis struct {
-	URL      Secret
-	QueueURL Secret // equal to URL when the spec names none
+	URL         Secret // complete, with the passwords of files
+	Access      Access
+	QueueURL    Secret // equal to URL when the spec names none
+	QueueAccess Access // equal to Access then
 }
+
+// Endpoint is the database that queries read.
+func (p Postgres) Endpoint() Endpoint {
+	return Endpoint{Field: "postgres", URL: p.URL, Access: p.Access}
+}
+
+// Cache is the Redis that API nodes read.
+func (r Redis) Cache() Endpoint { return Endpoint{Field: "redis", URL: r.URL, Access: r.Access} }
+
+// Queue is the Redis of the tasks: the cache's where the spec names no other.
+func (r Redis) Queue() Endpoint {
+	field := "redis.queue"
+	if r.Shared() {
+		field = "redis"
+	}
+	return Endpoint{Field: field, URL: r.QueueURL, Access: r.QueueAccess}
+}
+
+// Shared reports whether cache and queue are one Redis, with one user.
+func (r Redis) Shared() bool { return r.QueueURL.Equal(r.URL) && r.QueueAccess == r.Access }
 
 // Admin is the listener of the status page, the API, metrics and the dashboard.
 type Admin struct {
@@ -90,12 +113,16 @@ const (
 type Changes struct {
 	Source       Source
 	URL          Secret // of a direct connection for replication; equal to that of Postgres when the spec names none
+	Access       Access // equal to that of Postgres then
 	Slot         Slot   // default temporary
 	Name         string // of the publication, and of a permanent slot; default stoker
 	UnboundedWAL bool   // a permanent slot may keep WAL without limit
 	RunAbove     int    // changes that touch more keys of a job than this run the job instead; default 10000
 	Concurrency  int    // refreshes at a time that changes ask for, of all jobs; default 4
 }
+
+// Endpoint is the database for the replication connection.
+func (c Changes) Endpoint() Endpoint { return Endpoint{Field: "changes", URL: c.URL, Access: c.Access} }
 
 // Audit is the continuous comparison of the cache with the database.
 type Audit struct {

@@ -125,7 +125,9 @@ func runAsUnit(t *testing.T, root string) {
 	env, listen := servers(t)
 	spec := filepath.Join(root, "etc/stoker/stoker.yaml")
 	original := read(t, spec)
-	if err := os.WriteFile(spec, []byte(testSpec), 0o640); err != nil {
+	// The spec of the package, with the address of the test: its secrets are those of LoadCredential=.
+	if err := os.WriteFile(spec, []byte(original+"  - {name: one, query: SELECT 1 AS id, key: \"one:{id}\"}\n"+
+		"admin: {listen: \"${LISTEN}\"}\n"), 0o640); err != nil {
 		t.Fatal(err)
 	}
 	unit := read(t, filepath.Join(root, "usr/lib/systemd/system/stoker.service"))
@@ -138,6 +140,7 @@ func runAsUnit(t *testing.T, root string) {
 	if uid != gid {
 		t.Fatalf("user %s, group %s: one number is assumed below", uid, gid)
 	}
+	env = credentials(t, root, unit, env, uid+":"+gid)
 	socket := filepath.Join(root, "run/notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
 	if err != nil {
@@ -167,6 +170,29 @@ func runAsUnit(t *testing.T, root string) {
 	if err := os.WriteFile(spec, []byte(original), 0o640); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// credentials gives the service its secrets as systemd does: files of its own, named by the unit's LoadCredential=. It
+// returns the environment without them.
+func credentials(t *testing.T, root, unit string, env []string, owner string) (left []string) {
+	t.Helper()
+	load := regexp.MustCompile(`(?m)^LoadCredential=(\w+):(/etc/stoker/credentials)$`).FindStringSubmatch(unit)
+	if load == nil {
+		t.Fatal("the unit loads no credentials")
+	}
+	const folder = "run/credentials/stoker.service"
+	for _, v := range env {
+		name, is := map[string]string{"DATABASE_URL": "postgres_url", "REDIS_URL": "redis_url"}[strings.Split(v, "=")[0]]
+		if !is {
+			left = append(left, v)
+			continue
+		}
+		path := filepath.Join(root, folder, load[1]+"_"+name)
+		writeFile(t, path, strings.SplitN(v, "=", 2)[1]+"\n")
+		check(t, os.Chmod(path, 0o400))
+	}
+	command(t, "chown", "-R", owner, filepath.Join(root, "run/credentials"))
+	return append(left, "CREDENTIALS_DIRECTORY=/"+folder)
 }
 
 // Debian's own critic has nothing to say.

@@ -2,6 +2,7 @@ package specfile
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -22,8 +23,11 @@ func (d *decoder) spec(n *yaml.Node) *jobs.Spec {
 	}
 	base := builtIn()
 	given := d.fields(n, "the spec", d.specFields(s, &base))
-	if s.Changes.URL.IsZero() {
-		s.Changes.URL = s.Postgres.URL
+	switch c := &s.Changes; {
+	case c.URL.IsZero():
+		c.URL, c.Access = s.Postgres.URL, s.Postgres.Access
+	case c.Access.TLS.IsZero() && !connurl.SaysTLS(c.URL):
+		c.Access.TLS = s.Postgres.Access.TLS
 	}
 	if given["jobs"] != nil {
 		d.jobs(given["jobs"], base, s)
@@ -75,15 +79,16 @@ func (d *decoder) specFields(s *jobs.Spec, base *defaults) []field.Field {
 }
 
 func (d *decoder) postgresFields(p *jobs.Postgres) []field.Field {
-	return []field.Field{
-		{Name: "url", Type: field.PostgresURL, Missing: "add url: ${DATABASE_URL}", Example: "${DATABASE_URL}",
-			Doc: "The primary of a Postgres 14 or newer.",
-			Set: single(d, &p.URL, d.postgresURL)},
+	return append([]field.Field{
+		{Name: "url", Type: field.PostgresURL, Missing: "add url: ${DATABASE_URL}, or url_file", Or: "url_file",
+			Example: "${DATABASE_URL}",
+			Doc:     "The primary of a Postgres 14 or newer.",
+			Set:     single(d, &p.URL, d.postgresURL)},
 		d.maxConnections(&p.MaxConnections),
 		{Name: "statement_timeout", Type: field.Duration, Default: "60s",
 			Doc: "How long Postgres may work on one statement, without the time in which it waits for Redis.",
 			Set: single(d, &p.StatementTimeout, parsePositive)},
-	}
+	}, d.fileFields("", "Postgres", &p.Access)...)
 }
 
 func (d *decoder) maxConnections(dst *int) field.Field {
@@ -95,6 +100,7 @@ func (d *decoder) maxConnections(dst *int) field.Field {
 
 func (d *decoder) postgres(n *yaml.Node, p *jobs.Postgres) {
 	given := d.fields(n, "postgres", d.postgresFields(p))
+	d.complete(server{section: "postgres", url: &p.URL, access: &p.Access, parse: d.postgresURL, given: given})
 	if inURL, has := connurl.Parameter(p.URL, "pool_max_conns"); has && given["max_connections"] == nil {
 		if v, err := parseWhole(inURL, d.maxConnections(nil), ""); err == nil {
 			p.MaxConnections = v
@@ -127,22 +133,36 @@ func driverError(driver func(jobs.Secret) error, u jobs.Secret, mistake error) e
 }
 
 func (d *decoder) redisFields(r *jobs.Redis) []field.Field {
-	return []field.Field{
-		{Name: "url", Type: field.RedisURL, Missing: "add url: ${REDIS_URL}", Example: "${REDIS_URL}",
-			Doc: "The Redis 6.2 or newer that API nodes read.",
-			Set: single(d, &r.URL, d.redisURL)},
+	return slices.Concat([]field.Field{
+		{Name: "url", Type: field.RedisURL, Missing: "add url: ${REDIS_URL}, or url_file", Or: "url_file",
+			Example: "${REDIS_URL}",
+			Doc:     "The Redis 6.2 or newer that API nodes read.",
+			Set:     single(d, &r.URL, d.redisURL)},
 		{Name: "queue_url", Type: field.RedisURL, MayBeEmpty: true, Default: "redis.url", InWords: true,
 			Example: "${QUEUE_REDIS_URL:-}",
 			Doc:     "The Redis that Asynq's queues, run records and leases live in, which may evict nothing.",
 			Set:     single(d, &r.QueueURL, d.redisURL)},
-	}
+	}, d.fileFields("", "the cache", &r.Access), d.sentinelFields("", &r.Access),
+		d.fileFields("queue_", "the queue", &r.QueueAccess), d.sentinelFields("queue_", &r.QueueAccess))
 }
 
 func (d *decoder) redis(n *yaml.Node, r *jobs.Redis) {
-	d.fields(n, "redis", d.redisFields(r))
-	if r.QueueURL.IsZero() {
-		r.QueueURL = r.URL
+	given := d.fields(n, "redis", d.redisFields(r))
+	d.complete(server{section: "redis", url: &r.URL, access: &r.Access, parse: d.redisURL, given: given})
+	if !r.QueueURL.IsZero() || r.QueueAccess.URLFile != "" {
+		d.complete(server{section: "redis", prefix: "queue_", url: &r.QueueURL, access: &r.QueueAccess,
+			parse: d.redisURL, given: given})
+		if given["queue_tls"] == nil {
+			r.QueueAccess.TLS = r.Access.TLS
+		}
+		return
 	}
+	for _, name := range []string{"password_file", "tls", "sentinel_password_file", "sentinel_tls"} {
+		if at := given["queue_"+name]; at != nil {
+			d.problem(at, "remove it, or add queue_url", "queue_%s is given, and the queue has no URL of its own", name)
+		}
+	}
+	r.QueueURL, r.QueueAccess = r.URL, r.Access
 }
 
 func (d *decoder) adminFields(a *jobs.Admin) []field.Field {
@@ -153,6 +173,9 @@ func (d *decoder) adminFields(a *jobs.Admin) []field.Field {
 		{Name: "token", Type: field.Token, MayBeEmpty: true, Example: "${STOKER_TOKEN}",
 			Doc: "What every request but the probes must bring, as a bearer token or in the login form.",
 			Set: single(d, &a.Token, parseToken)},
+		{Name: "token_file", Type: field.AnyFile, Example: "/run/secrets/token",
+			Doc: "A file that has the token, in place of token.",
+			Set: secretFile(d, &a.Token, parseToken)},
 		{Name: "queues", Type: field.OneOf("read-only", "read-write"), Default: "read-only",
 			Doc: "What the Asynq dashboard may do: read-write lets it pause queues and delete tasks.",
 			Set: either(d, &a.QueuesWrite, "read-write")},
@@ -165,6 +188,7 @@ func (d *decoder) adminFields(a *jobs.Admin) []field.Field {
 func (d *decoder) admin(n *yaml.Node, a *jobs.Admin) {
 	before := len(d.problems)
 	given := d.fields(n, "admin", d.adminFields(a))
+	d.oneOfTwo(given, "admin", "token", "token_file")
 	if len(d.problems) == before && a.Token.IsZero() && !isLocal(a.Listen) {
 		d.problem(given["listen"], "set admin.token, or listen on 127.0.0.1",
 			"admin can be reached from other machines and has no token")

@@ -12,7 +12,7 @@ import (
 )
 
 func (d *decoder) changesFields(c *jobs.Changes) []field.Field {
-	return []field.Field{
+	return append([]field.Field{
 		{Name: "source", Type: field.OneOf(jobs.SourceNone, jobs.SourceWAL, jobs.SourceOutbox), Default: "none",
 			Doc: "Where row changes are read from: the WAL by logical replication, or a table that triggers write to.",
 			Set: choice(d, &c.Source)},
@@ -37,17 +37,31 @@ func (d *decoder) changesFields(c *jobs.Changes) []field.Field {
 			Doc: "With source wal, the name of the publication and of a permanent slot; each spec on one database " +
 				"needs its own.",
 			Set: single(d, &c.Name, parseFeedName)},
-	}
+	}, d.fileFields("", "the connection for replication", &c.Access)...)
 }
 
 func (d *decoder) changes(n *yaml.Node, c *jobs.Changes) {
 	given := d.fields(n, "changes", d.changesFields(c))
 	if c.Source == jobs.SourceWAL {
+		d.completeChanges(c, given)
 		return
 	}
-	for _, name := range []string{"url", "slot", "name", "unbounded_wal"} {
+	for _, name := range []string{"url", "url_file", "password_file", "tls", "slot", "name", "unbounded_wal"} {
 		if at := given[name]; at != nil {
 			d.problem(at, "remove it, or write source: wal", "changes.%s is for source: wal, not %s", name, c.Source)
+		}
+	}
+}
+
+// completeChanges reads the files of changes.url, if it is given.
+func (d *decoder) completeChanges(c *jobs.Changes, given map[string]*yaml.Node) {
+	if !c.URL.IsZero() || c.Access.URLFile != "" {
+		d.complete(server{section: "changes", url: &c.URL, access: &c.Access, parse: d.postgresURL, given: given})
+		return
+	}
+	for _, name := range []string{"password_file", "tls"} {
+		if at := given[name]; at != nil {
+			d.problem(at, "remove it, or add url", "changes.%s is given, and changes has no URL of its own", name)
 		}
 	}
 }

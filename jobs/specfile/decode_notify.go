@@ -20,6 +20,9 @@ func (d *decoder) notifyFields(r *jobs.Notify) []field.Field {
 		{Name: "secret", Type: field.SigningSecret, MayBeEmpty: true, Example: "${ALERTS_SECRET}",
 			Doc: "Signs the body as Standard Webhooks say.",
 			Set: single(d, &r.Secret, parseSigningSecret)},
+		{Name: "secret_file", Type: field.AnyFile, Example: "/run/secrets/alerts",
+			Doc: "A file that has the secret, in place of secret.",
+			Set: secretFile(d, &r.Secret, parseSigningSecret)},
 		{Name: "on", Type: field.ListOf(field.OneOf(jobs.Events...)).Some(), Default: "all of them", InWords: true,
 			Doc: "Which events are sent.",
 			Set: func(f field.Field, n *yaml.Node) { r.On = d.events(f, n) }},
@@ -35,6 +38,7 @@ func (d *decoder) notifications(n *yaml.Node, s *jobs.Spec) {
 	for _, item := range items {
 		r := jobs.Notify{Format: jobs.NotifyJSON}
 		given := d.fields(item, "notify entry", d.notifyFields(&r))
+		d.oneOfTwo(given, "notify entry", "secret", "secret_file")
 		if given["on"] == nil {
 			r.On = jobs.Events
 		}

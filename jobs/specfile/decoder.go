@@ -63,7 +63,7 @@ func (d *decoder) fields(n *yaml.Node, what string, table []field.Field) map[str
 		}
 	}
 	for _, f := range table {
-		if f.Missing != "" && given[f.Name] == nil {
+		if f.Missing != "" && given[f.Name] == nil && given[f.Or] == nil {
 			d.missing(n, f.Missing, what, f.Name)
 		}
 	}

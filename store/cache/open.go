@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,84 +11,22 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/cache/dial"
 )
 
-// Open returns a client for a go-redis URL. It does not connect. A URL with
-// ?master_name= is a Sentinel's, one with ?addr= names more nodes of a cluster.
-// Commands end when their context does, also against a server that hangs.
+// Open returns a client for a go-redis URL, as OpenAt does for a server of the spec.
 func Open(secret jobs.Secret) (redis.UniversalClient, error) {
-	return open(secret, patience{})
+	return OpenAt(jobs.Endpoint{Field: "redis", URL: secret})
 }
 
-// OpenForAsynq is Open for the client of an Asynq server, whose commands have no
+// OpenAt returns a client for a server of the spec. It does not connect.
+func OpenAt(e jobs.Endpoint) (redis.UniversalClient, error) { return dial.Open(e, dial.Patience{}) }
+
+// OpenForAsynq is OpenAt for the client of an Asynq server, whose commands have no
 // deadline of their own: one that is not answered soon must fail, or it holds up
 // heartbeats and the end of the process.
-func OpenForAsynq(secret jobs.Secret) (redis.UniversalClient, error) {
-	return open(secret, patience{read: 2 * time.Second, retries: 1})
-}
-
-// patience is how long a client waits for an answer, and how often it asks
-// again. The zero value is go-redis' own.
-type patience struct {
-	read    time.Duration
-	retries int
-}
-
-func open(secret jobs.Secret, p patience) (redis.UniversalClient, error) {
-	raw := secret.Reveal()
-	u, err := url.Parse(raw)
-	if err != nil {
-		return nil, errors.New("the redis URL does not parse (write redis://host:6379/0)") // err would print it
-	}
-	if credentialsMisplaced(u) {
-		// the URL would print a part of it
-		return nil, errors.New("the redis URL has an @ where none belongs; in a password write / as %2F, ? as %3F, " +
-			"# as %23 and @ as %40")
-	}
-	q := u.Query()
-	switch {
-	case q.Has("master_name"):
-		o, err := redis.ParseFailoverURL(raw)
-		if err != nil {
-			return nil, fmt.Errorf("redis Sentinel URL %s: %w", secret.Redacted(), err)
-		}
-		p.apply(&o.ReadTimeout, &o.MaxRetries, &o.ContextTimeoutEnabled)
-		return redis.NewFailoverClient(o), nil
-	case q.Has("addr"):
-		o, err := redis.ParseClusterURL(raw)
-		if err != nil {
-			return nil, fmt.Errorf("redis Cluster URL %s: %w", secret.Redacted(), err)
-		}
-		p.apply(&o.ReadTimeout, &o.MaxRetries, &o.ContextTimeoutEnabled)
-		return redis.NewClusterClient(o), nil
-	}
-	o, err := redis.ParseURL(raw)
-	if err != nil {
-		return nil, fmt.Errorf("redis URL %s: %w", secret.Redacted(), err)
-	}
-	p.apply(&o.ReadTimeout, &o.MaxRetries, &o.ContextTimeoutEnabled)
-	return redis.NewClient(o), nil
-}
-
-// apply sets what the URL itself leaves open.
-func (p patience) apply(read *time.Duration, retries *int, heedContext *bool) {
-	*heedContext = true
-	if *read == 0 {
-		*read = p.read
-	}
-	if *retries == 0 {
-		*retries = p.retries
-	}
-}
-
-// credentialsMisplaced reports whether some of a user and password lie where neither the
-// parser nor Redacted looks for them: after a special character in the password
-// that is not escaped, or in the address of another node.
-func credentialsMisplaced(u *url.URL) bool {
-	at := func(s string) bool { return strings.Contains(s, "@") }
-	q := u.Query()
-	return at(u.Fragment) || at(u.Path) && u.Scheme != "unix" ||
-		slices.ContainsFunc(q["addr"], at) || slices.ContainsFunc(slices.Collect(maps.Keys(q)), at)
+func OpenForAsynq(e jobs.Endpoint) (redis.UniversalClient, error) {
+	return dial.Open(e, dial.Patience{Read: 2 * time.Second, Retries: 1})
 }
 
 // Info is what Stoker must know of a Redis before it relies on it.

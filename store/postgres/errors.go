@@ -21,6 +21,7 @@ const (
 	stateUndefinedObject       = "42704" // also: a setting that does not exist
 	stateReadOnly              = "25006"
 	stateInvalidPassword       = "28P01"
+	stateInvalidAuthorization  = "28000"
 )
 
 // queryError turns Postgres' answer into a store.QueryError; offset is where the

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/postgres/meter"
 )
 
 // Source reads jobs' rows from one Postgres. It is safe for concurrent use.
@@ -24,9 +25,11 @@ type Source struct {
 	pool    *pgxpool.Pool
 	timeout time.Duration // statement_timeout
 	tracer  Tracer        // nil: none
+	access  *connector    // of the pool
 
 	mu      sync.Mutex
-	plans   map[string]*plan // :: job name -> plan of its query, for refreshes
+	others  map[jobs.Endpoint]*connector // of connections beside the pool
+	plans   map[string]*plan             // :: job name -> plan of its query, for refreshes
 	history history
 }
 
@@ -43,8 +46,11 @@ func Open(cfg jobs.Postgres, opts ...Option) (*Source, error) {
 		pc.MaxConnIdleTime = 5 * time.Minute
 	}
 	SetName(&pc.ConnConfig.Config, "stoker")
-	pc.ConnConfig.AfterNetConnect = metered
-	s := &Source{timeout: cfg.StatementTimeout, plans: make(map[string]*plan)}
+	pc.ConnConfig.AfterNetConnect = meter.Wrap
+	access := newConnector(cfg.Endpoint())
+	pc.BeforeConnect = func(_ context.Context, cc *pgx.ConnConfig) error { return access.configure(&cc.Config) }
+	s := &Source{timeout: cfg.StatementTimeout, access: access, plans: make(map[string]*plan),
+		others: make(map[jobs.Endpoint]*connector)}
 	for _, set := range opts {
 		set(s, pc)
 	}
@@ -62,14 +68,32 @@ func CheckURL(url jobs.Secret) error {
 	return err
 }
 
-// ConnConfig is how one connection outside of the pool is made. What a connection string says of a pool
-// (pool_max_conns) or of how statements are run is not sent to the server, which would refuse it.
-func ConnConfig(url jobs.Secret) (*pgconn.Config, error) {
-	pc, err := parseURL(url)
-	if err != nil {
-		return nil, err
+// Connect opens a connection outside of the pool, to an endpoint of the spec. shape sets what it is for. What a
+// connection string says of a pool (pool_max_conns) or of how statements are run is not sent to the server, which would
+// refuse it.
+func (s *Source) Connect(ctx context.Context, e jobs.Endpoint, shape func(*pgconn.Config)) (conn *pgconn.PgConn,
+	err error) {
+	s.mu.Lock()
+	access := s.others[e]
+	if access == nil {
+		access = newConnector(e)
+		s.others[e] = access
 	}
-	return &pc.ConnConfig.Config, nil
+	s.mu.Unlock()
+	err = access.connect(ctx, func() (err error) {
+		pc, err := parseURL(e.URL)
+		if err != nil {
+			return err
+		}
+		cfg := &pc.ConnConfig.Config
+		shape(cfg)
+		if err := access.configure(cfg); err != nil {
+			return err
+		}
+		conn, err = pgconn.ConnectConfig(ctx, cfg)
+		return err
+	})
+	return conn, err
 }
 
 // parseURL is the driver's reading of a connection string. The driver's error
@@ -96,7 +120,7 @@ func (s *Source) Ping(ctx context.Context) error {
 	if st := s.pool.Stat(); st.AcquiredConns() >= st.MaxConns() {
 		return nil
 	}
-	if err := s.pool.Ping(ctx); err != nil {
+	if err := s.access.connect(ctx, func() error { return s.pool.Ping(ctx) }); err != nil {
 		return fmt.Errorf("reach postgres: %w", err)
 	}
 	return nil
@@ -107,7 +131,8 @@ func (s *Source) StatementTimeout() time.Duration { return s.timeout }
 
 // Do runs fn on a connection of its own.
 func (s *Source) Do(ctx context.Context, fn func(*pgx.Conn) error) error {
-	c, err := s.pool.Acquire(ctx)
+	var c *pgxpool.Conn
+	err := s.access.connect(ctx, func() (err error) { c, err = s.pool.Acquire(ctx); return err })
 	if err != nil {
 		return fmt.Errorf("connect to postgres: %w%s", err, s.connectHint(err))
 	}
@@ -124,7 +149,7 @@ func (s *Source) connectHint(err error) string {
 	case pe.Code == stateUndefinedObject, strings.Contains(pe.Message, "unsupported startup parameter"):
 		return " (a parameter of postgres.url is sent to the server as a setting, and this server or its pooler does " +
 			"not take it: remove it from the URL; a setting can be given to the role, with ALTER ROLE ... SET)"
-	case pe.Code == stateInvalidPassword && s.pool.Config().ConnConfig.Password == "":
+	case pe.Code == stateInvalidPassword && s.pool.Config().ConnConfig.Password == "" && !s.access.endpoint.Reads():
 		return " (postgres.url has no password)"
 	}
 	return ""

@@ -1,16 +1,22 @@
 package rights
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache/dial"
 	"github.com/stokerhq/stoker/store/cache/resp"
 )
 
@@ -112,7 +118,7 @@ const lostInfo = "whether it may evict keys cannot be checked, and that it was s
 
 // Explain adds to an error of a connection what to write instead, where the URL misleads: which password is whose, and
 // which form is for which kind of server.
-func Explain(c redis.UniversalClient, url jobs.Secret, err error) error {
+func Explain(c redis.UniversalClient, secret jobs.Secret, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -131,14 +137,31 @@ func Explain(c redis.UniversalClient, url jobs.Secret, err error) error {
 	case atSentinel && strings.Contains(text, "unknown command"):
 		advice = "this is not a Sentinel: give its address, mostly port 26379, or leave ?master_name= out for a " +
 			"single Redis"
-	case password && strings.Contains(url.Reveal(), "master_name="):
+	case password && strings.Contains(secret.Reveal(), "master_name="):
 		advice = "the Redis behind the Sentinels refuses it: its user and password are ?username= and &password=; " +
 			"those " +
 			"before the @ are the Sentinels'"
 	case cluster && strings.Contains(text, "cluster support disabled"):
 		advice = "this is not a node of a Redis Cluster: leave ?addr= out of the URL"
+	case brokenOff(err) && wantsTLS(secret):
+		advice = "the server speaks TLS at this port: write rediss:// in place of redis://, and redis.tls with the " +
+			"ca_file if it has an authority of its own"
 	default:
 		return store.WithRemedy(err)
 	}
 	return fmt.Errorf("%w (%s)", err, advice)
+}
+
+// brokenOff reports whether a server has hung up without a word.
+func brokenOff(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
+}
+
+// wantsTLS reports whether a server that a URL leads to without TLS speaks it.
+func wantsTLS(secret jobs.Secret) bool {
+	u, err := url.Parse(secret.Reveal())
+	if err != nil || u.Scheme != "redis" {
+		return false
+	}
+	return dial.SpeaksTLS(net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "6379")))
 }

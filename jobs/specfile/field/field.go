@@ -19,6 +19,8 @@ type Field struct {
 	Example string
 	// Missing is what to do where the field is not given; a field that has it must be there.
 	Missing string
+	// Or is the field that may be given in place of one with Missing.
+	Or string
 	// MayBeEmpty makes an empty value count as not given, as in queue_url: ${QUEUE_REDIS_URL:-}.
 	MayBeEmpty bool
 	// Fields are those of a Mapping, or of each item of a List of mappings.

@@ -73,8 +73,10 @@ var (
 	Query     = Type{Words: "a SELECT", Pattern: re(`[^ \t\r\n\f\v;]`)}
 	KeysQuery = Type{Words: "a SELECT that uses $1, as in SELECT id FROM product WHERE supplier_id = ANY($1)",
 		Pattern: re(`\$1`)}
-	File = Type{Words: "the name of a file beside the spec or below", Never: re(`^(/|\.\.(/|$))`)}
-	Zone = Type{Words: "an IANA name, as in Europe/Berlin, or UTC", Pattern: re(`^[A-Za-z0-9_+/-]+$`),
+	File    = Type{Words: "the name of a file beside the spec or below", Never: re(`^(/|\.\.(/|$))`)}
+	AnyFile = Type{Words: "the path of a file, absolute or from the spec's folder", Never: re(`^~|://|-----BEGIN`)}
+	Host    = Type{Words: "the name of a host, or its address", Never: re(`[/@ ]`)}
+	Zone    = Type{Words: "an IANA name, as in Europe/Berlin, or UTC", Pattern: re(`^[A-Za-z0-9_+/-]+$`),
 		Never: re(`^Local$`)}
 	Cron = Type{Words: `5 or 6 cron fields in quotes, as in "*/5 * * * *", or "@every 30s", @hourly, @daily`,
 		Pattern: cron}

@@ -108,13 +108,16 @@ func TestParserAndSchemaTakeTheSameValues(t *testing.T) {
 func put(document *yaml.Node, path []string, value string) {
 	n := document.Content[0]
 	for _, name := range path[:len(path)-1] {
-		if n = entry(n, name); n.Kind == yaml.SequenceNode {
+		switch n = entry(n, name); n.Kind {
+		case yaml.SequenceNode:
 			n = n.Content[0]
+		case 0:
+			n.Kind = yaml.MappingNode
 		}
 	}
 	switch name := path[len(path)-1]; name {
-	case "query_file":
-		drop(n, "query")
+	case "query_file", "url_file":
+		drop(n, strings.TrimSuffix(name, "_file"))
 	case "column":
 		drop(n, "key")
 		*entry(n, "keys") = *scalar("SELECT $1")

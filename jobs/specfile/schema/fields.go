@@ -1,6 +1,8 @@
 package schema
 
 import (
+	"strings"
+
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
@@ -30,13 +32,17 @@ func ref(name string) *node { return &node{Ref: "#/definitions/" + name} }
 // mapping is the schema of a mapping with these fields. Its rules are found by the name of the field that it is.
 func mapping(table []field.Field, name string) *node {
 	n := &node{Type: []string{"object"}, Properties: map[string]any{}, Others: false, AllOf: rules(name)}
+	demanding := false
 	for _, f := range table {
 		n.Properties[f.Name] = of(f)
-		if f.Missing != "" {
+		switch {
+		case f.Missing != "" && f.Or == "":
 			n.Required = append(n.Required, f.Name)
+		case f.Missing != "":
+			demanding = true // its rule says of which
 		}
 	}
-	if n.Required == nil && name != "" {
+	if n.Required == nil && !demanding && name != "" {
 		n.Type = append(n.Type, "null") // "defaults:" with comments alone under it
 	}
 	return n
@@ -87,7 +93,7 @@ func Describe(f field.Field) string {
 	case f.Type.Form == field.Mapping, f.Type.Form == field.List && f.Type.Items == nil:
 		how = ""
 	case f.Missing != "":
-		how += "; required."
+		how += "; required" + strings.TrimSuffix(", or "+f.Or, ", or ") + "."
 	case f.Default != "":
 		how += "; default " + f.Default + "."
 	default:

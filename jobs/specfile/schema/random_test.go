@@ -108,7 +108,10 @@ func (w *writer) object(place string, part map[string]any) any {
 	properties, _ := part["properties"].(map[string]any)
 	required := fmt.Sprint(part["required"])
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
-		if strings.Contains(required, name) || w.IntN(4) == 0 {
+		switch {
+		case strings.HasSuffix(name, "tls"), strings.HasSuffix(name, "_file") && name != "query_file":
+			continue // files that are not there say nothing about the rest
+		case name == "url", strings.Contains(required, name), w.IntN(4) == 0:
 			m[name] = w.value(place+"/properties/"+name, properties[name].(map[string]any))
 		}
 	}

@@ -165,6 +165,9 @@ var beyond = []struct {
 		"the columns of two texts"},
 	{re(`needs the environment variable|once the environment is put in|^[a-z_]+ ".*\$\{[A-Za-z_].*" `), "the environment"},
 	{re(`does not exist|cannot be read|is not a file|is not UTF-8`), "the file system"},
+	{re(`^(\w*(url|password|token|secret)|ca|cert|key)_file "[^"]*" (is|has|holds|may|does) `), "the file system"},
+	{re(`(tls|_file) is given, and|has a (cert|key)_file and no|sentinel_tls is off, and|has this password, and|` +
+		`the URL has a password|^(postgres|redis|changes) has both `), "what goes with a URL"},
 	{re(`is not a known time zone|in an unknown time zone|in the time zone Local`), "the zones of the world"},
 	{re(`never fires|ends before it begins|step longer than|has a \? beside|in whole seconds|gives @every a time zone`),
 		"what a schedule means"},

@@ -5,13 +5,19 @@ package schema
 func rules(name string) []*node {
 	switch name {
 	case "admin":
-		return []*node{tokenRule()}
+		return []*node{tokenRule(), eitherRule("token")}
+	case "postgres":
+		return urlRules("url")
+	case "redis":
+		return append(urlRules("url"), urlRules("queue_url")[:1]...)
 	case "changes":
-		return []*node{{
+		return []*node{urlRules("url")[0], {
 			If: &node{Properties: map[string]any{"source": one("none", "outbox")}}, // also where there is none
 			Then: never("For source: wal alone: remove it, or write source: wal.",
-				"url", "slot", "name", "unbounded_wal"),
+				"url", "url_file", "password_file", "tls", "slot", "name", "unbounded_wal"),
 		}}
+	case "notify":
+		return []*node{eitherRule("secret")}
 	case "jobs":
 		return append(valueRules(), queryRules()...)
 	case "watch":
@@ -47,6 +53,19 @@ func never(message string, names ...string) *node {
 		n.Properties[name] = false
 	}
 	return n
+}
+
+// eitherRule refuses a field beside the one that names a file for it.
+func eitherRule(name string) *node {
+	return &node{If: given(name, name+"_file"), Then: never("Keep one: "+name+" or "+name+"_file.", name+"_file")}
+}
+
+// urlRules are those of a URL, which may lie in a file: not both, and one of the two.
+func urlRules(url string) []*node {
+	return []*node{
+		eitherRule(url),
+		{If: not(given(url + "_file")), Then: &node{Required: []string{url}}},
+	}
 }
 
 func queryRules() []*node {
@@ -119,7 +138,7 @@ func tokenRule() *node {
 	return &node{
 		If: all(
 			&node{Required: []string{"listen"}, Properties: map[string]any{"listen": address}},
-			&node{Properties: map[string]any{"token": empty}},
+			&node{Properties: map[string]any{"token": empty}}, not(given("token_file")),
 		),
 		Then: never("Other machines reach this address: set admin.token, or listen on 127.0.0.1.", "listen"),
 	}

@@ -34,7 +34,7 @@ const automaticWAL = 190000
 // opens a replication connection for a moment.
 func (c *checkup) replication(ctx context.Context) error {
 	url := c.Spec.Changes.URL
-	row, err := plainRow(ctx, url, replicationSQL, c.Spec.Changes.Name)
+	row, err := plainRow(ctx, c.Source, c.Spec.Changes.Endpoint(), replicationSQL, c.Spec.Changes.Name)
 	if brokenOff(err) {
 		return fmt.Errorf("changes.url %s: %w", url.Redacted(), err)
 	}
@@ -70,7 +70,7 @@ func (c *checkup) sameServer(ctx context.Context, system, database string) error
 	if c.Spec.Changes.URL.Equal(c.Spec.Postgres.URL) {
 		there = ""
 	} else if there == "" { // it is said already why there is no replication connection
-		if row, err := plainRow(ctx, c.Spec.Changes.URL, systemSQL); err == nil {
+		if row, err := plainRow(ctx, c.Source, c.Spec.Changes.Endpoint(), systemSQL); err == nil {
 			there = row[0]
 		}
 	}
@@ -129,7 +129,7 @@ func (c *checkup) room(setting, limit, used string) {
 
 // identify asks who is at the other end of a replication connection.
 func (c *checkup) identify(ctx context.Context) (system, database string, err error) {
-	conn, err := replicate(ctx, c.Spec.Changes.URL)
+	conn, err := replicate(ctx, c.Source, c.Spec.Changes.Endpoint())
 	if err != nil {
 		return "", "", err
 	}
@@ -161,13 +161,9 @@ func brokenOff(err error) bool {
 }
 
 // plainRow reads the one row of a query on a connection of its own.
-func plainRow(ctx context.Context, url jobs.Secret, sql string, params ...string) (row []string, err error) {
-	cfg, err := postgres.ConnConfig(url)
-	if err != nil {
-		return nil, err
-	}
-	postgres.SetName(cfg, "stoker")
-	conn, err := pgconn.ConnectConfig(ctx, cfg)
+func plainRow(ctx context.Context, s *postgres.Source, e jobs.Endpoint, sql string, params ...string) (row []string,
+	err error) {
+	conn, err := s.Connect(ctx, e, func(cfg *pgconn.Config) { postgres.SetName(cfg, "stoker") })
 	if err != nil {
 		return nil, err
 	}

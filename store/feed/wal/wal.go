@@ -64,7 +64,7 @@ func Open(ctx context.Context, cfg Config) (*Feed, feed.Start, error) {
 	if err != nil {
 		return nil, start, err
 	}
-	conn, err := replicate(ctx, spec.Changes.URL)
+	conn, err := replicate(ctx, s, spec.Changes.Endpoint())
 	if err != nil {
 		return nil, start, err
 	}
@@ -89,14 +89,11 @@ var printSQL = postgres.SetSQL("; ") + "; SET client_encoding = 'UTF8'"
 const senderName = "stoker changes"
 
 // replicate opens a connection that speaks the replication protocol.
-func replicate(ctx context.Context, url jobs.Secret) (*pgconn.PgConn, error) {
-	cfg, err := postgres.ConnConfig(url)
-	if err != nil {
-		return nil, fmt.Errorf("changes.url: %w", err)
-	}
-	cfg.RuntimeParams["replication"] = "database"
-	postgres.SetName(cfg, senderName)
-	conn, err := pgconn.ConnectConfig(ctx, cfg)
+func replicate(ctx context.Context, s *postgres.Source, e jobs.Endpoint) (*pgconn.PgConn, error) {
+	conn, err := s.Connect(ctx, e, func(cfg *pgconn.Config) {
+		cfg.RuntimeParams["replication"] = "database"
+		postgres.SetName(cfg, senderName)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open a replication connection (it needs a role with REPLICATION, and no pooler in "+
 			"between: see `stoker check`): %w", err)

@@ -27,7 +27,7 @@ func (f *Findings) redis(ctx context.Context, spec *jobs.Spec, s *connect.Server
 		}
 	}
 	f.paused(ctx, s)
-	if spec.Redis.QueueURL.Equal(spec.Redis.URL) {
+	if spec.Redis.Shared() {
 		f.queuePolicy(ctx, s.CacheClient, "the queue shares it")
 		return
 	}

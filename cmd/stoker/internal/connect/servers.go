@@ -14,6 +14,7 @@ import (
 
 	"github.com/stokerhq/stoker/cmd/stoker/internal/trace"
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/access"
 	"github.com/stokerhq/stoker/jobs/specfile"
 	"github.com/stokerhq/stoker/jobs/tracing"
 	"github.com/stokerhq/stoker/store/cache"
@@ -45,6 +46,7 @@ func Open(spec *jobs.Spec, log *slog.Logger) (*Servers, error) { return OpenTrac
 // OpenTraced is Open for a process that makes traces, or with nil none.
 func OpenTraced(spec *jobs.Spec, log *slog.Logger, t *trace.Tracing) (*Servers, error) {
 	quietRedis(log)
+	access.SetLogger(log)
 	s := &Servers{queueURL: spec.Redis.QueueURL, tracing: t}
 	var opts []postgres.Option
 	if t != nil {
@@ -55,11 +57,11 @@ func OpenTraced(spec *jobs.Spec, log *slog.Logger, t *trace.Tracing) (*Servers, 
 		return nil, err
 	}
 	s.Analyst = analyze.New(s.Source)
-	if s.CacheClient, err = cache.Open(spec.Redis.URL); err == nil {
-		s.QueueClient, err = cache.Open(spec.Redis.QueueURL)
+	if s.CacheClient, err = cache.OpenAt(spec.Redis.Cache()); err == nil {
+		s.QueueClient, err = cache.OpenAt(spec.Redis.Queue())
 	}
 	if s.enqueuer = s.QueueClient; err == nil && t != nil {
-		s.enqueuer, err = openEnqueuer(spec.Redis.QueueURL, t)
+		s.enqueuer, err = openEnqueuer(spec.Redis.Queue(), t)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -70,8 +72,8 @@ func OpenTraced(spec *jobs.Spec, log *slog.Logger, t *trace.Tracing) (*Servers, 
 
 // openEnqueuer opens the client that enqueues, with a span for each of its commands. The others have none: what they
 // are asked within one run would be thousands.
-func openEnqueuer(url jobs.Secret, t *trace.Tracing) (redis.UniversalClient, error) {
-	c, err := cache.Open(url)
+func openEnqueuer(at jobs.Endpoint, t *trace.Tracing) (redis.UniversalClient, error) {
+	c, err := cache.OpenAt(at)
 	if err != nil {
 		return nil, err
 	}
@@ -202,13 +204,13 @@ func (s *Servers) WarnUnnoticed(ctx context.Context, log *slog.Logger) {
 
 // QueueOption hands our way of connecting to the Asynq dashboard, which opens
 // and closes clients of its own.
-type QueueOption struct{ URL jobs.Secret }
+type QueueOption struct{ Endpoint jobs.Endpoint }
 
 // MakeRedisClient implements asynq.RedisConnOpt.
 func (o QueueOption) MakeRedisClient() any {
-	c, err := cache.Open(o.URL)
+	c, err := cache.OpenAt(o.Endpoint)
 	if err != nil {
-		// Open has opened the same URL: it parses.
+		// Open has opened the same server: its URL parses.
 		panic(err)
 	}
 	return c

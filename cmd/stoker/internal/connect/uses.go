@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/specfile/connurl"
 	"github.com/stokerhq/stoker/store/rights"
 )
 
@@ -23,7 +25,7 @@ type Use struct {
 // Uses are the Redis servers of a spec: one where cache and queue share it.
 func (s *Servers) Uses(spec *jobs.Spec) []Use {
 	values, tasks := rights.Cache(spec.Jobs), rights.Queue(spec.Jobs)
-	if spec.Redis.QueueURL.Equal(spec.Redis.URL) {
+	if spec.Redis.Shared() {
 		return []Use{{"redis.url", "redis", spec.Redis.URL, s.CacheClient, values.And(tasks)}}
 	}
 	return []Use{
@@ -38,6 +40,7 @@ func (u Use) Problems(ctx context.Context) ([]rights.Problem, error) {
 	if err != nil {
 		return nil, rights.Explain(u.Client, u.URL, err)
 	}
+	report.User = cmp.Or(connurl.LoginOf(u.URL).User, "default") // the client may not know it
 	return report.Problems(u.Client), nil
 }
 

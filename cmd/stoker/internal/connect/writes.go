@@ -40,7 +40,7 @@ func NewWrites(spec *jobs.Spec, s *Servers, log *slog.Logger) *Writes {
 	w := &Writes{log: log, gauge: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stoker_redis_writable",
 		Help: "1 if this Redis (cache, queue) took a write at the last look, some seconds ago; 0 if it refused it, " +
 			"or did not answer."}, []string{"redis"})}
-	if spec.Redis.QueueURL.Equal(spec.Redis.URL) {
+	if spec.Redis.Shared() {
 		w.servers = []*writtenServer{{name: "cache and queue", labels: []string{"cache", "queue"},
 			client: s.CacheClient}}
 		return w

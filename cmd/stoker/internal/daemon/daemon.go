@@ -236,7 +236,7 @@ func (d *Daemon) startAdmin() (stop func(), err error) {
 		Spec: d.current(), Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(), Enqueuer: d.enqueuer(),
 		Reload: d.askReload, SpecRefused: d.specRefused,
 		Fencer: d.worker, Doorbell: doorbell.New(loads, d.loadMissed), Tasks: d.servers.Inspector(),
-		Queue: connect.QueueOption{URL: d.current().Redis.QueueURL}, Gatherer: d.metrics, Ready: d.isReady,
+		Queue: connect.QueueOption{Endpoint: d.current().Redis.Queue()}, Gatherer: d.metrics, Ready: d.isReady,
 		Refused: d.writes.Refused, Probe: d.writes.Probe, Paused: d.servers.Queues().Paused, Version: d.version,
 		Tracer: d.servers.Tracer(), Logger: d.log,
 	}
@@ -313,7 +313,7 @@ func (d *Daemon) startWorker() (stop func(), err error) {
 		return func() {}, nil
 	}
 	// Asynq has a client of its own: its hook must not slow down anybody else.
-	client, err := cache.OpenForAsynq(d.current().Redis.QueueURL)
+	client, err := cache.OpenForAsynq(d.current().Redis.Queue())
 	if err != nil {
 		return nil, err
 	}

@@ -116,6 +116,17 @@ func fixedFields(before, next *jobs.Spec) (fields []string) {
 	if a.Redis.QueueURL.Equal(a.Redis.URL) && b.Redis.QueueURL.Equal(b.Redis.URL) {
 		b.Redis.QueueURL = a.Redis.QueueURL
 	}
+	// what a file has is read again at each new connection, and needs no start
+	for _, url := range []struct {
+		next   *jobs.Secret
+		before jobs.Secret
+		access jobs.Access
+	}{{&b.Postgres.URL, a.Postgres.URL, b.Postgres.Access}, {&b.Redis.URL, a.Redis.URL, b.Redis.Access},
+		{&b.Redis.QueueURL, a.Redis.QueueURL, b.Redis.QueueAccess}, {&b.Changes.URL, a.Changes.URL, b.Changes.Access}} {
+		if url.access.Reads() {
+			*url.next = url.before
+		}
+	}
 	differing(reflect.ValueOf(a), reflect.ValueOf(b), func(name string, x, y reflect.Value) {
 		switch {
 		case slices.Contains(takenFields, name):

@@ -165,3 +165,30 @@ func TestLoader(t *testing.T) {
 		t.Error("the query file has another content")
 	}
 }
+
+// A password that was replaced in its file is no change that needs a start: each new connection reads the file. Where
+// the file is another one, it is.
+func TestReplacedPasswordIsNoChange(t *testing.T) {
+	dir := t.TempDir()
+	text := strings.NewReplacer("url: postgres://h/d", "url: postgres://u@h/d, password_file: pg",
+		"url: redis://h:1", "url_file: redis").Replace(good)
+	at := func(text, password string) *jobs.Spec {
+		t.Helper()
+		write(t, dir, map[string]string{"stoker.yaml": text, "b.sql": "SELECT 2 AS id", "pg": password,
+			"other": password, "redis": "redis://:" + password + "@h:1"})
+		l := &Loader{File: filepath.Join(dir, "stoker.yaml"), Lookup: os.LookupEnv, HoldStill: time.Millisecond}
+		spec, err := l.Load(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return spec
+	}
+	before := at(text, "one")
+	if plan, err := Compare(before, at(text, "two")); err != nil || len(plan.Changed) != 0 {
+		t.Errorf("another password: %+v, %v", plan, err)
+	}
+	other := at(strings.Replace(text, "password_file: pg", "password_file: other", 1), "two")
+	if _, err := Compare(before, other); err == nil {
+		t.Error("another file is taken without a start")
+	}
+}

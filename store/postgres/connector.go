@@ -1,0 +1,175 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/access"
+	"github.com/stokerhq/stoker/jobs/specfile/connurl"
+)
+
+// connector gives each connection to one endpoint what the files of the spec hold when it is made: host, user and
+// password, and certificates. It is safe for concurrent use.
+type connector struct {
+	endpoint jobs.Endpoint
+	login    *access.Login
+	certs    *access.Certs // nil: as the URL says
+
+	mu         sync.Mutex
+	handshakes []*access.Handshake // of the newest connection
+	moved      bool                // another database is named, and it has been said
+}
+
+func newConnector(e jobs.Endpoint) *connector {
+	c := &connector{endpoint: e, login: access.NewPostgres(e)}
+	if !e.TLS.IsZero() {
+		c.certs = access.NewCerts(e.Name("tls"), e.TLS)
+	}
+	return c
+}
+
+// connect calls fn, which makes a connection with configure, and again while a password is being replaced.
+func (c *connector) connect(ctx context.Context, fn func() error) error {
+	return c.explain(c.login.Retry(ctx, isRefusedLogin, fn))
+}
+
+// isRefusedLogin reports whether Postgres, or a pooler before it, does not take user and password.
+func isRefusedLogin(err error) bool {
+	pe, is := errors.AsType[*pgconn.PgError](err)
+	return is && (pe.Code == stateInvalidPassword || pe.Code == stateInvalidAuthorization)
+}
+
+// configure sets what the files hold now.
+func (c *connector) configure(cfg *pgconn.Config) error {
+	if !c.endpoint.Reads() && c.certs == nil {
+		return nil
+	}
+	url := c.login.Next()
+	if url != c.endpoint.URL || c.certs != nil {
+		fresh, err := parseURL(c.encrypted(url))
+		if err != nil {
+			return err
+		}
+		now := &fresh.ConnConfig.Config
+		c.noteMove(cfg.Database, now.Database)
+		cfg.Host, cfg.Port, cfg.User, cfg.Password = now.Host, now.Port, now.User, now.Password
+		cfg.TLSConfig, cfg.Fallbacks, cfg.SSLNegotiation = now.TLSConfig, now.Fallbacks, now.SSLNegotiation
+	}
+	if c.certs != nil {
+		if err := c.secure(cfg, url); err != nil {
+			return err
+		}
+	}
+	after := cfg.AfterConnect
+	cfg.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
+		c.login.Proved(url)
+		if after != nil {
+			return after(ctx, conn)
+		}
+		return nil
+	}
+	return nil
+}
+
+// encrypted is a connection string without a way to connect without TLS, where the spec has certificates.
+func (c *connector) encrypted(url jobs.Secret) jobs.Secret {
+	if mode, given := connurl.Parameter(url, "sslmode"); c.certs == nil || given && checks[mode] != 0 {
+		return url
+	}
+	return connurl.WithParameter(url, "sslmode", "verify-full")
+}
+
+// noteMove says once that a url_file names another database, which cannot be changed under what is known of it.
+func (c *connector) noteMove(before, now string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if before != now && !c.moved {
+		c.moved = true
+		access.Logger().Warn("url_file names another database now: host, user and password are taken, the database "+
+			"only when Stoker is started again", "field", c.endpoint.Name("url_file"), "from", before, "to", now)
+	}
+}
+
+// checks are what the modes of libpq look at. Without one, all is looked at.
+var checks = map[string]access.Check{"require": access.CheckNothing, "verify-ca": access.CheckAuthority}
+
+// secure has each host of the connection speak TLS with the certificates of the spec.
+func (c *connector) secure(cfg *pgconn.Config, url jobs.Secret) error {
+	mode, _ := connurl.Parameter(url, "sslmode")
+	check, loose := checks[mode]
+	switch {
+	case !loose:
+		check = access.CheckName
+	case mode == "require" && c.endpoint.TLS.CAFile != "": // as libpq does
+		check = access.CheckAuthority
+	}
+	var made []*access.Handshake
+	config := func(host string) (*access.Handshake, error) {
+		h, err := c.certs.Handshake(check, host)
+		if err == nil {
+			made = append(made, h)
+		}
+		return h, err
+	}
+	if !strings.HasPrefix(cfg.Host, "/") {
+		h, err := config(cfg.Host)
+		if err != nil {
+			return err
+		}
+		cfg.TLSConfig = h.Config
+	}
+	for _, f := range cfg.Fallbacks {
+		if strings.HasPrefix(f.Host, "/") {
+			continue
+		}
+		h, err := config(f.Host)
+		if err != nil {
+			return err
+		}
+		f.TLSConfig = h.Config
+	}
+	c.mu.Lock()
+	c.handshakes = made
+	c.mu.Unlock()
+	return nil
+}
+
+// explain says why a TLS connection was not made.
+func (c *connector) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	if text := err.Error(); strings.Contains(text, "server refused TLS connection") {
+		return fmt.Errorf("%w (the server, or a pooler before it, does not speak TLS: set ssl = on there, or remove "+
+			"%s and sslmode)", err, c.endpoint.Name("tls"))
+	}
+	c.mu.Lock()
+	made := c.handshakes
+	c.mu.Unlock()
+	for _, h := range made {
+		if explained := h.Explain(err); explained != err {
+			return explained
+		}
+	}
+	pe, is := errors.AsType[*pgconn.PgError](err)
+	switch {
+	case !is:
+		return err
+	case strings.Contains(pe.Message, "valid client certificate"):
+		return fmt.Errorf("%w (the server asks for a client certificate: set %s.cert_file and .key_file)", err,
+			c.endpoint.Name("tls"))
+	case strings.Contains(pe.Message, "certificate authentication failed"):
+		return fmt.Errorf("%w (the common name of the client certificate must be the user's name, or be mapped to it "+
+			"in pg_ident.conf)", err)
+	case pe.Code == stateInvalidAuthorization && strings.Contains(pe.Message, "no encryption"):
+		return fmt.Errorf("%w (pg_hba.conf may want TLS: write sslmode=verify-full, and %s.ca_file if the server has "+
+			"an authority of its own)", err, c.endpoint.Name("tls"))
+	}
+	return err
+}
