@@ -27,14 +27,18 @@ const (
 // Watch checks, until ctx ends, whether Redis and Postgres are still those that the cached values come from. If
 // not, an epoch begins, and the scheduler has every job run again.
 func (w *Worker) Watch(ctx context.Context, c Guarded) {
-	last := time.Now()
+	last, known := time.Now(), false
 	for store.Sleep(ctx, lossEvery) {
 		limited, cancel := context.WithTimeout(ctx, historyEvery)
 		lost, err := c.Lost(limited)
 		if err == nil && (lost != "" || time.Since(last) >= historyEvery) {
 			last = time.Now()
+			if lost != "" && known { // at the first start there is nothing to lose
+				w.log.Warn("the cache was lost: an epoch begins, and jobs are run again", "reason", lost)
+			}
 			err = w.checkServers(limited, c, lost)
 		}
+		known = known || err == nil && lost == ""
 		cancel()
 		switch {
 		case ctx.Err() != nil:
@@ -51,7 +55,6 @@ func (w *Worker) Watch(ctx context.Context, c Guarded) {
 func (w *Worker) checkServers(ctx context.Context, c Guarded, lost string) error {
 	arm := c.Arm
 	if lost != "" {
-		w.log.Warn("the cache was lost: an epoch begins, and jobs are run again", "reason", lost)
 		arm = c.Renew
 	}
 	armed, err := arm(ctx)
