@@ -83,7 +83,7 @@ if BROKEN == "parsed":
     stoker_reader.etag = parsed
 if BROKEN == "flights":
 
-    async def alone(self: Flights, key: str, work: Any) -> Any:
+    async def alone(self: Flights, key: str, begun: float, work: Any) -> Any:
         return await work()
 
     Flights.join = alone  # type: ignore[method-assign]
