@@ -105,7 +105,7 @@ func TestBrokenReadersAreFound(t *testing.T) {
 	cases := conformanceCases(t)
 	for broken, want := range map[string]string{
 		"parsed":  "a hit is the bytes as they are: header etag",
-		"flights": "fifty requests for a cold key are one load: 50 loads, want 1",
+		"flights": "fifty requests for a cold key are one load: loads, want 1",
 		"writes":  "no key: the row is loaded and not written: the reader has changed Redis",
 	} {
 		t.Run(broken, func(t *testing.T) {
@@ -118,7 +118,9 @@ func TestBrokenReadersAreFound(t *testing.T) {
 						found += c.Name + ": " + strings.Join(w.faults(c), "; ")
 					}
 				}
-				if !strings.HasPrefix(found, want) {
+				// how many loads there are depends on how many find a connection in time
+				name, fault, _ := strings.Cut(want, ": ")
+				if !strings.HasPrefix(found, name+": ") || !strings.Contains(found, fault) {
 					t.Errorf("found %q, want %q", found, want)
 				}
 			}
