@@ -55,17 +55,28 @@ func (s *Scheduler) watchEpoch(ctx context.Context) {
 // is the order in which they are run.
 func (s *Scheduler) rerun(ctx context.Context, epoch, history uint32, lost bool) (all bool, errs error) {
 	all = true
-	for _, job := range s.inOrder(ctx) {
+	var needs []need
+	for _, job := range s.current() {
 		last, ok, err := s.ledger.LastComplete(ctx, job.Name)
-		reason := outdated(job, last.Epoch, epoch, history)
-		all = all && err == nil && reason == ""
-		if err == nil && reason != "" && (ok || lost) {
-			err = s.enqueueEpoch(ctx, job, epoch, history)
-			if err == nil {
-				s.log.Info("run enqueued: "+reason, jobs.LogJob, job.Name, "epoch", epoch)
-			}
+		if err != nil {
+			all, errs = false, errors.Join(errs, err)
+			continue
 		}
-		if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
+		if ok {
+			s.learnCost(job, last)
+		}
+		reason := outdated(job, last.Epoch, epoch, history)
+		all = all && reason == ""
+		if reason != "" && (ok || lost) {
+			needs = append(needs, need{job: job, reason: reason, cost: s.costs[job.Name]})
+		}
+	}
+	s.sort(ctx, epoch, needs)
+	for _, n := range needs {
+		switch err := s.enqueueEpoch(ctx, n.job, epoch, history); {
+		case err == nil:
+			s.log.Info("run enqueued: "+n.reason, jobs.LogJob, n.job.Name, "epoch", epoch)
+		case !errors.Is(err, asynq.ErrTaskIDConflict):
 			errs = errors.Join(errs, err)
 		}
 	}

@@ -75,7 +75,9 @@ type Scheduler struct {
 	tracer  *tracing.Tracer
 	log     *slog.Logger
 
-	costs map[string]time.Duration // :: job -> what its last run took; watchEpoch's alone
+	// watchEpoch's alone
+	costs   map[string]time.Duration // :: job -> what its last run took
+	sampled sampled
 }
 
 // New returns a scheduler of c.Jobs.
