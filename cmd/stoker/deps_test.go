@@ -77,7 +77,7 @@ var ours = map[string][]string{
 	"cmd/soak/internal/checker":   {"store/testserver"},
 	"jobs/access":                 {"jobs", "jobs/specfile/connurl"},
 	"jobs/specfile": {"jobs", "jobs/access", "jobs/specfile/connurl", "jobs/specfile/field",
-		"jobs/specfile/spelling"},
+		"jobs/specfile/spelling", "jobs/sqltext"},
 	"jobs/specfile/schema":  {"jobs/specfile", "jobs/specfile/field"},
 	"jobs/specfile/connurl": {"jobs", "jobs/specfile/spelling"},
 	"scheduler":             {"jobs", "jobs/tracing", "store"},
@@ -95,6 +95,7 @@ var ours = map[string][]string{
 		"jobs", "store", "store/postgres", "store/postgres/lex"},
 	"store/postgres/discover": {
 		"jobs", "store", "store/postgres", "store/postgres/analyze", "store/postgres/lex"},
+	"store/postgres/lex":  {"jobs/sqltext"},
 	"store/feed":          {"jobs", "store", "store/postgres"},
 	"store/feed/wal":      {"jobs", "store", "store/feed", "store/postgres"},
 	"store/feed/outbox":   {"jobs", "store", "store/feed", "store/postgres"},

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"iter"
 	"strings"
+
+	"github.com/stokerhq/stoker/jobs/sqltext"
 )
 
 // trimQuery makes a subquery of what psql takes: the semicolons behind the last token
@@ -61,14 +63,14 @@ func token(s string, i int) (next int, blank bool) {
 		}
 		return len(s), true
 	case strings.HasPrefix(rest, "/*"):
-		return comment(s, i), true
+		return sqltext.PastComment(s, i), true
 	case s[i] == '\'':
-		return quoted(s, i, isEscape(s, i)), false
+		return sqltext.PastQuote(s, i, isEscape(s, i)), false
 	case s[i] == '"':
-		return quoted(s, i, false), false
+		return sqltext.PastQuote(s, i, false), false
 	case s[i] == '$' && (i == 0 || !isWord(s[i-1])):
-		if tag := dollarTag(rest); tag != "" {
-			return past(s, i+len(tag), tag), false
+		if tag := sqltext.DollarTag(rest); tag != "" {
+			return sqltext.Past(s, i+len(tag), tag), false
 		}
 	}
 	for next = i + 1; isWord(s[i]) && next < len(s) && isWord(s[next]); {
@@ -77,72 +79,11 @@ func token(s string, i int) (next int, blank bool) {
 	return next, false
 }
 
-// past is the position after the next occurrence of what, or the end of s.
-func past(s string, i int, what string) int {
-	if n := strings.Index(s[i:], what); n >= 0 {
-		return i + n + len(what)
-	}
-	return len(s)
-}
-
-// comment returns the end of a /* */ comment, in which others may nest.
-func comment(s string, i int) int {
-	depth := 0
-	for i < len(s) {
-		switch {
-		case strings.HasPrefix(s[i:], "/*"):
-			depth++
-			i += 2
-		case strings.HasPrefix(s[i:], "*/"):
-			depth--
-			i += 2
-			if depth == 0 {
-				return i
-			}
-		default:
-			i++
-		}
-	}
-	return len(s)
-}
-
-// quoted returns the end of a string or quoted name, which a doubled quote does
-// not end.
-func quoted(s string, i int, backslashes bool) int {
-	quote := s[i]
-	for i++; i < len(s); i++ {
-		switch {
-		case backslashes && s[i] == '\\':
-			i++
-		case s[i] != quote:
-		case i+1 < len(s) && s[i+1] == quote:
-			i++
-		default:
-			return i + 1
-		}
-	}
-	return len(s)
-}
-
 // isEscape reports whether the quote at i opens an E'...' string, in which a
 // backslash escapes.
 func isEscape(s string, i int) bool {
 	return i > 0 && (s[i-1] == 'e' || s[i-1] == 'E') && (i == 1 || !isWord(s[i-2]))
 }
 
-// dollarTag returns the $tag$ that s begins with, if it does.
-func dollarTag(s string) string {
-	for i := 1; i < len(s); i++ {
-		if s[i] == '$' {
-			return s[:i+1]
-		}
-		if !isWord(s[i]) || i == 1 && s[i] >= '0' && s[i] <= '9' {
-			return ""
-		}
-	}
-	return ""
-}
-
-func isWord(b byte) bool {
-	return b == '_' || b == '$' || b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= 0x80
-}
+// isWord is sqltext.IsWord for names, which may hold a $.
+func isWord(b byte) bool { return b == '$' || sqltext.IsWord(b) }

@@ -5,6 +5,8 @@ package lex
 import (
 	"slices"
 	"strings"
+
+	"github.com/stokerhq/stoker/jobs/sqltext"
 )
 
 // Kind is what a token is.
@@ -58,18 +60,18 @@ func lexOne(s string, i int) (next int, t Token, ok bool) {
 	case strings.IndexByte(" \t\r\n\f\v", c) >= 0:
 		return i + 1, t, false
 	case strings.HasPrefix(rest, "--"):
-		return past(s, i, "\n"), t, false
+		return sqltext.Past(s, i, "\n"), t, false
 	case strings.HasPrefix(rest, "/*"):
-		return pastComment(s, i), t, false
+		return sqltext.PastComment(s, i), t, false
 	case c == '\'':
-		next = pastQuote(s, i, isEscape(s, i))
+		next = sqltext.PastQuote(s, i, isEscape(s, i))
 		return next, Token{Kind: Literal, Text: strings.TrimSuffix(s[i+1:next], "'")}, true
 	case c == '"':
-		next = pastQuote(s, i, false)
+		next = sqltext.PastQuote(s, i, false)
 		return next, Token{Kind: Name, Text: s[i:next]}, true
 	case c == '$':
-		if tag := dollarTag(rest); tag != "" {
-			next = past(s, i+len(tag), tag)
+		if tag := sqltext.DollarTag(rest); tag != "" {
+			next = sqltext.Past(s, i+len(tag), tag)
 			return next, Token{Kind: Literal, Text: strings.TrimSuffix(s[i+len(tag):next], tag)}, true
 		}
 	case strings.HasPrefix(rest, "::"):
@@ -78,10 +80,10 @@ func lexOne(s string, i int) (next int, t Token, ok bool) {
 		return lexOperator(s, i)
 	}
 	next = i + 1
-	if s[i] != '$' && !IsWord(s[i]) {
+	if s[i] != '$' && !sqltext.IsWord(s[i]) {
 		return next, Token{Kind: Symbol, Text: s[i:next]}, true
 	}
-	for next < len(s) && IsWord(s[next]) {
+	for next < len(s) && sqltext.IsWord(s[next]) {
 		next++
 	}
 	return next, Token{Kind: Word, Text: strings.ToLower(s[i:next])}, true
@@ -97,71 +99,7 @@ func lexOperator(s string, i int) (next int, t Token, ok bool) {
 	return next, Token{Kind: Symbol, Text: s[i:next]}, true
 }
 
-// past is the position after the next occurrence of what, or the end of s.
-func past(s string, i int, what string) int {
-	if n := strings.Index(s[i:], what); n >= 0 {
-		return i + n + len(what)
-	}
-	return len(s)
-}
-
-// pastComment is the end of a comment, in which others may nest.
-func pastComment(s string, i int) int {
-	depth := 0
-	for i < len(s) {
-		switch {
-		case strings.HasPrefix(s[i:], "/*"):
-			depth++
-			i += 2
-		case strings.HasPrefix(s[i:], "*/"):
-			depth--
-			i += 2
-			if depth == 0 {
-				return i
-			}
-		default:
-			i++
-		}
-	}
-	return len(s)
-}
-
-// pastQuote is the end of a string or quoted name, which a doubled quote does not end.
-func pastQuote(s string, i int, backslashes bool) int {
-	quote := s[i]
-	for i++; i < len(s); i++ {
-		switch {
-		case backslashes && s[i] == '\\':
-			i++
-		case s[i] != quote:
-		case i+1 < len(s) && s[i+1] == quote:
-			i++
-		default:
-			return i + 1
-		}
-	}
-	return len(s)
-}
-
 // isEscape reports whether the quote at i opens an E'...' string.
 func isEscape(s string, i int) bool {
-	return i > 0 && (s[i-1] == 'e' || s[i-1] == 'E') && (i == 1 || !IsWord(s[i-2]))
-}
-
-// dollarTag is the $tag$ that s begins with, or "".
-func dollarTag(s string) string {
-	for i := 1; i < len(s); i++ {
-		if s[i] == '$' {
-			return s[:i+1]
-		}
-		if !IsWord(s[i]) || i == 1 && s[i] >= '0' && s[i] <= '9' {
-			return ""
-		}
-	}
-	return ""
-}
-
-// IsWord reports whether a byte can be a part of a name or a number.
-func IsWord(c byte) bool {
-	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 0x80
+	return i > 0 && (s[i-1] == 'e' || s[i-1] == 'E') && (i == 1 || !sqltext.IsWord(s[i-2]))
 }
