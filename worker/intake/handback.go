@@ -130,11 +130,7 @@ func (h *HandBack) Return(ctx context.Context, from string, task *asynq.Task, wh
 		h.Log.Warn("a task is not for this worker: handed back for others, which is right while a deploy goes on",
 			append(attrs, "for_at_most", h.Limit)...)
 	}
-	h.Metrics.handedBack.WithLabelValues(from).Inc()
-	if debt.LastTry(ctx) {
-		return h.handOn(ctx, from, task, why)
-	}
-	return &HandedBackError{why, since}
+	return h.putBack(ctx, from, task, why, since)
 }
 
 // Leave leaves a task of another definition of its job to workers that have that. After a while there are none: then
@@ -155,6 +151,11 @@ func (h *HandBack) Leave(ctx context.Context, from string, task *asynq.Task, why
 		h.Log.Info("a task is left to workers with another spec, which is right while it is rolled out",
 			append(attrs, "for_at_most", h.Other)...)
 	}
+	return h.putBack(ctx, from, task, why, since)
+}
+
+// putBack has a task come again after a while; since is how long it has been handed back.
+func (h *HandBack) putBack(ctx context.Context, from string, task *asynq.Task, why error, since time.Duration) error {
 	h.Metrics.handedBack.WithLabelValues(from).Inc()
 	if debt.LastTry(ctx) {
 		return h.handOn(ctx, from, task, why)
