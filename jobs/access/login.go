@@ -56,12 +56,6 @@ var (
 	}}
 )
 
-// Postgres returns the connection string of a Postgres with what its files hold now.
-func Postgres(e jobs.Endpoint) (jobs.Secret, error) { return read(e, postgres) }
-
-// Redis returns the URL of a Redis with what its files hold now.
-func Redis(e jobs.Endpoint) (jobs.Secret, error) { return read(e, redis) }
-
 // FileError is what is wrong with one file of an endpoint.
 type FileError struct {
 	Field, Path string

@@ -70,6 +70,14 @@ func newDialer(e jobs.Endpoint, timeout time.Duration, config *tls.Config) (*dia
 	return d, nil
 }
 
+// serve makes a client connect through the dialer; nil leaves the client to go-redis' own.
+func (d *dialer) serve(dial *func(context.Context, string, string) (net.Conn, error), user, password *string) {
+	if d != nil {
+		*dial = d.dial
+		d.takeOver(user, password)
+	}
+}
+
 // takeOver leaves go-redis without user and password if the dialer logs in.
 func (d *dialer) takeOver(user, password *string) {
 	if d.files {

@@ -53,10 +53,7 @@ func Open(e jobs.Endpoint, p Patience) (redis.UniversalClient, error) {
 		if err != nil {
 			return nil, err
 		}
-		if d != nil {
-			o.Dialer = d.dial
-			d.takeOver(&o.Username, &o.Password)
-		}
+		d.serve(&o.Dialer, &o.Username, &o.Password)
 		return redis.NewClusterClient(o), nil
 	}
 	o, err := redis.ParseURL(raw)
@@ -68,10 +65,7 @@ func Open(e jobs.Endpoint, p Patience) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d != nil {
-		o.Dialer = d.dial
-		d.takeOver(&o.Username, &o.Password)
-	}
+	d.serve(&o.Dialer, &o.Username, &o.Password)
 	return redis.NewClient(o), nil
 }
 
@@ -84,8 +78,7 @@ func failover(e jobs.Endpoint, o *redis.FailoverOptions) (redis.UniversalClient,
 	if d == nil {
 		return redis.NewFailoverClient(o), nil
 	}
-	o.Dialer = d.dial
-	d.takeOver(&o.Username, &o.Password)
+	d.serve(&o.Dialer, &o.Username, &o.Password)
 	d.takeOver(&o.SentinelUsername, &o.SentinelPassword)
 	o.MinIdleConns = 0 // they would be dialled before the next line but one
 	c := redis.NewFailoverClient(o)
