@@ -38,10 +38,14 @@ missing. GET /warmz of a daemon answers the same question.`,
 				return wrong("--timeout is %s: give a time, as 5m", timeout)
 			}
 			return a.with(false, false, func(r *runner) error {
-				if _, err := named(r.spec, args); err != nil {
-					return err
+				if len(args) > 0 {
+					list, err := named(r.spec, args)
+					if err != nil {
+						return err
+					}
+					r.spec.Jobs = list // nothing is asked of the others
 				}
-				return r.awaitWarm(cmd.Context(), least, timeout, args)
+				return r.awaitWarm(cmd.Context(), least, timeout)
 			})
 		},
 	}
@@ -56,15 +60,16 @@ const (
 	warmSilence = 10 * time.Second
 )
 
-// awaitWarm samples the cache until the jobs are warm to the share least.
-func (r *runner) awaitWarm(ctx context.Context, least float64, timeout time.Duration, names []string) error {
+// awaitWarm samples the cache until the jobs of the spec are warm to the share least.
+func (r *runner) awaitWarm(ctx context.Context, least float64, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	terminal := show.IsTerminal(r.app.stderr)
+	writes := connect.NewWrites(r.spec, r.servers, slog.New(slog.DiscardHandler))
 	var report warmz.Report
 	var said time.Time
 	for {
-		next, err := r.warmth(ctx, names)
+		next, err := r.warmth(ctx, writes)
 		switch {
 		case err == nil:
 			report = next
@@ -104,8 +109,8 @@ func (r *runner) reportWarm(report warmz.Report, terminal bool) error {
 	return err
 }
 
-// warmth samples the jobs named; all where none is.
-func (r *runner) warmth(ctx context.Context, names []string) (warmz.Report, error) {
+// warmth samples the jobs of the spec.
+func (r *runner) warmth(ctx context.Context, writes *connect.Writes) (warmz.Report, error) {
 	now := time.Now()
 	list, err := web.Collect(ctx, r.spec, r.servers.Ledger, r.servers.Sampler(), now)
 	if err != nil {
@@ -116,9 +121,8 @@ func (r *runner) warmth(ctx context.Context, names []string) (warmz.Report, erro
 		return warmz.Report{}, err
 	}
 	web.MarkPaused(list, paused)
-	writes := connect.NewWrites(r.spec, r.servers, slog.New(slog.DiscardHandler))
 	if err := writes.Probe(ctx); err != nil {
 		web.MarkRefused(list, writes.Refused())
 	}
-	return warmz.Of(warmz.Select(list, names), worker.Share(r.spec.Postgres.MaxConnections).Runs, now), nil
+	return warmz.Of(list, worker.Share(r.spec.Postgres.MaxConnections).Runs, now), nil
 }

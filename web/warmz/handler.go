@@ -59,7 +59,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "how warm the cache is cannot be read: redis does not answer", http.StatusServiceUnavailable)
 		return
 	}
-	report := Of(Select(statuses, names), h.cfg.Slots, now)
+	report := Of(selected(statuses, names), h.cfg.Slots, now)
 	status := http.StatusOK
 	if !report.Warm(least) {
 		status = http.StatusServiceUnavailable
@@ -133,8 +133,8 @@ func (h *Handler) read(ctx context.Context) ([]web.JobStatus, time.Time, error) 
 	return h.last, h.at, h.err
 }
 
-// Select returns the states of the jobs named, in their order; all where none is named.
-func Select(statuses []web.JobStatus, names []string) []web.JobStatus {
+// selected returns the states of the jobs named, in their order; all where none is named.
+func selected(statuses []web.JobStatus, names []string) []web.JobStatus {
 	if len(names) == 0 {
 		return statuses
 	}
