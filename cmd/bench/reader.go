@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -10,11 +12,8 @@ import (
 	"github.com/stokerhq/stoker/cmd/bench/internal/report"
 )
 
-// Every state is measured for this long at scale 1, over all rounds.
-const (
-	readFor   = 8 * time.Second
-	readStart = 200 * time.Millisecond // what the reader needs to start
-)
+// readFor is how long every state is measured at scale 1, over all rounds.
+const readFor = 8 * time.Second
 
 // span is a time in which a state held.
 type span struct{ begin, end time.Time }
@@ -155,13 +154,18 @@ func (r *reading) read(ctx context.Context, state string, hold func(context.Cont
 // gets runs the reader for as long as meanwhile takes.
 func (r *reading) gets(ctx context.Context, meanwhile func() error) ([]baseline.Get, report.Seconds, error) {
 	file := filepath.Join(r.dir, "gets")
+	if err := os.RemoveAll(file); err != nil { // of the state before
+		return nil, 0, err
+	}
 	s, err := r.startBaseline(baseline.Task{Do: "get", Redis: r.server.Addr(), Job: r.data.job, Keys: r.data.rows,
 		File: file})
 	if err != nil {
 		return nil, 0, err
 	}
 	defer s.kill()
-	time.Sleep(readStart)
+	if err := s.reads(ctx, file); err != nil {
+		return nil, 0, err
+	}
 	if err := meanwhile(); err != nil {
 		return nil, 0, err
 	}
@@ -173,6 +177,25 @@ func (r *reading) gets(ctx context.Context, meanwhile func() error) ([]baseline.
 	}
 	gets, err := baseline.Gets(file)
 	return gets, s.cpu(), err
+}
+
+// reads waits until a reader has made its file: until then it would miss what is measured.
+func (s *started) reads(ctx context.Context, file string) error {
+	limit := time.After(patience)
+	for {
+		if _, err := os.Stat(file); err == nil {
+			return nil
+		}
+		select {
+		case <-s.done:
+			return failure("the reader", s.err, s.said.String())
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-limit:
+			return fmt.Errorf("the reader has not begun to read within %s", patience)
+		case <-time.After(lookEvery):
+		}
+	}
 }
 
 // within picks the GETs that began in one of the spans.

@@ -21,7 +21,8 @@ type Get struct {
 	Took time.Duration
 }
 
-// get reads random keys, one after the other on one connection, until ctx ends, and one at least.
+// get reads random keys, one after the other on one connection, until ctx ends. It makes its file, empty, when it
+// begins to.
 // It speaks the protocol itself: what a client library does beside would be
 // measured as Redis' slowness.
 func get(ctx context.Context, t Task) (Result, error) {
@@ -31,8 +32,11 @@ func get(ctx context.Context, t Task) (Result, error) {
 		return r, err
 	}
 	defer c.conn.Close()
+	if err := os.WriteFile(t.File, nil, 0o600); err != nil {
+		return r, fmt.Errorf("make the file of the samples: %w", err)
+	}
 	var log samples
-	for first := true; first || ctx.Err() == nil; first = false {
+	for ctx.Err() == nil {
 		c.key = strconv.AppendInt(append(c.key[:0], t.Job.Prefix...), 1+rand.Int64N(t.Keys), 10)
 		begin := time.Now()
 		n, err := c.get()
@@ -56,13 +60,9 @@ type caller struct {
 	value []byte
 }
 
-// dialLimit is how long a connection to a server on this machine may take.
-const dialLimit = 10 * time.Second
-
 func call(ctx context.Context, redis string) (*caller, error) {
-	// Without the end of ctx: on a busy machine the time to measure may be over before this process runs.
-	d := net.Dialer{Timeout: dialLimit}
-	conn, err := d.DialContext(context.WithoutCancel(ctx), "tcp", redis)
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", redis)
 	if err != nil {
 		return nil, err
 	}
