@@ -83,10 +83,12 @@ func report(t *testing.T, r Result) {
 	t.Logf("\n%s", r)
 }
 
+// It is not beside the mixes, and two scenarios are played at a time: they wait for seconds, and where four of them and
+// two mixes share two cores, what has to happen in these does not.
+//
 // Broken by: a checker that would let a broken protocol pass.
 func TestMutants(t *testing.T) {
-	t.Parallel()
-	rows := Score(t.Context(), binaries(t), Mutants, 4, Options{Seed: seed})
+	rows := Score(t.Context(), binaries(t), Mutants, 2, Options{Seed: seed})
 	t.Logf("\n%s", Table(rows))
 	for _, c := range rows {
 		if c.Err != nil {
