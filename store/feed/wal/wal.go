@@ -90,6 +90,9 @@ const senderName = "stoker changes"
 
 // replicate opens a connection that speaks the replication protocol.
 func replicate(ctx context.Context, s *postgres.Source, e jobs.Endpoint) (*pgconn.PgConn, error) {
+	if err := postgres.CheckURL(e.URL); err != nil {
+		return nil, fmt.Errorf("%s: %w", e.Name("url"), err)
+	}
 	conn, err := s.Connect(ctx, e, func(cfg *pgconn.Config) {
 		cfg.RuntimeParams["replication"] = "database"
 		postgres.SetName(cfg, senderName)
