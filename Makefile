@@ -6,6 +6,11 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 LDFLAGS = -s -w -X main.release=$(VERSION) -X main.commit=$(COMMIT)
 
+# One set of build settings, so that each package is compiled once for builds, lint, deploy/ and release,
+# and once with the race detector.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath $(filter-out -trimpath,$(GOFLAGS))
+
 .DEFAULT_GOAL := help
 .PHONY: help build demo test bench soak release alerts test-product test-deploy lint vuln fuzz go servers tools
 
@@ -13,7 +18,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: go ## the binary: bin/stoker
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/stoker ./cmd/stoker
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/stoker ./cmd/stoker
 
 demo: build servers ## see it work: a shop on private throw-away servers, until Ctrl-C
 	@exec bin/stoker demo
@@ -22,7 +27,7 @@ test: lint servers tools ## vet, staticcheck, and every test with the race detec
 	@$(MAKE) --no-print-directory -j2 test-product test-deploy
 
 test-product: go
-	$(GO) test -race -timeout 14m ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 14m ./...
 
 test-deploy: go
 	$(GO) -C deploy test -timeout 14m ./...
@@ -31,13 +36,13 @@ bench: build servers ## our goals, measured (ROUNDS, SCALE, SECONDS, ONLY, JSON=
 ifdef BENCH
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./... $(if $(OUT),| tee $(OUT))
 else
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/bench ./cmd/bench
+	$(GO) build -o bin/bench ./cmd/bench
 	@exec bin/bench -stoker bin/stoker -go $(GO) $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(SCALE),-scale $(SCALE)) $(if $(SECONDS),-seconds $(SECONDS)) \
 		$(if $(ONLY),-only "$(ONLY)") $(if $(BEFORE),-before "$(BEFORE)") $(if $(JSON),-json "$(JSON)") $(if $(filter 0,$(MICRO)),-micro=false)
 endif
 
 soak: go servers ## the consistency checker, long: mutants, then mixes of faults (DURATION=10m, SEED=1, MUTANTS=all|none|names)
-	$(GO) build -trimpath -o bin/soak ./cmd/soak
+	$(GO) build -o bin/soak ./cmd/soak
 	@exec bin/soak -duration $(or $(DURATION),10m) -seed $(or $(SEED),1) $(if $(MUTANTS),-mutants "$(MUTANTS)")
 
 release: go ## everything that is shipped, into dist/: archives, deb, rpm, apk, image, chart, SBOM, checksums (VERSION=v1.2.3)

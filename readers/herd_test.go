@@ -87,10 +87,7 @@ type herdDaemon struct {
 func startDaemon(t *testing.T) *herdDaemon {
 	t.Helper()
 	dir := t.TempDir()
-	binary, spec := filepath.Join(dir, "stoker"), filepath.Join(dir, "stoker.yaml")
-	if out, err := exec.Command("go", "build", "-o", binary, "../cmd/stoker").CombinedOutput(); err != nil {
-		t.Fatalf("build stoker: %v\n%s", err, out)
-	}
+	binary, spec := storetest.Stoker(t), filepath.Join(dir, "stoker.yaml")
 	if err := os.WriteFile(spec, []byte(herdSpec), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -12,12 +12,13 @@ import (
 
 	"github.com/stokerhq/stoker/cmd/bench/internal/proc"
 	"github.com/stokerhq/stoker/cmd/bench/internal/report"
+	"github.com/stokerhq/stoker/store/storetest"
 )
 
 // A whole run at the smallest size: nothing is told by its times, everything by
 // its having a figure for each part.
 func TestBench(t *testing.T) {
-	binary := stoker(t)
+	binary := storetest.Stoker(t)
 	file := filepath.Join(t.TempDir(), "bench.json")
 	ownTemp(t)
 	var out bytes.Buffer
@@ -84,7 +85,7 @@ func TestInterrupt(t *testing.T) {
 	for part, line := range map[string]string{"products": "data: ", "accounts": "(a)",
 		"reader": "reader, round 1 of 3: idle", "changes": "changes: 200 a second"} {
 		t.Run(part, func(t *testing.T) {
-			binary := stoker(t)
+			binary := storetest.Stoker(t)
 			ownTemp(t)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()

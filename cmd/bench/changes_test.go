@@ -11,12 +11,13 @@ import (
 
 	"github.com/stokerhq/stoker/cmd/bench/internal/baseline"
 	"github.com/stokerhq/stoker/cmd/bench/internal/report"
+	"github.com/stokerhq/stoker/store/storetest"
 )
 
 // The part of the changes at its smallest: every figure is there, and every key is
 // right in the end.
 func TestChanges(t *testing.T) {
-	binary := stoker(t)
+	binary := storetest.Stoker(t)
 	file := filepath.Join(t.TempDir(), "bench.json")
 	ownTemp(t)
 	var out bytes.Buffer
@@ -46,7 +47,7 @@ func TestChanges(t *testing.T) {
 
 // Two builds are measured in turn; here one is both.
 func TestChangesOfTwoBuilds(t *testing.T) {
-	binary := stoker(t)
+	binary := storetest.Stoker(t)
 	file := filepath.Join(t.TempDir(), "bench.json")
 	ownTemp(t)
 	var out bytes.Buffer

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -19,29 +16,6 @@ func TestMain(m *testing.M) {
 	}
 	storetest.Main(m)
 }
-
-// stoker builds the binary that is measured and returns its path.
-func stoker(t *testing.T) string {
-	t.Helper()
-	path, err := buildStoker()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-var buildStoker = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "stoker-test-binary-")
-	if err != nil {
-		return "", err
-	}
-	storetest.AtEnd(func() error { return os.RemoveAll(dir) })
-	path := filepath.Join(dir, "stoker")
-	if out, err := exec.Command("go", "build", "-o", path, "../stoker").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build stoker: %w\n%s", err, out)
-	}
-	return path, nil
-})
 
 // ownTemp gives the test a folder for temporary files that the servers' user can
 // reach, and wants it empty in the end.

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stokerhq/stoker/cmd/bench/internal/baseline"
+	"github.com/stokerhq/stoker/store/storetest"
 	"github.com/stokerhq/stoker/store/testserver"
 )
 
@@ -29,7 +30,7 @@ INSERT INTO hard VALUES
 // What psql's SQL makes must load into Redis as the very values that we write:
 // only then are the contenders' times comparable.
 func TestPsqlWritesWhatWeWrite(t *testing.T) {
-	binary := stoker(t)
+	binary := storetest.Stoker(t)
 	ownTemp(t)
 	ctx := t.Context()
 	b := &bench{options: options{stoker: binary, scale: 1}, dir: t.TempDir(), ready: map[string]string{}}

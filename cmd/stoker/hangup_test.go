@@ -49,7 +49,7 @@ func TestHangup(t *testing.T) {
 			if test.daemon {
 				args = []string{"run", "--config", specFile(t, hangupSpec)}
 			}
-			p := startCommand(t, test.start(binary(t), args...), vars)
+			p := startCommand(t, test.start(storetest.Stoker(t), args...), vars)
 			if test.daemon {
 				eventually(t, 30*time.Second, "the daemon is ready", func() (bool, error) {
 					status, _, err := get(t, "http://"+vars["LISTEN"]+"/readyz")

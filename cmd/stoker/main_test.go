@@ -36,30 +36,6 @@ func TestMain(m *testing.M) {
 	storetest.Main(m)
 }
 
-// binary builds the command as it is shipped (without the race detector, whose
-// memory is not ours) and returns its path.
-func binary(t *testing.T) string {
-	t.Helper()
-	path, err := buildBinary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-var buildBinary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "stoker-test-binary-")
-	if err != nil {
-		return "", err
-	}
-	storetest.AtEnd(func() error { return os.RemoveAll(dir) })
-	path := filepath.Join(dir, "stoker")
-	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build stoker: %w\n%s", err, out)
-	}
-	return path, nil
-})
-
 // result is the end of a command run in this process.
 type result struct {
 	status         int
@@ -101,7 +77,7 @@ type process struct {
 // runs then.
 func start(t *testing.T, vars map[string]string, args ...string) *process {
 	t.Helper()
-	return startCommand(t, exec.Command(binary(t), args...), vars)
+	return startCommand(t, exec.Command(storetest.Stoker(t), args...), vars)
 }
 
 // startCommand does the same with a command that runs the binary in its own way.

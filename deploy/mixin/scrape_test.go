@@ -32,11 +32,9 @@ jobs:
 // scrape returns what daemons show at /metrics: one that follows by a permanent slot, and one by the outbox.
 func scrape(t *testing.T) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "stoker")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/stoker")
-	build.Dir = "../.."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	binary, err := testserver.BuildStoker(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
 	pg, err := testserver.StartPostgres(t.Context(), "wal_level=logical")
 	if err != nil {

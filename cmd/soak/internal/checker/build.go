@@ -8,7 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/stokerhq/stoker/store/testserver"
 )
 
 // BuildBoth builds the sound stoker, with flags of the go command, and the one that
@@ -28,7 +31,7 @@ func BuildBoth(ctx context.Context, dir string, flags ...string) (b Binaries, er
 // Build makes the stoker binary of the module that the working directory is in. An
 // overlay replaces files of it: sources stay as they are.
 func Build(ctx context.Context, binary string, overlay map[string]string, flags ...string) error {
-	root, err := moduleRoot(ctx)
+	root, err := testserver.ModuleRoot(ctx)
 	if err != nil {
 		return err
 	}
@@ -37,7 +40,7 @@ func Build(ctx context.Context, binary string, overlay map[string]string, flags 
 		return fmt.Errorf("make a folder for the overlay: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	args := []string{"build", "-o", binary}
+	args := []string{"build", "-trimpath", "-o", binary}
 	if len(overlay) > 0 {
 		file, err := writeOverlay(dir, root, overlay)
 		if err != nil {
@@ -46,19 +49,14 @@ func Build(ctx context.Context, binary string, overlay map[string]string, flags 
 		args = append(args, "-overlay", file)
 	}
 	cmd := exec.CommandContext(ctx, "go", append(append(args, flags...), "./cmd/stoker")...)
-	cmd.Dir = root
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if slices.Contains(flags, "-race") {
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build stoker: %w\n%s", err, out)
 	}
 	return nil
-}
-
-func moduleRoot(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
-	if err != nil {
-		return "", fmt.Errorf("find the module: %w (run it inside the source tree)", err)
-	}
-	return strings.TrimSpace(string(out)), nil
 }
 
 // writeOverlay writes the texts of an overlay, and the list that go build reads.
@@ -86,7 +84,7 @@ func writeOverlay(dir, root string, overlay map[string]string) (string, error) {
 // which one is alive, if any. A text that is to be replaced must be there exactly
 // once: a mutant that fits the source no more is an error, for all of them.
 func Overlay(ctx context.Context) (map[string]string, error) {
-	root, err := moduleRoot(ctx)
+	root, err := testserver.ModuleRoot(ctx)
 	if err != nil {
 		return nil, err
 	}

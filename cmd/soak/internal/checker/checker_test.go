@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/store/storetest"
+	"github.com/stokerhq/stoker/store/testserver"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }
@@ -110,7 +111,7 @@ func TestMutantsFit(t *testing.T) {
 // Broken by: an overlay that takes the first of several places, or none at all.
 func TestMutantsThatFitNoMoreAreTold(t *testing.T) {
 	t.Parallel()
-	root, err := moduleRoot(t.Context())
+	root, err := testserver.ModuleRoot(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
