@@ -25,7 +25,7 @@ func TestBench(t *testing.T) {
 	var said lines
 	status := execute(t.Context(), []string{
 		"-stoker", binary, "-scale", "0.001", "-rounds", "1", "-json", file,
-		"-only", "products, reader,reruns,memory",
+		"-only", "products, reader,reruns,memory,traces",
 	}, &out, &said)
 	if status != exitOK {
 		t.Fatalf("status %d\n%s", status, said.String())
@@ -69,6 +69,9 @@ func wantReport(t *testing.T, r report.Report) {
 		if l.Gets < 5 || l.P50 <= 0 || l.Max < l.P999 {
 			t.Errorf("%+v", l)
 		}
+	}
+	if len(r.Traced) != 2*tracedRuns {
+		t.Errorf("%d runs with and without traces", len(r.Traced))
 	}
 	for _, s := range r.Reruns {
 		if s.Wall <= 0 || (s.Replication > 0) != s.Replica {

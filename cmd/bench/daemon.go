@@ -27,9 +27,10 @@ type daemon struct {
 }
 
 // startDaemon starts a daemon and waits until it has run the job once, as it
-// does by itself with a job that has never been run.
-func (b *bench) startDaemon(ctx context.Context, name string, job baseline.Job, server *redisServer) (*daemon, error) {
-	d, err := b.launchDaemon(name, specOf(name, job), server)
+// does by itself with a job that has never been run. env is added to its environment.
+func (b *bench) startDaemon(ctx context.Context, name string, job baseline.Job, server *redisServer,
+	env ...string) (*daemon, error) {
+	d, err := b.launchDaemon(name, specOf(name, job), server, env...)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +41,7 @@ func (b *bench) startDaemon(ctx context.Context, name string, job baseline.Job, 
 }
 
 // launchDaemon starts a daemon with a spec of one job of that name.
-func (b *bench) launchDaemon(name, text string, server *redisServer) (*daemon, error) {
+func (b *bench) launchDaemon(name, text string, server *redisServer, env ...string) (*daemon, error) {
 	listen, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -57,7 +58,7 @@ func (b *bench) launchDaemon(name, text string, server *redisServer) (*daemon, e
 	}
 	defer out.Close() // the daemon has its own
 	cmd := exec.Command(b.stoker, "run", "--config", spec)
-	cmd.Env = b.specEnv(server, listen)
+	cmd.Env = append(b.specEnv(server, listen), env...)
 	cmd.Stdout, cmd.Stderr = out, out
 	d.process, err = launch(cmd)
 	return d, err

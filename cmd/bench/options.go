@@ -24,7 +24,7 @@ type options struct {
 }
 
 // partNames in the order they are done.
-var partNames = []string{partProducts, partAccounts, partReader, partReruns, partMemory, partChanges, partMicro}
+var partNames = []string{partProducts, partAccounts, partReader, partReruns, partMemory, partTraces, partChanges, partMicro}
 
 const (
 	partProducts = "products"
@@ -32,6 +32,7 @@ const (
 	partReader   = "reader"
 	partReruns   = "reruns"
 	partMemory   = "memory"
+	partTraces   = "traces"
 	partChanges  = "changes"
 	partMicro    = "micro"
 )

@@ -60,6 +60,7 @@ func (r *Report) Conclude() {
 	r.latency()
 	r.reruns()
 	r.memory()
+	r.traced()
 	r.changes()
 	r.builds()
 }
@@ -142,6 +143,16 @@ func (r *Report) memory() {
 	small, large := peak[MemorySmall], peak[MemoryLarge]
 	apart := 100 * (over(max(small, large), min(small, large)) - 1)
 	r.goal(Goal{Unit: "%", Limit: AtMost, Target: 15}, "peak memory: small and large result apart", apart)
+}
+
+// traced compares runs with traces exported with runs without.
+func (r *Report) traced() {
+	walls, cpu := map[bool][]Seconds{}, map[bool][]Seconds{}
+	for _, s := range r.Traced {
+		walls[s.Traced], cpu[s.Traced] = append(walls[s.Traced], s.Wall), append(cpu[s.Traced], s.Client)
+	}
+	r.goal(Goal{Limit: AtMost, Target: 1.02}, "traces: run exported / not", over(Median(walls[true]), Median(walls[false])))
+	r.goal(Goal{}, "traces: CPU of the daemon exported / not", over(Median(cpu[true]), Median(cpu[false])))
 }
 
 // goal adds a figure that is known.

@@ -28,6 +28,7 @@ type Report struct {
 	Latency []Latency `json:"latency"`
 	Reruns  []Rerun   `json:"reruns"`
 	Memory  []Memory  `json:"memory"`
+	Traced  []Traced  `json:"traced,omitempty"`
 	Lags    []Lag     `json:"lags"`
 	Load    *Load     `json:"load,omitempty"`
 	Writers []Writer  `json:"writers"`
@@ -107,6 +108,14 @@ type Rerun struct {
 	Replication int64   `json:"replication_bytes,omitempty"` // what was sent to it
 }
 
+// Traced is a run of the products by a daemon that exports traces, or does not.
+type Traced struct {
+	Round  int     `json:"round"`
+	Traced bool    `json:"traced"`
+	Wall   Seconds `json:"wall_s"`
+	Client Seconds `json:"cpu_client_s"` // of the daemon
+}
+
 // Memory is the most that a daemon has had resident.
 type Memory struct {
 	What string `json:"what"`
@@ -124,7 +133,7 @@ type Micro struct {
 
 // Empty reports whether nothing at all was measured.
 func (r *Report) Empty() bool {
-	return len(r.Samples)+len(r.Latency)+len(r.Reruns)+len(r.Memory)+len(r.Lags)+len(r.Writers)+len(r.Builds) == 0 &&
+	return len(r.Samples)+len(r.Latency)+len(r.Reruns)+len(r.Memory)+len(r.Traced)+len(r.Lags)+len(r.Writers)+len(r.Builds) == 0 &&
 		r.Load == nil &&
 		r.Micro == nil
 }

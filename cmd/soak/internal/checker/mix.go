@@ -173,6 +173,8 @@ func (w *Cluster) inject(ctx context.Context, f planned) {
 }
 
 // finish ends what was prepared, and holds the last state to Postgres.
+// The limit counts from when all daemons are back: on a busy machine one may take longer to start than a value may
+// be stale.
 func (w *Cluster) finish(ctx context.Context, limit time.Duration) {
 	began := time.Now()
 	if conn, err := w.connect(ctx); err != nil {
@@ -182,6 +184,9 @@ func (w *Cluster) finish(ctx context.Context, limit time.Duration) {
 			w.trouble("writer", err)
 		}
 		conn.Close(ctx)
+	}
+	if err := w.until(ctx, "the daemons are back", func() (bool, error) { return w.serving(ctx) }); err != nil {
+		w.logf("%v", err)
 	}
 	diff := w.awaitAgreement(ctx, limit)
 	if ctx.Err() != nil {

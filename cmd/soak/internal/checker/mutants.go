@@ -95,7 +95,7 @@ var Mutants = []Mutant{
 		`	err := r.load.RefreshFenced(loading, job, keys)
 `, `	err := r.load.RefreshFenced(loading, job, keys)
 	if mutated("folded away") {
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(2 * time.Second)
 	}
 `}}, foldedScenario},
 

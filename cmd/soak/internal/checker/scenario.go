@@ -75,10 +75,13 @@ func (w *Cluster) broken() bool {
 	}
 }
 
+// untilLimit is how long a step may take on a busy machine.
+const untilLimit = 45 * time.Second
+
 // until waits until ok, or says that it did not come to that.
 func (w *Cluster) until(ctx context.Context, what string, ok func() (bool, error)) error {
 	var last error
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline) &&
+	for deadline := time.Now().Add(untilLimit); time.Now().Before(deadline) &&
 		ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
 		done, err := ok()
 		if done {
@@ -86,7 +89,7 @@ func (w *Cluster) until(ctx context.Context, what string, ok func() (bool, error
 		}
 		last = err
 	}
-	return errBlind{fmt.Sprintf("not within 15s: %s (last error: %v)\n%s", what, last, w.logs())}
+	return errBlind{fmt.Sprintf("not within %s: %s (last error: %v)\n%s", untilLimit, what, last, w.logs())}
 }
 
 // set commits a new version of an item.

@@ -117,6 +117,19 @@ func (w *Cluster) cached(ctx context.Context) (map[string]string, error) {
 	return got, err
 }
 
+// serving reports whether all daemons answer and, where changes are to be followed, one follows them.
+func (w *Cluster) serving(ctx context.Context) (bool, error) {
+	follows := w.o.Source == "none"
+	for _, d := range w.daemons {
+		_, text, err := d.call(ctx, http.MethodGet, "/metrics", "")
+		if err != nil {
+			return false, err
+		}
+		follows = follows || strings.Contains(string(text), "\nstoker_changes_following 1\n")
+	}
+	return follows, nil
+}
+
 // followed reports whether every job was run since changes are followed: runs that
 // come later would make up for what a scenario breaks.
 func (w *Cluster) followed(ctx context.Context) (bool, error) {
