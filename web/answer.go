@@ -31,7 +31,7 @@ type apiError struct {
 // refuse answers with a reason, in the form that the caller reads: a page for a
 // browser, JSON for everyone else.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, reason string) {
-	reason = s.mask.text(reason)
+	reason = s.mask.Text(reason)
 	if !wantsHTML(r) {
 		answerJSON(w, status, apiError{reason})
 		return

@@ -81,11 +81,11 @@ func (s *Server) detail(ctx context.Context, job *jobs.Job, n int) (JobDetail, e
 	}
 	runs, err := s.cfg.Ledger.Runs(ctx, job.Name, n)
 	if err != nil {
-		s.log.Warn("runs were not read", "job", job.Name, "err", s.mask.text(err.Error()))
+		s.log.Warn("runs were not read", "job", job.Name, "err", s.mask.Text(err.Error()))
 		return detail, nil
 	}
 	for i := range runs {
-		s.mask.record(&runs[i])
+		s.mask.Record(&runs[i])
 	}
 	detail.Runs = append(detail.Runs, runs...)
 	return detail, nil
@@ -131,7 +131,7 @@ func (s *Server) enqueue(r *http.Request, task *asynq.Task, job string) (*asynq.
 	tracing.Inject(r.Context(), task.Headers())
 	info, err := s.cfg.Enqueuer.EnqueueContext(r.Context(), task)
 	if err != nil {
-		s.log.Error("task was not enqueued", "job", job, "type", task.Type(), "err", s.mask.text(err.Error()))
+		s.log.Error("task was not enqueued", "job", job, "type", task.Type(), "err", s.mask.Text(err.Error()))
 		return nil, fmt.Errorf("the task was not enqueued, is the queue's Redis up? try again: %w", err)
 	}
 	s.log.Info("task enqueued", "job", job, "type", task.Type(), "task_id", info.ID, "remote", r.RemoteAddr)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/web/mask"
 )
 
 func TestRoutes(t *testing.T) {
@@ -153,7 +154,7 @@ func TestSecretsStayIn(t *testing.T) {
 	}
 	const accepts, logs = 5, 6 // what shows no error in its answer
 	for i, text := range answers {
-		if !strings.Contains(text, masked) && i != accepts && i != logs {
+		if !strings.Contains(text, mask.Masked) && i != accepts && i != logs {
 			t.Errorf("answer %d does not show the error at all: %s", i, text)
 		}
 		for _, secret := range []string{"redis-secret-word", testToken} {

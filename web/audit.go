@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/web/wording"
 )
 
 // AuditStatus is what the continuous comparison of the cache with the database
@@ -55,15 +56,15 @@ func (a AuditStatus) ConfirmedText() string {
 	if a.Confirmed == nil {
 		return "not every key yet"
 	}
-	return "every key within " + roughly(time.Duration(*a.Confirmed*float64(time.Second)))
+	return "every key within " + wording.Roughly(time.Duration(*a.Confirmed*float64(time.Second)))
 }
 
 // Details is the whole of it, in one line.
 func (a AuditStatus) Details() string {
-	text := fmt.Sprintf("%s checked, %s stale, %s missing, %s repaired", quantity(a.Checked, "key", "keys"),
-		count(a.Stale), count(a.Missing), count(a.Repaired))
+	text := fmt.Sprintf("%s checked, %s stale, %s missing, %s repaired", wording.Quantity(a.Checked, "key", "keys"),
+		wording.Count(a.Stale), wording.Count(a.Missing), wording.Count(a.Repaired))
 	if !a.Since.IsZero() {
-		text += ", since " + utc(a.Since)
+		text += ", since " + wording.UTC(a.Since)
 	}
 	return text
 }

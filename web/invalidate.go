@@ -145,7 +145,7 @@ func (s *Server) invalidate(r *http.Request, job *jobs.Job, body invalidateBody,
 	}
 	if done.FenceErr != nil {
 		s.log.Warn("keys were not fenced at once; the worker does it", jobs.LogJob, job.Name, jobs.LogErr,
-			s.mask.text(done.FenceErr.Error()))
+			s.mask.Text(done.FenceErr.Error()))
 	}
 	return done, err
 }
@@ -157,7 +157,7 @@ func (s *Server) refuseInvalidation(w http.ResponseWriter, r *http.Request, job 
 		if s.refuseWrites(w, err, notKept, done.TaskIDs) {
 			return
 		}
-		answerJSON(w, http.StatusServiceUnavailable, cutShort{s.mask.text(err.Error()), done.TaskIDs})
+		answerJSON(w, http.StatusServiceUnavailable, cutShort{s.mask.Text(err.Error()), done.TaskIDs})
 		return
 	}
 	if _, is := errors.AsType[*store.KeyValueError](err); is {
@@ -165,7 +165,7 @@ func (s *Server) refuseInvalidation(w http.ResponseWriter, r *http.Request, job 
 		return
 	}
 	if _, is := errors.AsType[*jobs.FenceError](err); is {
-		s.log.Warn("an invalidation was refused", jobs.LogJob, job.Name, jobs.LogErr, s.mask.text(err.Error()))
+		s.log.Warn("an invalidation was refused", jobs.LogJob, job.Name, jobs.LogErr, s.mask.Text(err.Error()))
 		s.refuse(w, r, http.StatusServiceUnavailable,
 			"the keys could not be fenced, so nothing was enqueued: "+err.Error())
 		return

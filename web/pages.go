@@ -17,6 +17,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/web/wording"
 )
 
 //go:embed templates/*.html
@@ -26,8 +27,9 @@ var templateFiles embed.FS
 var staticFiles embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"asset": asset, "link": func(to string) string { return to }, "count": count,
-	"noun": noun, "quantity": quantity, "size": size, "utc": utc, "clock": clock, "ago": ago,
+	"asset": asset, "link": func(to string) string { return to }, "count": wording.Count,
+	"noun": wording.Noun, "quantity": wording.Quantity, "size": wording.Size, "utc": wording.UTC,
+	"clock": wording.Clock, "ago": wording.Ago,
 }).ParseFS(templateFiles, "templates/*.html"))
 
 // newPages returns the templates with links as a browser follows them.

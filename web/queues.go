@@ -47,7 +47,7 @@ func (s *Server) paused(ctx context.Context) []jobs.PausedQueue {
 	}
 	list, err := s.cfg.Paused(ctx)
 	if err != nil {
-		s.log.Warn("the queues could not be looked at", jobs.LogErr, s.mask.text(err.Error()))
+		s.log.Warn("the queues could not be looked at", jobs.LogErr, s.mask.Text(err.Error()))
 		return nil
 	}
 	return list

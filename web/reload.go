@@ -40,11 +40,11 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer := reloadRefused{apiError: apiError{"the spec was not loaded, the one before goes on: " +
-		s.mask.text(err.Error())}}
+		s.mask.Text(err.Error())}}
 	if problems, located := errors.AsType[jobs.Problems](err); located {
 		answer.Error = "the spec was not loaded, the one before goes on: it has mistakes"
 		for _, p := range problems {
-			answer.Problems = append(answer.Problems, s.mask.text(p.String()))
+			answer.Problems = append(answer.Problems, s.mask.Text(p.String()))
 		}
 	}
 	answerJSON(w, http.StatusUnprocessableEntity, answer)
@@ -82,7 +82,7 @@ func (s *Server) specRefused(ctx context.Context) *Failure {
 	}
 	f := s.cfg.SpecRefused(ctx)
 	if f != nil {
-		f = &Failure{Of: FailedSpec, Message: s.mask.text(f.Message), At: f.At}
+		f = &Failure{Of: FailedSpec, Message: s.mask.Text(f.Message), At: f.At}
 	}
 	return f
 }

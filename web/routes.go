@@ -84,7 +84,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	if s.cfg.Ready != nil {
 		if err := s.cfg.Ready(ctx); err != nil {
-			answerText(w, http.StatusServiceUnavailable, "not ready: "+s.mask.text(err.Error()))
+			answerText(w, http.StatusServiceUnavailable, "not ready: "+s.mask.Text(err.Error()))
 			return
 		}
 	}

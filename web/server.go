@@ -18,6 +18,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/jobs/tracing"
+	"github.com/stokerhq/stoker/web/mask"
 )
 
 // Enqueuer puts a task on its queue. *asynq.Client is one.
@@ -70,7 +71,7 @@ type Config struct {
 type Server struct {
 	cfg       Config
 	log       *slog.Logger
-	mask      masker
+	mask      mask.Masker
 	auth      *auth                 // nil when the spec sets no token
 	dashboard *asynqmon.HTTPHandler // nil without Config.Queue
 	status    *statusCache
@@ -92,7 +93,7 @@ func New(cfg Config) (*Server, error) {
 	if err := CheckListen(cfg.Spec.Admin); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger, mask: newMasker(cfg.Spec)}
+	s := &Server{cfg: cfg, log: cfg.Logger, mask: mask.New(cfg.Spec)}
 	var err error
 	if s.pages, err = newPages(s.link); err != nil {
 		return nil, fmt.Errorf("web: prepare the pages: %w", err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/web/mask"
 )
 
 // Ledger is what the page reads of the past. store/cache implements it.
@@ -101,14 +102,14 @@ const collectAtOnce = 8
 func Collect(ctx context.Context, spec *jobs.Spec, l Ledger, s Sampler, now time.Time) ([]JobStatus, error) {
 	statuses := make([]JobStatus, len(spec.Jobs))
 	errs := make([]error, len(spec.Jobs))
-	mask := newMasker(spec)
+	secrets := mask.New(spec)
 	slots := make(chan struct{}, collectAtOnce)
 	var wg sync.WaitGroup
 	for i, job := range spec.Jobs {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			statuses[i], errs[i] = collectJob(ctx, job, l, s, now, mask)
+			statuses[i], errs[i] = collectJob(ctx, job, l, s, now, secrets)
 		})
 	}
 	wg.Wait()
@@ -117,8 +118,8 @@ func Collect(ctx context.Context, spec *jobs.Spec, l Ledger, s Sampler, now time
 
 // collectJob reads what it can of one job; what it cannot read is in the error
 // and, masked, among the failures.
-func collectJob(ctx context.Context, job *jobs.Job, l Ledger, s Sampler, now time.Time, mask masker) (JobStatus,
-	error) {
+func collectJob(ctx context.Context, job *jobs.Job, l Ledger, s Sampler, now time.Time,
+	secrets mask.Masker) (JobStatus, error) {
 	st := JobStatus{Name: job.Name, Key: job.Key.String(), Value: job.Value, TTLSeconds: job.TTL.Seconds()}
 	if job.Schedule != nil {
 		st.Schedule = job.Schedule.String()
@@ -142,9 +143,9 @@ func collectJob(ctx context.Context, job *jobs.Job, l Ledger, s Sampler, now tim
 	if len(errs) > 0 {
 		st.Failures = append(st.Failures, Failure{Of: FailedStatus, Message: joinDistinct(errs), At: now})
 	}
-	st.mask(mask)
+	st.mask(secrets)
 	if len(errs) > 0 {
-		return st, fmt.Errorf("job %s: %s", job.Name, mask.text(joinDistinct(errs)))
+		return st, fmt.Errorf("job %s: %s", job.Name, secrets.Text(joinDistinct(errs)))
 	}
 	return st, nil
 }
@@ -237,15 +238,15 @@ func (st *JobStatus) readWarmth(ctx context.Context, s Sampler) error {
 }
 
 // mask takes the spec's secrets out of everything that others worded.
-func (st *JobStatus) mask(m masker) {
+func (st *JobStatus) mask(m mask.Masker) {
 	for i := range st.Failures {
-		st.Failures[i].Message = m.text(st.Failures[i].Message)
+		st.Failures[i].Message = m.Text(st.Failures[i].Message)
 	}
 	if st.Pending != nil {
-		st.Pending.Error = m.text(st.Pending.Error)
+		st.Pending.Error = m.Text(st.Pending.Error)
 	}
 	if st.LastRun != nil {
-		m.record(st.LastRun)
+		m.Record(st.LastRun)
 	}
 }
 
@@ -256,4 +257,22 @@ func lastComplete(runs []store.Record) *store.Record {
 		}
 	}
 	return nil
+}
+
+// joinDistinct words several errors as one line. Errors with one cause, as four
+// reads of a Redis that is down, are reported once.
+func joinDistinct(errs []error) string {
+	var lines []string
+	seen := map[string]bool{}
+	for _, err := range errs {
+		cause := err.Error()
+		if inner := errors.Unwrap(err); inner != nil {
+			cause = inner.Error()
+		}
+		if !seen[cause] {
+			seen[cause] = true
+			lines = append(lines, err.Error())
+		}
+	}
+	return strings.Join(lines, "; ")
 }

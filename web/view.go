@@ -7,6 +7,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/web/wording"
 )
 
 // statusView is what status.html shows.
@@ -51,13 +52,13 @@ type jobView struct {
 }
 
 func (v jobView) TTL() string {
-	return duration(time.Duration(v.TTLSeconds * float64(time.Second)))
+	return wording.Duration(time.Duration(v.TTLSeconds * float64(time.Second)))
 }
-func (v jobView) InNextTick() string   { return in(v.Now, v.NextTick) }
+func (v jobView) InNextTick() string   { return wording.In(v.Now, v.NextTick) }
 func (v jobView) HasTick() bool        { return !v.NextTick.IsZero() }
 func (v jobView) Unread() bool         { return v.unread }
 func (v jobView) NeverRan() bool       { return !v.unread && v.LastRun == nil && v.Running == nil }
-func (v jobView) RefreshedAgo() string { return ago(v.Now, v.LastRefresh) }
+func (v jobView) RefreshedAgo() string { return wording.Ago(v.Now, v.LastRefresh) }
 
 // WarmthPercent rounds down: 100 is said only when every sampled key was there.
 func (v jobView) WarmthPercent() int { return int(*v.Warmth * 100) }
@@ -74,7 +75,7 @@ func (v jobView) WarmthLevel() string {
 }
 
 func (v jobView) age() time.Duration { return time.Duration(*v.AgeSeconds * float64(time.Second)) }
-func (v jobView) Age() string        { return roughly(v.age()) }
+func (v jobView) Age() string        { return wording.Roughly(v.age()) }
 
 // AgePercent is the share of the TTL that is gone, 100 at most.
 func (v jobView) AgePercent() int {
@@ -100,9 +101,9 @@ func (v jobView) Last() runView { return runView{*v.LastRun, v.Now} }
 // Progress is the line of a run that is going on.
 func (v jobView) Progress() string {
 	p := v.Running
-	text := fmt.Sprintf("%s, %s, %s", quantity(p.Rows, "row", "rows"), quantity(p.Keys, "key", "keys"), size(p.Bytes))
+	text := fmt.Sprintf("%s, %s, %s", wording.Quantity(p.Rows, "row", "rows"), wording.Quantity(p.Keys, "key", "keys"), wording.Size(p.Bytes))
 	if spent := v.Now.Sub(p.Start); spent > 0 {
-		text += fmt.Sprintf(" in %s, %s rows/s", roughly(spent), rate(p.Rows, spent))
+		text += fmt.Sprintf(" in %s, %s rows/s", wording.Roughly(spent), wording.Rate(p.Rows, spent))
 	}
 	if p.Waiting != "" {
 		text += "; it waits: " + p.Waiting
@@ -140,39 +141,39 @@ type runView struct {
 	Now time.Time
 }
 
-func (v runView) EndedAgo() string     { return ago(v.Now, v.End) }
-func (v runView) Took() string         { return duration(v.End.Sub(v.Start)) }
-func (v runView) RowsPerSec() string   { return rate(v.Rows, v.End.Sub(v.Start)) }
-func (v runView) DatabaseTime() string { return duration(v.Database) }
+func (v runView) EndedAgo() string     { return wording.Ago(v.Now, v.End) }
+func (v runView) Took() string         { return wording.Duration(v.End.Sub(v.Start)) }
+func (v runView) RowsPerSec() string   { return wording.Rate(v.Rows, v.End.Sub(v.Start)) }
+func (v runView) DatabaseTime() string { return wording.Duration(v.Database) }
 
 // Late is how long after its tick the run began.
 func (v runView) Late() string {
 	if v.Due.IsZero() {
 		return ""
 	}
-	return duration(v.Start.Sub(v.Due))
+	return wording.Duration(v.Start.Sub(v.Due))
 }
 
 // Notes are what a run did beside writing keys.
 func (v runView) Notes() []string {
 	var notes []string
 	if v.Removed > 0 {
-		notes = append(notes, quantity(v.Removed, "key", "keys")+" removed")
+		notes = append(notes, wording.Quantity(v.Removed, "key", "keys")+" removed")
 	}
 	switch {
 	case v.Unchanged:
 		notes = append(notes, "nothing was committed since the last run: the query was not run")
 	case v.Kept > 0:
-		notes = append(notes, quantity(v.Kept, "key", "keys")+" in Redis already, "+size(v.Sent)+" sent")
+		notes = append(notes, wording.Quantity(v.Kept, "key", "keys")+" in Redis already, "+wording.Size(v.Sent)+" sent")
 	}
 	if v.Old > 0 {
-		notes = append(notes, quantity(v.Old, "key", "keys")+" left to a newer refresh")
+		notes = append(notes, wording.Quantity(v.Old, "key", "keys")+" left to a newer refresh")
 	}
 	if v.Restarts > 0 {
-		notes = append(notes, "began again "+quantity(int64(v.Restarts), "time", "times")+" with a new snapshot")
+		notes = append(notes, "began again "+wording.Quantity(int64(v.Restarts), "time", "times")+" with a new snapshot")
 	}
 	if v.NullKeys > 0 {
-		notes = append(notes, quantity(v.NullKeys, "row", "rows")+" skipped for NULL in a key column")
+		notes = append(notes, wording.Quantity(v.NullKeys, "row", "rows")+" skipped for NULL in a key column")
 	}
 	return notes
 }
@@ -181,21 +182,21 @@ func (v runView) Notes() []string {
 func (v runView) Warnings() []string {
 	var warnings []string
 	if v.Held > 0 {
-		warnings = append(warnings, "the result shrank by more than shrink_guard: "+quantity(v.Held, "key", "keys")+
+		warnings = append(warnings, "the result shrank by more than shrink_guard: "+wording.Quantity(v.Held, "key", "keys")+
 			" no longer in it kept (if that is right: stoker warm "+v.Job+" --accept-shrink)")
 	}
 	if v.Oversized > 0 {
-		warnings = append(warnings, quantity(v.Oversized, "key", "keys")+" not written, over max_value_bytes")
+		warnings = append(warnings, wording.Quantity(v.Oversized, "key", "keys")+" not written, over max_value_bytes")
 	}
 	if v.BadKeys > 0 {
-		warnings = append(warnings, quantity(v.BadKeys, "row", "rows")+" skipped for a key that is empty or reserved")
+		warnings = append(warnings, wording.Quantity(v.BadKeys, "row", "rows")+" skipped for a key that is empty or reserved")
 	}
 	if v.Duplicates > 0 {
-		warnings = append(warnings, quantity(v.Duplicates, "row", "rows")+
+		warnings = append(warnings, wording.Quantity(v.Duplicates, "row", "rows")+
 			" skipped, of keys that another row had before")
 	}
 	if v.Returned > 0 {
-		warnings = append(warnings, quantity(v.Returned, "key", "keys")+
+		warnings = append(warnings, wording.Quantity(v.Returned, "key", "keys")+
 			" removed, whose rows did not follow one another")
 	}
 	if v.Warning != "" {

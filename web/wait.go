@@ -69,7 +69,7 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, done invalidated)
 			return
 		}
 		if failure != "" {
-			answer.Failed = append(answer.Failed, s.mask.text(failure))
+			answer.Failed = append(answer.Failed, s.mask.Text(failure))
 		}
 	}
 	answer.Fresh = len(answer.Failed) == 0

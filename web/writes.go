@@ -35,7 +35,7 @@ func (s *Server) refused() []Refused {
 	}
 	list := s.cfg.Refused()
 	for i := range list {
-		list[i].Message = s.mask.text(list[i].Message)
+		list[i].Message = s.mask.Text(list[i].Message)
 	}
 	return list
 }
@@ -62,7 +62,7 @@ func (s *Server) refuseWrites(w http.ResponseWriter, err error, kept string, ids
 		return false
 	}
 	message := fmt.Sprintf("%v; %s", store.WithRemedy(err), kept)
-	answerJSON(w, http.StatusBadGateway, cutShort{s.mask.text(message), ids})
+	answerJSON(w, http.StatusBadGateway, cutShort{s.mask.Text(message), ids})
 	return true
 }
 

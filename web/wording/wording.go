@@ -1,4 +1,5 @@
-package web
+// Package wording words amounts and moments for people: on the pages, and where else a status is read.
+package wording
 
 import (
 	"fmt"
@@ -7,9 +8,9 @@ import (
 	"time"
 )
 
-// duration words d with at most two units, as a person would: 840 ms, 2.4 s,
+// Duration words d with at most two units, as a person would: 840 ms, 2.4 s,
 // 3 min 20 s, 5 h 12 min, 2 d 3 h.
-func duration(d time.Duration) string {
+func Duration(d time.Duration) string {
 	d = max(d, 0)
 	switch {
 	case d == 0:
@@ -38,17 +39,17 @@ func twoUnits(d, big time.Duration, bigName string, small time.Duration, smallNa
 	return text
 }
 
-// roughly is duration without fractions, for what changes while one looks at it.
-func roughly(d time.Duration) string {
+// Roughly is Duration without fractions, for what changes while one looks at it.
+func Roughly(d time.Duration) string {
 	if d < time.Second {
 		return "0 s"
 	}
-	return duration(d.Truncate(time.Second))
+	return Duration(d.Truncate(time.Second))
 }
 
-// ago and in word a moment as seen from now. What is past is shown by its largest
-// unit alone: its exact time stands beside it or in the tooltip.
-func ago(now, at time.Time) string {
+// Ago words a moment of the past as seen from now, by its largest unit alone: its exact time stands beside it or in
+// the tooltip.
+func Ago(now, at time.Time) string {
 	d := now.Sub(at)
 	for _, unit := range []time.Duration{24 * time.Hour, time.Hour, time.Minute} {
 		if d >= unit {
@@ -56,27 +57,28 @@ func ago(now, at time.Time) string {
 			break
 		}
 	}
-	return roughly(d) + " ago"
+	return Roughly(d) + " ago"
 }
 
-func in(now, at time.Time) string {
+// In words a moment to come as seen from now.
+func In(now, at time.Time) string {
 	// Rounded up: "in 0 s" for a whole second reads as if it were late.
-	return "in " + roughly((at.Sub(now) + time.Second - 1).Truncate(time.Second))
+	return "in " + Roughly((at.Sub(now) + time.Second - 1).Truncate(time.Second))
 }
 
-// utc writes a moment in full.
-func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" }
+// UTC writes a moment in full.
+func UTC(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" }
 
-// clock writes a moment as short as today allows.
-func clock(now, t time.Time) string {
+// Clock writes a moment as short as today allows.
+func Clock(now, t time.Time) string {
 	if now.UTC().Format(time.DateOnly) == t.UTC().Format(time.DateOnly) {
 		return t.UTC().Format("15:04:05 UTC")
 	}
 	return t.UTC().Format("2006-01-02 15:04 UTC")
 }
 
-// count groups digits by thousands: 1,234,567.
-func count(n int64) string {
+// Count groups digits by thousands: 1,234,567.
+func Count(n int64) string {
 	digits := strconv.FormatInt(n, 10)
 	sign := ""
 	if n < 0 {
@@ -92,19 +94,19 @@ func count(n int64) string {
 	return sign + b.String()
 }
 
-// noun is the form that goes with n.
-func noun(n int64, one, many string) string {
+// Noun is the form that goes with n.
+func Noun(n int64, one, many string) string {
 	if n == 1 {
 		return one
 	}
 	return many
 }
 
-// quantity is n with its noun.
-func quantity(n int64, one, many string) string { return count(n) + " " + noun(n, one, many) }
+// Quantity is n with its noun.
+func Quantity(n int64, one, many string) string { return Count(n) + " " + Noun(n, one, many) }
 
-// size words bytes in the units of the spec's own sizes.
-func size(n int64) string {
+// Size words bytes in the units of the spec's own sizes.
+func Size(n int64) string {
 	const step = 1024
 	if n < step {
 		return fmt.Sprintf("%d B", n)
@@ -118,10 +120,10 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f TiB", f/step)
 }
 
-// rate is n a second over d.
-func rate(n int64, d time.Duration) string {
+// Rate is n a second over d.
+func Rate(n int64, d time.Duration) string {
 	if d <= 0 {
 		return "–"
 	}
-	return count(int64(float64(n) / d.Seconds()))
+	return Count(int64(float64(n) / d.Seconds()))
 }
