@@ -101,7 +101,8 @@ func (v jobView) Last() runView { return runView{*v.LastRun, v.Now} }
 // Progress is the line of a run that is going on.
 func (v jobView) Progress() string {
 	p := v.Running
-	text := fmt.Sprintf("%s, %s, %s", wording.Quantity(p.Rows, "row", "rows"), wording.Quantity(p.Keys, "key", "keys"), wording.Size(p.Bytes))
+	text := fmt.Sprintf("%s, %s, %s", wording.Quantity(p.Rows, "row", "rows"), wording.Quantity(p.Keys, "key", "keys"),
+		wording.Size(p.Bytes))
 	if spent := v.Now.Sub(p.Start); spent > 0 {
 		text += fmt.Sprintf(" in %s, %s rows/s", wording.Roughly(spent), wording.Rate(p.Rows, spent))
 	}
@@ -164,13 +165,15 @@ func (v runView) Notes() []string {
 	case v.Unchanged:
 		notes = append(notes, "nothing was committed since the last run: the query was not run")
 	case v.Kept > 0:
-		notes = append(notes, wording.Quantity(v.Kept, "key", "keys")+" in Redis already, "+wording.Size(v.Sent)+" sent")
+		notes = append(notes, wording.Quantity(v.Kept, "key", "keys")+" in Redis already, "+
+			wording.Size(v.Sent)+" sent")
 	}
 	if v.Old > 0 {
 		notes = append(notes, wording.Quantity(v.Old, "key", "keys")+" left to a newer refresh")
 	}
 	if v.Restarts > 0 {
-		notes = append(notes, "began again "+wording.Quantity(int64(v.Restarts), "time", "times")+" with a new snapshot")
+		notes = append(notes, "began again "+wording.Quantity(int64(v.Restarts), "time", "times")+
+			" with a new snapshot")
 	}
 	if v.NullKeys > 0 {
 		notes = append(notes, wording.Quantity(v.NullKeys, "row", "rows")+" skipped for NULL in a key column")
@@ -182,14 +185,16 @@ func (v runView) Notes() []string {
 func (v runView) Warnings() []string {
 	var warnings []string
 	if v.Held > 0 {
-		warnings = append(warnings, "the result shrank by more than shrink_guard: "+wording.Quantity(v.Held, "key", "keys")+
+		warnings = append(warnings, "the result shrank by more than shrink_guard: "+
+			wording.Quantity(v.Held, "key", "keys")+
 			" no longer in it kept (if that is right: stoker warm "+v.Job+" --accept-shrink)")
 	}
 	if v.Oversized > 0 {
 		warnings = append(warnings, wording.Quantity(v.Oversized, "key", "keys")+" not written, over max_value_bytes")
 	}
 	if v.BadKeys > 0 {
-		warnings = append(warnings, wording.Quantity(v.BadKeys, "row", "rows")+" skipped for a key that is empty or reserved")
+		warnings = append(warnings, wording.Quantity(v.BadKeys, "row", "rows")+
+			" skipped for a key that is empty or reserved")
 	}
 	if v.Duplicates > 0 {
 		warnings = append(warnings, wording.Quantity(v.Duplicates, "row", "rows")+
