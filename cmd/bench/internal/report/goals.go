@@ -151,7 +151,8 @@ func (r *Report) traced() {
 	for _, s := range r.Traced {
 		walls[s.Traced], cpu[s.Traced] = append(walls[s.Traced], s.Wall), append(cpu[s.Traced], s.Client)
 	}
-	r.goal(Goal{Limit: AtMost, Target: 1.02}, "traces: run exported / not", over(Median(walls[true]), Median(walls[false])))
+	r.goal(Goal{Limit: AtMost, Target: 1.02}, "traces: run exported / not",
+		over(Median(walls[true]), Median(walls[false])))
 	r.goal(Goal{}, "traces: CPU of the daemon exported / not", over(Median(cpu[true]), Median(cpu[false])))
 }
 

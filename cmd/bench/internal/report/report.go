@@ -133,7 +133,8 @@ type Micro struct {
 
 // Empty reports whether nothing at all was measured.
 func (r *Report) Empty() bool {
-	return len(r.Samples)+len(r.Latency)+len(r.Reruns)+len(r.Memory)+len(r.Traced)+len(r.Lags)+len(r.Writers)+len(r.Builds) == 0 &&
+	return len(r.Samples)+len(r.Latency)+len(r.Reruns)+len(r.Memory)+len(r.Traced)+len(r.Lags)+
+		len(r.Writers)+len(r.Builds) == 0 &&
 		r.Load == nil &&
 		r.Micro == nil
 }
