@@ -268,18 +268,8 @@ func (r *rig) sessions() (busy, total int) {
 	return busy, total
 }
 
-// eventually waits until ok says so. What happens on a server cannot be waited
-// for otherwise.
-func eventually(t *testing.T, within time.Duration, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(within)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %s", within, what)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
+// eventually waits until something is so. What happens on a server cannot be waited for otherwise.
+var eventually = storetest.Eventually
 
 // logs collects log lines.
 type logs struct {

@@ -71,6 +71,8 @@ var masks = []struct {
 	re *regexp.Regexp
 	by string
 }{
+	// On a busy machine a command may take so long that it says how far it is.
+	{regexp.MustCompile(`(?m)^[a-z-]+: [0-9]+ keys, [0-9.]+ [KM]?i?B, [0-9]+ keys/s(, [0-9]+%)?(, [^ ]+ left)?\n`), ""},
 	{regexp.MustCompile(`[0-9.]+ seconds, [0-9]+ keys/s`), "N seconds, N keys/s"},
 	{regexp.MustCompile(`[0-9.]+ seconds`), "N seconds"},
 	{regexp.MustCompile(`removed, [0-9.]+(ms|s|µs)`), "removed, N"},

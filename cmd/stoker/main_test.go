@@ -147,14 +147,14 @@ func (p *process) peakMemory() int64 {
 func eventually(t *testing.T, limit time.Duration, what string, try func() (bool, error)) {
 	t.Helper()
 	var last error
-	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(30 * time.Millisecond) {
+	for deadline := time.Now().Add(storetest.Patience * limit); time.Now().Before(deadline); time.Sleep(30 * time.Millisecond) {
 		ok, err := try()
 		if ok {
 			return
 		}
 		last = err
 	}
-	t.Fatalf("not within %s: %s (last error: %v)", limit, what, last)
+	t.Fatalf("not within %s: %s (last error: %v)", storetest.Patience*limit, what, last)
 }
 
 // freeAddress is where nobody listens.

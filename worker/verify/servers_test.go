@@ -137,18 +137,8 @@ func (r *rig) metric(name string) (sum float64) {
 	return sum
 }
 
-// eventually waits until ok says so. What happens on a server cannot be waited
-// for otherwise.
-func eventually(t *testing.T, within time.Duration, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(within)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %s", within, what)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
+// eventually waits until something is so. What happens on a server cannot be waited for otherwise.
+var eventually = storetest.Eventually
 
 // logs collects log lines.
 type logs struct {

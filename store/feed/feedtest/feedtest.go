@@ -19,6 +19,7 @@ import (
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/feed"
 	"github.com/stokerhq/stoker/store/postgres"
+	"github.com/stokerhq/stoker/store/storetest"
 	"github.com/stokerhq/stoker/store/testserver"
 )
 
@@ -157,9 +158,5 @@ func AsRole(t *testing.T, connection, role, password string) string {
 // Eventually waits until ok, for some seconds.
 func Eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not in time: %s", what)
-		}
-	}
+	storetest.Eventually(t, 15*time.Second, what, ok)
 }
