@@ -20,6 +20,9 @@ func (j *Job) Definition() string {
 	if j.Role != "" {
 		parts = append(parts, j.Role)
 	}
+	if len(j.Omit) > 0 {
+		parts = append(parts, j.Omit)
+	}
 	b, err := json.Marshal(parts)
 	if err != nil {
 		panic(err) // texts and numbers

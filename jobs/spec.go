@@ -162,6 +162,7 @@ type Job struct {
 	ShrinkGuard   float64     // 0 to 1: a result that lost more than this share of its keys removes none; default 0.5
 	Type          Type        // default string
 	Format        Format      // default json
+	Omit          []string    // columns that stand in no value: they only make the key
 	Compress      Compression // default none
 	CompressAbove int         // bytes: smaller values are not compressed; default 1 KiB
 	Watch         []Watch
@@ -195,6 +196,8 @@ const (
 	FormatMsgpack Format = "msgpack"
 	FormatCBOR    Format = "cbor"
 	FormatText    Format = "text" // of value: scalar; the column's text without quotes
+	// JSON in the envelope that Redis' SDK for FastAPI reads
+	FormatFastAPIRedis Format = "fastapi-redis"
 )
 
 // Compression is what is done to large values.

@@ -110,13 +110,15 @@ func (p *printer) text(value []byte) (json.RawMessage, error) {
 			hash[pair[0]] = pair[1]
 		}
 		return json.Marshal(hash)
-	case p.job.Format == jobs.FormatJSON && json.Valid(value): // it may be compressed
+	case isJSON(p.job.Format) && json.Valid(value): // it may be compressed
 		return slices.Clone(value), nil
 	case p.job.Format == jobs.FormatText && utf8.Valid(value):
 		return json.Marshal(string(value))
 	}
 	return nil, nil
 }
+
+func isJSON(f jobs.Format) bool { return f == jobs.FormatJSON || f == jobs.FormatFastAPIRedis }
 
 func (p *printer) end(job string) error {
 	if p.json {

@@ -82,35 +82,11 @@ func (d *decoder) job(n *yaml.Node, base defaults) draft {
 	if given["value"] == nil {
 		j.Value = jobs.ValueRow
 	}
+	if omit := given["omit"]; omit != nil {
+		d.omit(omit, &j)
+	}
 	d.checkValue(&j, given)
 	return draft{&j, n, given}
-}
-
-// checkValue holds a job's type, format and compression against its kind of
-// value and each other. A kind that could not be read has had its problem.
-func (d *decoder) checkValue(j *jobs.Job, given map[string]*yaml.Node) {
-	if j.Value == "" {
-		return
-	}
-	if j.Format == jobs.FormatText && j.Value != jobs.ValueScalar {
-		d.problem(given["format"], "write value: scalar, or another format", "format text is for value: scalar, not %s",
-			j.Value)
-	}
-	if j.Type != jobs.TypeHash {
-		return
-	}
-	if j.Value != jobs.ValueRow {
-		d.problem(given["type"], "write value: row, or type: string", "type hash is for value: row, not %s", j.Value)
-	}
-	if format := given["format"]; format != nil {
-		d.problem(format, "remove it, or write type: string",
-			"type hash has no format: its fields hold the columns' text")
-	}
-	if compress := given["compress"]; compress != nil && j.Compress != jobs.CompressNone {
-		d.problem(compress, "remove it, or write type: string",
-			"type hash cannot be compressed: readers ask Redis for single fields")
-	}
-	j.Format, j.Compress = jobs.FormatJSON, jobs.CompressNone // also where the defaults have others
 }
 
 func (d *decoder) schedule(j *jobs.Job, zone *time.Location) field.Setter {
@@ -175,9 +151,14 @@ func (d *decoder) jobFields(j *jobs.Job, zone **time.Location) []field.Field {
 				"each column.",
 			Set: choice(d, &j.Type)},
 		{Name: "format", Default: "json",
-			Type: field.OneOf(jobs.FormatJSON, jobs.FormatMsgpack, jobs.FormatCBOR, jobs.FormatText),
-			Doc:  "How a value is written; text, the column without quotes, is for value scalar.",
-			Set:  choice(d, &j.Format)},
+			Type: field.OneOf(jobs.FormatJSON, jobs.FormatMsgpack, jobs.FormatCBOR, jobs.FormatText,
+				jobs.FormatFastAPIRedis),
+			Doc: "How a value is written; text, the column without quotes, is for value scalar, and fastapi-redis is " +
+				"JSON as fastapi-redis-sdk reads it.",
+			Set: choice(d, &j.Format)},
+		{Name: "omit", Type: field.ListOf(field.Column).Some(), Example: "[cache_key]",
+			Doc: "Columns of the query that stand in no value: they only make the key.",
+			Set: field.Later}, // wants the kind of value
 		{Name: "schedule", Type: field.Cron, Default: "none, it is run on demand", InWords: true,
 			Example: `"*/5 * * * *"`,
 			Doc:     "When the job is run; @every fires at multiples of the duration on the clock.",

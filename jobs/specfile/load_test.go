@@ -121,6 +121,9 @@ func describe(s *jobs.Spec) string {
 		line("  grace %v volatile %v steady %v rewrite %s shrink %v", j.StaleGrace, j.Volatile, j.Steady, j.Rewrite,
 			j.ShrinkGuard)
 		line("  type %s format %s compress %s above %d", j.Type, j.Format, j.Compress, j.CompressAbove)
+		if len(j.Omit) > 0 {
+			line("  omit %q", j.Omit)
+		}
 		if j.Role != "" {
 			line("  role %s", j.Role)
 		}

@@ -31,6 +31,12 @@ func (d *decoder) warnings(drafts []draft, source jobs.Source) jobs.Problems {
 		} else if shortest < needed {
 			hopeless = append(hopeless, j)
 		}
+		if tellsClients(j.Job) {
+			c.add(j.at("ttl"), []string{j.Name}, "have the application say how fresh a value is, see docs/readers.md: "+
+				"StokerBackend, or ClientFreshness",
+				": the library that such a key or value is for sends what is left of the TTL as max-age: browsers and "+
+					"CDNs may keep a value for "+short(j.TTL)+", whatever is written meanwhile", "")
+		}
 		if len(j.Watch) > 0 && source == jobs.SourceNone {
 			c.add(j.at("watch"), []string{j.Name}, "set changes.source to wal or outbox, or remove watch",
 				": tables are watched, but changes.source is none: nothing is read", "")
@@ -121,16 +127,38 @@ func listed(quoted []string) string {
 	return "jobs " + strings.Join(quoted[:last], ", ") + " and " + quoted[last]
 }
 
+// aDay is fixed, so that a spec does not warn on some days only.
+var aDay = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // lifetimes returns the shortest life of a key, and how long it should live so
 // that one missed tick is not felt. Both are zero for a job without a schedule.
 func lifetimes(j *jobs.Job) (shortest, needed time.Duration) {
 	if j.Schedule == nil {
 		return 0, 0
 	}
-	// From a fixed day, so that a spec does not warn on some days only.
-	period := j.Schedule.Period(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC))
+	period := j.Schedule.Period(aDay)
 	shortest = j.TTL - time.Duration(float64(j.TTL)*j.Jitter)
 	return shortest, 2*period + j.Timeout
+}
+
+// briefForClients is a TTL that does no harm as a max-age.
+const briefForClients = time.Minute
+
+// tellsClients reports whether values of the job are for a library that sends what is left of the TTL as max-age, and
+// live longer than the job promises them to be fresh: the SDK's envelope, and a key that the query has computed.
+func tellsClients(j *jobs.Job) bool {
+	computed := len(j.Key.Columns()) > 0
+	for _, column := range j.Key.Columns() {
+		computed = computed && slices.Contains(j.Omit, column)
+	}
+	if j.Format != jobs.FormatFastAPIRedis && (!computed || j.Type == jobs.TypeHash) {
+		return false
+	}
+	fresh := briefForClients
+	if j.Schedule != nil {
+		fresh = max(fresh, j.Schedule.Period(aDay))
+	}
+	return j.TTL > fresh
 }
 
 // sufficientTTL is the shortest TTL that does not warn, with less than all of jitter.

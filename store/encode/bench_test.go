@@ -44,6 +44,11 @@ func rowEncoders(t testing.TB, cols []store.Column) map[string]rowEncoder {
 		}
 		all[string(format)] = object
 	}
+	object, err := encode.JSON.NewObject(cols)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all[string(encode.JSON)+" enveloped"] = enveloped{object, encode.NewEnvelope()}
 	hash, err := encode.NewHash(cols)
 	if err != nil {
 		t.Fatal(err)

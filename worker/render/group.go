@@ -177,6 +177,14 @@ func (r *Renderer) closeGroup() error {
 		return nil
 	}
 	b.Buf = r.format.CloseArray(b.Buf, g.valueAt, g.rows)
+	if r.envelope != nil {
+		b.Buf = r.envelope.Wrap(b.Buf, g.valueAt)
+		if size := len(b.Buf) - g.valueAt; size > r.job.MaxValueBytes {
+			r.reject(g.key, size)
+			b.Buf = b.Buf[:g.keyAt]
+			return nil
+		}
+	}
 	if r.hashes != nil {
 		if err := r.nameGroup(); err != nil || g.skip {
 			return err

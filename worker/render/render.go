@@ -54,6 +54,7 @@ type Renderer struct {
 	texts      []encode.Append    // their texts
 	format     encode.Format      // of values
 	value      appendRow          // appends the value of a row
+	envelope   *encode.Envelope   // nil: values are in none
 	compressor *encode.Compressor // nil: values are not compressed
 	whole      []byte             // the value that is being compressed
 
@@ -120,6 +121,9 @@ func (r *Renderer) add(row store.Row) error {
 	}
 	if buf, err = r.value(buf, row); err != nil {
 		return fmt.Errorf("key %s: %w", buf[keyAt:valueAt], err)
+	}
+	if r.envelope != nil {
+		buf = r.envelope.Wrap(buf, valueAt)
 	}
 	b.Buf = buf
 	if size := len(buf) - valueAt; size > r.job.MaxValueBytes {

@@ -14,10 +14,16 @@ type appendRow func(dst []byte, row store.Row) ([]byte, error)
 
 // values chooses how a row becomes a value.
 func (r *Renderer) values(reading *store.Reading) (err error) {
-	r.format = encode.Format(r.job.Format)
+	if r.format = encode.Format(r.job.Format); r.job.Format == jobs.FormatFastAPIRedis {
+		r.format, r.envelope = encode.JSON, encode.NewEnvelope()
+	}
+	columns, kept, err := r.kept(reading.Columns)
+	if err != nil {
+		return err
+	}
 	switch {
 	case r.job.Type == jobs.TypeHash:
-		r.value, err = hash(reading.Columns)
+		r.value, err = hash(columns)
 	case r.job.Value == jobs.ValueScalar:
 		at := slices.IndexFunc(reading.Columns, func(c store.Column) bool {
 			return !slices.Contains(r.job.Key.Columns(),
@@ -25,7 +31,10 @@ func (r *Renderer) values(reading *store.Reading) (err error) {
 		})
 		r.value, err = scalar(r.format, reading.Columns[at], at)
 	default:
-		r.value, err = object(r.format, reading.Columns)
+		r.value, err = object(r.format, columns)
+	}
+	if len(kept) < len(reading.Columns) && err == nil {
+		r.value = pick(kept, r.value)
 	}
 	if err == nil && r.job.Compress != jobs.CompressNone {
 		r.compressor, err = encode.NewCompressor(encode.Compression(r.job.Compress), r.job.CompressAbove)
@@ -34,6 +43,32 @@ func (r *Renderer) values(reading *store.Reading) (err error) {
 		return fmt.Errorf("encode job %s: %w", r.job.Name, err)
 	}
 	return nil
+}
+
+// kept returns the columns that stand in a value, and where they are in a row.
+func (r *Renderer) kept(columns []store.Column) (out []store.Column, at []int, err error) {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.Name
+	}
+	if at, err = r.job.Kept(names); err != nil {
+		return nil, nil, &store.ShapeError{Job: r.job.Name, Message: err.Error()}
+	}
+	for _, i := range at {
+		out = append(out, columns[i])
+	}
+	return out, at, nil
+}
+
+// pick gives next the cells of a row that are kept.
+func pick(kept []int, next appendRow) appendRow {
+	cells := make(store.Row, len(kept))
+	return func(dst []byte, row store.Row) ([]byte, error) {
+		for n, i := range kept {
+			cells[n] = row[i]
+		}
+		return next(dst, cells)
+	}
 }
 
 func hash(cols []store.Column) (appendRow, error) {

@@ -60,6 +60,21 @@ func (f fingerprinter) found(s cache.Seen) fingerprint {
 	return f.text(f.plain(s.Text))
 }
 
+// foreign reports whether Redis has what Stoker does not write of the job: somebody else wrote it, whatever it says.
+func (f fingerprinter) foreign(s cache.Seen) bool {
+	if !s.There() {
+		return false
+	}
+	if s.Other || s.TTL < 0 || s.TTL > f.job.TTL {
+		return true
+	}
+	if f.job.Format != jobs.FormatFastAPIRedis {
+		return false
+	}
+	_, ours := encode.Unwrap(s.Text)
+	return !ours
+}
+
 // plain is a value that Redis has, decompressed. One that cannot be is itself: it
 // is not what it should be.
 func (f fingerprinter) plain(value []byte) []byte {
@@ -83,7 +98,12 @@ func (f fingerprinter) text(value []byte) fingerprint {
 	if f.job.Value != jobs.ValueRows {
 		return sum(value)
 	}
-	rows, err := encode.Format(f.job.Format).Elements(value)
+	format, list := encode.Format(f.job.Format), value
+	if f.job.Format == jobs.FormatFastAPIRedis {
+		format = encode.JSON
+		list, _ = encode.Unwrap(value) // an envelope that is not as it should be has no list
+	}
+	rows, err := format.Elements(list)
 	if err != nil {
 		return sum(value) // another program's
 	}

@@ -32,7 +32,10 @@ func every() []*jobs.Job {
 	scalar.Format, scalar.Compress, scalar.CompressAbove = jobs.FormatText, jobs.CompressGzip, 1
 	hash := fedJob("hash", jobs.ValueRow, "hash:{id}", "SELECT id, site, nullif(v, 5) AS v, note FROM item")
 	hash.Type = jobs.TypeHash
-	return []*jobs.Job{row, two, rows, pack, cbor, scalar, hash}
+	env := fedJob("env", jobs.ValueRow, "env:{id}", "SELECT id, site, v, note FROM item")
+	list := fedJob("list", jobs.ValueRows, "list:{site}", "SELECT site, v, note FROM item ORDER BY site")
+	env.Format, list.Format, list.Omit = jobs.FormatFastAPIRedis, jobs.FormatFastAPIRedis, []string{"site"}
+	return []*jobs.Job{row, two, rows, pack, cbor, scalar, hash, env, list}
 }
 
 // Broken by: a value of any kind that is not taken for what it is.
@@ -40,7 +43,7 @@ func TestVerifyFindsEverythingRight(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: every()}).feed()
 	for job, keys := range map[string]int64{"row": 300, "two": 300, "rows": 7, "pack": 7, "cbor": 1, "scalar": 300,
-		"hash": 300} {
+		"hash": 300, "env": 300, "list": 7} {
 		r.run(job)
 		wantFound(t, r.verify(Verification{Job: job}), Verified{Job: job, Checked: keys, Right: keys})
 	}
@@ -90,7 +93,7 @@ func spoiled(prefix string, repaired bool) []Finding {
 // does not mend it, or another way to write than that of every value.
 func TestVerifyFindsAndRepairs(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"row", "scalar", "hash"} {
+	for _, name := range []string{"row", "scalar", "hash", "env"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: every()}).feed()

@@ -160,7 +160,7 @@ var beyond = []struct {
 	says *regexp.Regexp
 	why  string
 }{
-	{re(`is there twice|two jobs have the same key|is twice in unwatched|is watched and unwatched`), "items of a list"},
+	{re(`is there twice|two jobs have the same key|is twice in (unwatched|omit)|is watched and unwatched`), "items of a list"},
 	{re(`the job's key has no column|does not say where the job's key column|key of a watch entry is empty`),
 		"the columns of two texts"},
 	{re(`needs the environment variable|once the environment is put in|^[a-z_]+ ".*\$\{[A-Za-z_].*" `), "the environment"},
@@ -193,6 +193,7 @@ var decided = []struct{ says, by *regexp.Regexp }{
 	{re(`is for source: wal`), re(`source: *["']?\$\{`)},
 	{re(`is for value: `), re(`value: *["']?\$\{`)},
 	{re(`^type hash (has no format|cannot be compressed)`), re(`type: *["']?\$\{`)},
+	{re(`^format fastapi-redis cannot be compressed`), re(`format: *["']?\$\{`)},
 }
 
 // expressible reports whether a schema can find a problem of a spec.

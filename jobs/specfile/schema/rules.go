@@ -75,7 +75,7 @@ func queryRules() []*node {
 	}
 }
 
-// valueRules are those of value, type, format and compress.
+// valueRules are those of value, type, format, omit and compress.
 func valueRules() []*node {
 	const hash = "Not of type hash, which holds the columns' text and is read field by field: remove it."
 	return []*node{
@@ -89,6 +89,14 @@ func valueRules() []*node {
 		},
 		{If: is("type", "hash"), Then: never(hash, "format")},
 		{If: all(is("type", "hash"), is("compress", "gzip", "zstd")), Then: never(hash, "compress")},
+		{
+			If:   all(is("format", "fastapi-redis"), is("compress", "gzip", "zstd")),
+			Then: never("Not with format fastapi-redis: the SDK reads plain JSON. Remove it.", "compress"),
+		},
+		{
+			If:   all(given("omit"), is("value", "scalar")),
+			Then: never("For value: row or rows: a scalar is the one column that is not in the key.", "omit"),
+		},
 		{
 			If: all(
 				&node{Required: []string{"unwatched"},

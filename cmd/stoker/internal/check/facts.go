@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/postgres"
 	"github.com/stokerhq/stoker/store/postgres/analyze"
 )
@@ -64,21 +65,32 @@ func (f *Findings) unsteady(job *jobs.Job, why []string) {
 		"false says that it is meant, or that it does not matter", reasons)
 }
 
+// kept returns which columns stand in a value.
+func kept(job *jobs.Job, shape postgres.Shape) ([]int, error) {
+	names := make([]string, len(shape.Columns))
+	for i, c := range shape.Columns {
+		names[i] = c.Name
+	}
+	at, err := job.Kept(names)
+	if err != nil {
+		return nil, &store.ShapeError{Job: job.Name, Message: err.Error()}
+	}
+	return at, nil
+}
+
 // names warns of columns whose names in the value say nothing, or the same.
 func (f *Findings) names(job *jobs.Job, shape postgres.Shape) {
 	var twice, none []string
-	for i, c := range shape.Columns {
-		same := 0
-		for _, other := range shape.Columns[:i] {
-			if other.Name == c.Name {
-				same++
-			}
-		}
+	seen := map[string]int{}
+	at, _ := kept(job, shape) // that it cannot be known was said
+	for _, i := range at {
+		name := shape.Columns[i].Name
+		seen[name]++
 		switch {
-		case c.Name == "?column?" && same == 0:
+		case name == "?column?" && seen[name] == 1:
 			none = append(none, fmt.Sprintf("column %d", i+1))
-		case same == 1:
-			twice = append(twice, c.Name)
+		case seen[name] == 2:
+			twice = append(twice, name)
 		}
 	}
 	if job.Value == jobs.ValueScalar {

@@ -150,6 +150,9 @@ const dear = 500
 // job prepares and explains one job's query.
 func (f *Findings) job(ctx context.Context, file string, job *jobs.Job, s *connect.Servers) {
 	shape, err := s.Source.Describe(ctx, job)
+	if err == nil {
+		_, err = kept(job, shape)
+	}
 	if err != nil {
 		f.jobFails(job, err)
 		return
