@@ -16,7 +16,8 @@ const (
 	CauseRefresh    Cause = "refresh"    // it was invalidated, and its refresh has not come: outstanding or lost
 	CauseUnreported Cause = "unreported" // a change that no feed and no invalidation has reported
 	CauseSchedule   Cause = "schedule"   // a change since the last run of a job that has no change feed
-	// the last run saw the value that is right, and Redis has another: somebody else wrote it
+	// somebody else wrote it: the last run saw the value that is right, and Redis has another; or Redis has what Stoker
+	// does not write
 	CauseOverwrite Cause = "overwrite"
 	CauseGone      Cause = "gone"  // it was there, and has expired, was evicted or removed
 	CauseStray     Cause = "stray" // no complete run has left it: a failed run, another spec or somebody else did
@@ -28,7 +29,7 @@ func (c Cause) Text() string {
 		CauseRefresh:    "invalidated, and its refresh is outstanding or lost",
 		CauseUnreported: "a change that was not reported",
 		CauseSchedule:   "changed since the last run",
-		CauseOverwrite:  "overwritten by somebody else since the last run",
+		CauseOverwrite:  "overwritten by somebody else",
 		CauseGone:       "expired, evicted or removed",
 		CauseStray:      "not left by the last complete run",
 	}[c]
@@ -49,6 +50,8 @@ func (d *recheckQueue) causeOf(s *candidate, m cache.Manifest, past remembered) 
 		change = CauseUnreported
 	}
 	switch {
+	case now.foreign && (s.kind == Stale || s.kind == Orphan && past.there):
+		return CauseOverwrite
 	case fenced && (!now.face.there() || now.ttl > 0 && now.ttl <= d.job.StaleGrace):
 		return CauseRefresh
 	case s.kind == Missing && past.there:

@@ -7,6 +7,8 @@ type cacheRead struct {
 	face fingerprint
 	mark string        // in the book
 	ttl  time.Duration // left
+	// it has what Stoker never writes: no TTL, or one longer than the job's, another type or form of value
+	foreign bool
 }
 
 // still reports whether the key is as it was at another moment. Its TTL runs.

@@ -260,7 +260,7 @@ func (d *recheckQueue) readCache(ctx context.Context, part []*candidate) ([]cach
 		keys[i] = s.key
 	}
 	err := d.env.cache.Observe(ctx, d.job.Type, keys, func(i int, s cache.Seen) {
-		out[i] = cacheRead{d.faces.found(s), s.Mark, s.TTL}
+		out[i] = cacheRead{d.faces.found(s), s.Mark, s.TTL, d.faces.foreign(s)}
 	})
 	return out, err
 }
