@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What Redis' published readers of a prefetch cache do: HGETALL cache:category:{id}; no field is a miss. Each prints the
-// hashes of some ids as JSON.
+// What Redis' published readers of a prefetch cache do: HGETALL cache:category:{id}; no field is a miss. Each prints
+// the hashes of some ids as JSON.
 const (
 	prefetchPython = `
 import json, sys, redis

@@ -13,9 +13,9 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 )
 
-// A value of format fastapi-redis has, of every kind, the JSON that format json has, to the byte, and the ETag of these
-// bytes. Runs and refreshes write the same, and what is unchanged is not sent again. Broken by: a value that is put into
-// two envelopes or into none, rows that are put into one each, a limit that forgets the envelope.
+// A value of format fastapi-redis has, of every kind, the JSON that format json has, to the byte, and the ETag of
+// these bytes. Runs and refreshes write the same, and what is unchanged is not sent again. Broken by: a value that is
+// put into two envelopes or into none, rows that are put into one each, a limit that forgets the envelope.
 func TestFastAPIRedis(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

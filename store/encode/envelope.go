@@ -30,8 +30,8 @@ var longerBy = func() (t [256]uint8) {
 	return t
 }()
 
-// Envelope puts JSON into the envelope that Redis' SDK for FastAPI (fastapi-redis-sdk) reads: an object of the JSON as a
-// text, and of a weak ETag made of its bytes. It is used by one goroutine.
+// Envelope puts JSON into the envelope that Redis' SDK for FastAPI (fastapi-redis-sdk) reads: an object of the JSON as
+// a text, and of a weak ETag made of its bytes. It is used by one goroutine.
 type Envelope struct {
 	hash hash.Hash
 	sum  [digestSize]byte
@@ -46,8 +46,8 @@ func NewEnvelope() *Envelope {
 	return &Envelope{hash: h}
 }
 
-// Wrap puts the JSON that is dst[at:] into an envelope, in its place. Nothing is allocated when dst has room: the text is
-// spread out from its end, each byte is moved once.
+// Wrap puts the JSON that is dst[at:] into an envelope, in its place. Nothing is allocated when dst has room: the text
+// is spread out from its end, each byte is moved once.
 func (e *Envelope) Wrap(dst []byte, at int) []byte {
 	body := len(dst) - at
 	e.hash.Reset()

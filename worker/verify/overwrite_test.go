@@ -11,9 +11,9 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 )
 
-// What the stock back end of a caching library writes over a key is named as such, also where the key was refreshed since
-// the last run, so that what the run wrote says nothing. Broken by: a TTL, a type or a form of value that is not looked
-// at (then it is a change that nobody reported), and by one that is looked at too closely.
+// What the stock back end of a caching library writes over a key is named as such, also where the key was refreshed
+// since the last run, so that what the run wrote says nothing. Broken by: a TTL, a type or a form of value that is not
+// looked at (then it is a change that nobody reported), and by one that is looked at too closely.
 func TestStockBackEndsAreNamed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: every()}).feed()
