@@ -147,7 +147,8 @@ func (p *process) peakMemory() int64 {
 func eventually(t *testing.T, limit time.Duration, what string, try func() (bool, error)) {
 	t.Helper()
 	var last error
-	for deadline := time.Now().Add(storetest.Patience * limit); time.Now().Before(deadline); time.Sleep(30 * time.Millisecond) {
+	deadline := time.Now().Add(storetest.Patience * limit)
+	for ; time.Now().Before(deadline); time.Sleep(30 * time.Millisecond) {
 		ok, err := try()
 		if ok {
 			return
