@@ -163,7 +163,7 @@ func TestExampleSpecIsRight(t *testing.T) {
 	if len(spec.Warnings) > 0 {
 		t.Errorf("warnings:\n%v", spec.Warnings)
 	}
-	if len(spec.Jobs) != 3 || spec.Changes.Source != jobs.SourceNone {
+	if len(spec.Jobs) != 4 || spec.Changes.Source != jobs.SourceNone {
 		t.Errorf("the example has lost jobs, or run would refuse it:\n%s", describe(spec))
 	}
 }
@@ -190,7 +190,7 @@ func TestExampleWatchBlockIsRight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(spec.Warnings) > 0 || len(spec.Jobs) != 3 || len(spec.Jobs[0].Watch) != 4 {
+	if len(spec.Warnings) > 0 || len(spec.Jobs) != 4 || len(spec.Jobs[0].Watch) != 4 {
 		t.Errorf("uncommented, the example has lost jobs or watches, or warns:\n%s", describe(spec))
 	}
 }

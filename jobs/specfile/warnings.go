@@ -145,9 +145,9 @@ func lifetimes(j *jobs.Job) (shortest, needed time.Duration) {
 const briefForClients = time.Minute
 
 // tellsClients reports whether values of the job are for a library that sends what is left of the TTL as max-age, and
-// live longer than the job promises them to be fresh: the SDK's envelope, and a key that the query has computed.
+// live longer than the job promises them to be fresh: the SDK's envelope, and keys that the query makes of an MD5.
 func tellsClients(j *jobs.Job) bool {
-	computed := len(j.Key.Columns()) > 0
+	computed := len(j.Key.Columns()) > 0 && strings.Contains(strings.ToLower(j.Query), "md5(")
 	for _, column := range j.Key.Columns() {
 		computed = computed && slices.Contains(j.Omit, column)
 	}
