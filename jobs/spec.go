@@ -167,6 +167,7 @@ type Job struct {
 	CompressAbove int         // bytes: smaller values are not compressed; default 1 KiB
 	Watch         []Watch
 	Unwatched     []Unwatched // tables that the query reads and no watch needs to name
+	Objective     *Objective  // nil: none is set
 }
 
 // Rewrite says which values a run sends.

@@ -182,6 +182,9 @@ func (d *decoder) jobFields(j *jobs.Job, zone **time.Location) []field.Field {
 		{Name: "unwatched", Type: field.ListOf(field.Table), Example: "[vat_rate, shop.country]",
 			Doc: "Tables that the query reads and watch need not name; their changes show at the next run.",
 			Set: field.Later}, // wants the watch list
+		{Name: "objective", Type: field.Section, Fields: d.objectiveFields(new(jobs.Objective)),
+			Doc: "How old the job's values may be when they are read, and how often that must hold.",
+			Set: func(_ field.Field, n *yaml.Node) { d.objective(n, j) }},
 	}...)
 }
 

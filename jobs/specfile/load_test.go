@@ -136,6 +136,9 @@ func describe(s *jobs.Spec) string {
 		for _, u := range j.Unwatched {
 			line("  unwatched %+v", u)
 		}
+		if j.Objective != nil {
+			line("  objective %+v", *j.Objective)
+		}
 	}
 	for _, w := range s.Warnings {
 		line("warning %s", w)

@@ -41,6 +41,9 @@ func (d *decoder) warnings(drafts []draft, source jobs.Source) jobs.Problems {
 			c.add(j.at("watch"), []string{j.Name}, "set changes.source to wal or outbox, or remove watch",
 				": tables are watched, but changes.source is none: nothing is read", "")
 		}
+		if message, hint := unmet(j.Job, source); message != "" {
+			c.add(j.at("objective"), []string{j.Name}, hint, message, "")
+		}
 	}
 	c.addBrief(brief)
 	c.addBrief(hopeless)

@@ -35,7 +35,12 @@ var (
 		Pattern: re(`^([+-]?(` + unit + `)+|-?` + days + `|[+-]?0)$`), Never: re(`^-[^$]*[1-9]`)}
 	Share = Type{Words: "a percentage from 0% to 100%, as in 10%", Zero: true,
 		Pattern: re(`^\+?0*(100(\.0*)?|[0-9]{1,2}(\.[0-9]*)?|\.[0-9]+)[ \t]*%$|^0+(\.0*)?$`)}
-	Size = Type{Words: "a size, as in 1048576, 64KiB, 16MiB or 1GiB", Min: 1,
+	Ratio = Type{Words: "a percentage above 0% and below 100%, as in 99.9%",
+		Pattern: re(`^\+?0*([0-9]{1,2}(\.[0-9]{0,6})?|\.[0-9]{1,6})[ \t]*%$`), Never: re(`^[^1-9$]*$`)}
+	ObjectiveAge = Type{Words: "a duration of 5s or more in one unit, as in 60s, 5m or 2h",
+		Pattern: re(`^(([5-9]|[1-9][0-9]{1,4})s|[1-9][0-9]{0,4}[mhd])$`)}
+	Window = Type{Words: "a number of days from 1d to 90d, as in 30d", Pattern: re(`^([1-9]|[1-8][0-9]|90)d$`)}
+	Size   = Type{Words: "a size, as in 1048576, 64KiB, 16MiB or 1GiB", Min: 1,
 		Pattern: re(`^\+?0*[1-9][0-9]*[ \t]*(([kKmMgG][iI]?)?[bB])?$`)}
 	Rate = Type{Words: "a rate, as in 50/s, 600/m or 1000/h, or 0", Zero: true,
 		Pattern: re(`^\+?` + decimal + blank + `*/` + blank + `*[smh]` + blank + `*$|^0$`)}

@@ -183,6 +183,10 @@ func TestDefaultsOfTheTable(t *testing.T) {
 			const entry = ", watch: [{table: t, key: {id: id}%s}]"
 			within["watch"] = strings.Replace(entry, "%s", ", "+assignment, 1)
 			without = strings.Replace(entry, "%s", "", 1)
+		case strings.HasPrefix(f.path, "jobs.objective."):
+			const entry = ", objective: {age: 60s, ratio: 99%%s}"
+			within["watch"] = strings.Replace(entry, "%s", ", "+assignment, 1)
+			without = strings.Replace(entry, "%s", "", 1)
 		case section == "postgres" || section == "jobs":
 			within[section] = ", " + assignment
 		case section == "notify":
@@ -226,8 +230,8 @@ func TestSpecPageListsEveryField(t *testing.T) {
 		if m == nil {
 			continue
 		}
-		if section == "watch" {
-			section = "jobs.watch"
+		if section == "watch" || section == "objective" {
+			section = "jobs." + section
 		}
 		for name := range strings.SplitSeq(m[1], ",") {
 			listed[section+"."+strings.Trim(name, "` ")] = true
