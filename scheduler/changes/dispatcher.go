@@ -44,8 +44,9 @@ type jobRuns struct {
 // rerun is a run that a change asks for.
 type rerun struct {
 	reason    string
-	round     uint64 // of the oldest change that it is for
-	id, queue string // of its task
+	round     uint64    // of the oldest change that it is for
+	committed time.Time // the oldest of these; zero: not known
+	id, queue string    // of its task
 	changes   []tracing.Link
 }
 
@@ -64,8 +65,8 @@ func newDispatcher(c Config) *dispatcher {
 		wake: make(chan struct{}, 1), jobs: make(map[string]*jobRuns)}
 }
 
-// add asks for a run of a job, because of a change with this span.
-func (d *dispatcher) add(job *jobs.Job, reason string, round uint64, change tracing.Link) {
+// add asks for a run of a job, because of changes of which the oldest was committed then, and one has this span.
+func (d *dispatcher) add(job *jobs.Job, reason string, round uint64, committed time.Time, change tracing.Link) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r := d.jobs[job.Name]
@@ -73,15 +74,15 @@ func (d *dispatcher) add(job *jobs.Job, reason string, round uint64, change trac
 		r = &jobRuns{job: job}
 		d.jobs[job.Name] = r
 	}
-	r.want(reason, round, change)
+	r.want(reason, round, committed, change)
 	signal(d.wake)
 }
 
-func (r *jobRuns) want(reason string, round uint64, changes ...tracing.Link) {
+func (r *jobRuns) want(reason string, round uint64, committed time.Time, changes ...tracing.Link) {
 	if r.wanted == nil {
-		r.wanted = &rerun{reason: reason, round: round}
+		r.wanted = &rerun{reason: reason, round: round, committed: committed}
 	}
-	r.wanted.round = min(r.wanted.round, round)
+	r.wanted.round, r.wanted.committed = min(r.wanted.round, round), older(r.wanted.committed, committed)
 	for _, change := range changes {
 		if !change.IsZero() && len(r.wanted.changes) < tracing.MostLinks {
 			r.wanted.changes = append(r.wanted.changes, change)
@@ -102,6 +103,22 @@ func (d *dispatcher) oldest() uint64 {
 		}
 	}
 	return oldest
+}
+
+// committed implements places.
+func (d *dispatcher) committed(job string) (oldest time.Time, waits bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r := d.jobs[job]
+	if r == nil {
+		return oldest, false
+	}
+	for _, run := range []*rerun{r.wanted, r.dispatched} {
+		if run != nil {
+			oldest, waits = oldestOf(oldest, waits, run.committed)
+		}
+	}
+	return oldest, waits
 }
 
 // run enqueues until ctx ends.
@@ -176,13 +193,14 @@ func (r *jobRuns) apply(status taskStatus) {
 		r.dispatched, r.failures = nil, 0
 	case taskFailed:
 		r.dispatched, r.failures = nil, min(r.failures+1, mostPauses)
-		r.want(run.reason, noRound, run.changes...)
+		r.want(run.reason, noRound, run.committed, run.changes...)
 	case taskLost:
 		r.dispatched, r.last = nil, time.Time{}
-		r.want(run.reason, run.round, run.changes...)
+		r.want(run.reason, run.round, run.committed, run.changes...)
 	case taskPending:
 		if r.wanted != nil { // this run has not begun: it will show what has changed since
-			run.round, r.wanted = min(run.round, r.wanted.round), nil
+			run.round, run.committed = min(run.round, r.wanted.round), older(run.committed, r.wanted.committed)
+			r.wanted = nil
 		}
 	}
 }

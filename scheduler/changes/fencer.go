@@ -33,8 +33,9 @@ type jobFencer struct {
 	mu        sync.Mutex
 	next      *feed.Effect // not yet begun; of this job alone
 	nextRound uint64       // of its oldest change
-	committed time.Time    // when that was committed
+	nextSince time.Time    // when the oldest was committed; zero: not known
 	current   uint64       // the round of what is being fenced
+	since     time.Time    // when the oldest change of that was committed
 }
 
 func newJobFencer(job *jobs.Job, c Config, r *refresher, d *dispatcher) *jobFencer {
@@ -50,9 +51,10 @@ func (f *jobFencer) give(part *feed.Part, round uint64, committed time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.next.Take(part)
-	if round < f.nextRound {
-		f.nextRound, f.committed = round, committed
+	if f.nextRound == noRound {
+		f.nextSince = committed
 	}
+	f.nextRound, f.nextSince = min(f.nextRound, round), older(f.nextSince, committed)
 	signal(f.wake)
 }
 
@@ -121,7 +123,7 @@ func (f *jobFencer) fenceNext(ctx context.Context, timeouts int) error {
 		span.Text("rerun", part.RerunReason)
 		span.End()
 		if part.RerunReason != "" {
-			f.dispatcher.add(f.job, part.RerunReason, round, span.Link())
+			f.dispatcher.add(f.job, part.RerunReason, round, committed, span.Link())
 		} else {
 			f.refresher.add(part, round, committed, span.Link())
 		}
@@ -142,9 +144,22 @@ func traceFrom(committed time.Time) time.Time {
 func (f *jobFencer) take() (effect *feed.Effect, round uint64, committed time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	effect, round = f.next, f.nextRound
-	f.next, f.nextRound, f.current = feed.NewEffect(f.limit), noRound, round
-	return effect, round, f.committed
+	effect, round, committed = f.next, f.nextRound, f.nextSince
+	f.next, f.nextRound, f.current, f.since = feed.NewEffect(f.limit), noRound, round, committed
+	return effect, round, committed
+}
+
+// committed implements places.
+func (f *jobFencer) committed(string) (oldest time.Time, waits bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.nextRound != noRound {
+		oldest, waits = oldestOf(oldest, waits, f.nextSince)
+	}
+	if f.current != noRound {
+		oldest, waits = oldestOf(oldest, waits, f.since)
+	}
+	return oldest, waits
 }
 
 func (f *jobFencer) finish() {

@@ -82,8 +82,10 @@ func (f *Followable) OpenFeed(ctx context.Context) (Feed, feed.Start, error) {
 	if err != nil {
 		return nil, start, err
 	}
+	start.LeftOut = make(map[string]bool)
 	f.leftOut.Reset()
 	for _, name := range slices.Sorted(maps.Keys(now.left)) {
+		start.LeftOut[name] = true
 		f.leftOut.WithLabelValues(name).Set(1)
 		f.Log.Error("changes of this job are not followed until this is mended; those of the others are", jobs.LogJob,
 			name, jobs.LogErr, now.left[name])

@@ -68,7 +68,7 @@ type Queue interface {
 	EnqueueContext(ctx context.Context, t *asynq.Task, opts ...asynq.Option) (*asynq.TaskInfo, error)
 }
 
-// Config is what a Follower needs. Every field but Tracer is required.
+// Config is what a Follower needs. Every field but Tracer and Freshness is required.
 type Config struct {
 	Jobs        []*jobs.Job     // of the spec; those without watch are left alone
 	RunAbove    int             // keys of a job that may wait; above it the job is run instead
@@ -83,7 +83,8 @@ type Config struct {
 	Queue       Queue           // takes runs
 	Tasks       jobs.TaskReader // says what became of them
 	Metrics     *Metrics
-	Tracer      *tracing.Tracer // of changes and refreshes; nil: none is traced
+	Freshness   FreshnessReporter // is given how fresh the jobs with an objective are; nil: nobody asks
+	Tracer      *tracing.Tracer   // of changes and refreshes; nil: none is traced
 	Log         *slog.Logger
 }
 
@@ -162,10 +163,13 @@ func (f *Follower) follow(ctx context.Context) (err error) {
 	f.log.Info("changes are followed", "feed", start.Place)
 	fencers, stop := f.startFencers(ctx)
 	defer stop()
+	fresh, stopReports := f.startFreshness(ctx)
+	defer stopReports()
 	s := &stream{
 		feed: opened, start: start, settled: settled, pause: firstLook, fencers: fencers,
 		database: f.cfg.Database, epochs: f.cfg.Epochs, gap: f.gap, rounds: &f.rounds, limit: f.cfg.RunAbove,
-		later: []rounds{f.refresher, f.dispatcher}, metrics: f.metrics,
+		later: []rounds{f.refresher, f.dispatcher}, places: []places{f.refresher, f.dispatcher}, fresh: fresh,
+		metrics: f.metrics,
 	}
 	for ctx.Err() == nil {
 		if err := s.round(ctx); err != nil {
@@ -186,6 +190,17 @@ func (f *Follower) startFencers(ctx context.Context) (fencers map[string]*jobFen
 		wg.Go(func() { j.run(ctx) })
 	}
 	return fencers, func() { cancel(); wg.Wait() }
+}
+
+// startFreshness starts to report how fresh values are, and returns what stops that. It is nil where nobody asks.
+func (f *Follower) startFreshness(ctx context.Context) (fresh *freshness, stop func()) {
+	if fresh = newFreshness(f.cfg); fresh == nil {
+		return nil, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { fresh.run(ctx) })
+	return fresh, func() { cancel(); wg.Wait() }
 }
 
 // resume begins an epoch unless the feed goes on where changes were followed before: then

@@ -78,6 +78,10 @@ func (p *pendingKeys) add(text string, key jobs.Key, round uint64, committed, no
 	case known.inHand && known.again == nil:
 		known.again = k
 	default:
+		if known.again != nil {
+			known = known.again
+		}
+		known.committed = older(known.committed, committed) // it may have waited longer to be shown
 		return nil
 	}
 	return k
@@ -164,8 +168,8 @@ func (p *pendingKeys) failed(b *batch, err error, now time.Time) {
 		p.notBefore = now.Add(backoff(p.failures))
 	}
 	for _, k := range b.keys {
-		k.inHand, k.again = false, nil // the next load shows every change up to now
-		if !refused {                  // until Redis takes writes again, the feed stays unacknowledged
+		k.handBack()  // the next load shows every change up to now
+		if !refused { // until Redis takes writes again, the feed stays unacknowledged
 			k.tries++
 		}
 		if !unreachable && !refused {
@@ -180,9 +184,17 @@ func (p *pendingKeys) failed(b *batch, err error, now time.Time) {
 func (p *pendingKeys) interrupted(b *batch) {
 	p.batches--
 	for _, k := range b.keys {
-		k.inHand, k.again = false, nil
+		k.handBack()
 		p.delay(k)
 	}
+}
+
+// handBack makes a key that was not loaded wait for all of its changes.
+func (k *pendingKey) handBack() {
+	if k.again != nil {
+		k.committed = older(k.committed, k.again.committed)
+	}
+	k.inHand, k.again = false, nil
 }
 
 // changes are the spans of the changes that a batch is for.
@@ -249,6 +261,17 @@ func (p *pendingKeys) oldest() uint64 {
 		}
 	}
 	return oldest
+}
+
+// committed is when the oldest change was committed that no load has shown; zero if that is not known of all.
+func (p *pendingKeys) committed() (oldest time.Time, waits bool) {
+	for _, k := range p.byText {
+		oldest, waits = oldestOf(oldest, waits, k.committed)
+		if k.again != nil {
+			oldest = older(oldest, k.again.committed)
+		}
+	}
+	return oldest, waits
 }
 
 // since is when the oldest change was fenced that no load has shown; zero if there is none.

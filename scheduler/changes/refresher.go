@@ -73,8 +73,9 @@ func (r *refresher) add(part *feed.Part, round uint64, committed time.Time, chan
 	}
 	if p.waiting() > r.limit {
 		// The dispatcher has the round before the keys are gone, so that it holds the position.
+		oldest, _ := p.committed()
 		r.dispatcher.add(part.Job, "more keys are out of date than may wait for a refresh", min(round, p.oldest()),
-			change)
+			older(oldest, committed), change)
 		p.drop()
 		return
 	}
@@ -90,6 +91,16 @@ func (r *refresher) oldest() uint64 {
 		oldest = min(oldest, p.oldest())
 	}
 	return oldest
+}
+
+// committed implements places.
+func (r *refresher) committed(job string) (oldest time.Time, waits bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p := r.pending[job]; p != nil {
+		return p.committed()
+	}
+	return oldest, false
 }
 
 // run loads keys until ctx ends.

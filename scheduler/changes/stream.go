@@ -20,6 +20,9 @@ type stream struct {
 	gap      func(context.Context) error // begins an epoch
 	fencers  map[string]*jobFencer       // :: job name
 	later    []rounds                    // where work goes after the fencers, in that order
+	fresh    *freshness                  // nil: no job has an objective
+	places   []places                    // where changes are after the fencers, in that order
+	reported time.Time                   // when it was said how fresh values are
 	limit    int                         // keys of a job in one effect
 	metrics  *Metrics
 
@@ -65,6 +68,7 @@ func (s *stream) round(ctx context.Context) error {
 	} else if len(s.unacked) > 0 {
 		wait = ackLook
 	}
+	through := s.completeBefore()
 	next, cancel := context.WithTimeout(ctx, wait)
 	commits, err := s.feed.Next(next)
 	cancel()
@@ -86,6 +90,7 @@ func (s *stream) round(ctx context.Context) error {
 	if err := s.checkSettled(ctx); err != nil {
 		return err
 	}
+	s.reportFresh(through)
 	return s.acknowledge(ctx)
 }
 

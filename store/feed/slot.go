@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"time"
 )
 
 // Slot is the state of a replication slot.
@@ -35,4 +36,9 @@ type Start struct {
 	Unsettled func(ctx context.Context) (bool, error)
 	// Origin is the history of Postgres that it is read from, as of a Snapshot.
 	Origin string
+	// Through is a time by Postgres' clock: whatever was committed before has been passed to Next. The zero time says
+	// that it is not known, and so does nil.
+	Through func() time.Time
+	// LeftOut are jobs, by name, whose changes are not in the feed although they watch tables.
+	LeftOut map[string]bool
 }

@@ -24,6 +24,8 @@ import (
 //	stoker:sample:<job>  string  some keys of the last complete run, for warmth
 //	stoker:pending:<job> string  changed keys that could not be loaded yet; short TTL
 //	stoker:lease:<job>   string  the worker that runs the job now; short TTL
+//	stoker:objective:<job> hash  the account of its objective: see web/objective
+//	stoker:freshness:#changes    string  what the follower of the change feed knows of how fresh jobs are
 //
 // It is safe for concurrent use.
 type Ledger struct {

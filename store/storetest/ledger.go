@@ -30,14 +30,21 @@ type Ledger interface {
 	Renew(ctx context.Context, job, holder string, ttl time.Duration) (bool, error)
 	Release(ctx context.Context, job, holder string) error
 	Holder(ctx context.Context, job string) (holder string, left time.Duration, err error)
+	ReportFreshness(ctx context.Context, f store.Freshness) error
+	Freshness(ctx context.Context, names []string) (store.Freshness, []store.LastRuns, error)
+	Budget(ctx context.Context, job string, fields ...string) (state string, kept []string, err error)
+	KeepBudget(ctx context.Context, job string, c store.BudgetChange) (bool, error)
+	DropBudgets(ctx context.Context, names []string) error
 }
 
 // FakeLedger keeps a ledger in memory. It follows time.Now, so it works inside a
 // synctest bubble, and it is safe for concurrent use.
 type FakeLedger struct {
-	mu     sync.Mutex
-	passed time.Duration
-	jobs   map[string]*fakeJob
+	mu       sync.Mutex
+	passed   time.Duration
+	jobs     map[string]*fakeJob
+	fresh    store.Freshness
+	accounts map[string]account // :: job -> that of its objective
 }
 
 // fakeJob holds records as the JSON that a server would hold, so that whoever

@@ -44,6 +44,8 @@ var ledgerChecks = []ledgerCheck{
 	{"refreshes", checkRefreshes},
 	{"reports", checkReports},
 	{"audit", checkAudit},
+	{"freshness", checkFreshness},
+	{"budgets", checkBudgets},
 	{"lease is exclusive", checkLease},
 	{"lease lapses", checkLeaseLapses},
 }

@@ -34,6 +34,8 @@ func TestBrokenLedgers(t *testing.T) {
 			return anyoneReleases{l}
 		},
 		"lease lapses": func(l *FakeLedger) Ledger { return longLease{l} },
+		"freshness":    func(l *FakeLedger) Ledger { return neverFails{l} },
+		"budgets":      func(l *FakeLedger) Ledger { return whoeverWrites{l} },
 	} {
 		found := false
 		for _, c := range ledgerChecks {
@@ -154,4 +156,21 @@ type longLease struct{ *FakeLedger }
 
 func (l longLease) Lease(ctx context.Context, job, holder string, ttl time.Duration) (bool, error) {
 	return l.FakeLedger.Lease(ctx, job, holder, ttl*10)
+}
+
+type neverFails struct{ *FakeLedger }
+
+func (l neverFails) Freshness(ctx context.Context, names []string) (store.Freshness, []store.LastRuns, error) {
+	f, last, err := l.FakeLedger.Freshness(ctx, names)
+	for i := range last {
+		last[i].Failed = false
+	}
+	return f, last, err
+}
+
+type whoeverWrites struct{ *FakeLedger }
+
+func (l whoeverWrites) KeepBudget(ctx context.Context, job string, c store.BudgetChange) (bool, error) {
+	c.Before, _, _ = l.Budget(ctx, job)
+	return l.FakeLedger.KeepBudget(ctx, job, c)
 }

@@ -39,11 +39,12 @@ type Feed struct {
 	polls   uint64    // how many found rows: the position
 	unacked []unacked // rows that are read and not done
 
-	marked     bool        // the outbox has rows by transaction: a poll need not read all
-	seen       *horizon    // of the last poll that read all; nil: the next one reads the whole table
-	moved      atomic.Bool // rows were not where they had been read: the whole table is read again
-	backlogged bool        // mostUnacked is reached, and that was said
-	polled     time.Time   // by Postgres' clock: when the table was last read to its end
+	marked     bool                      // the outbox has rows by transaction: a poll need not read all
+	seen       *horizon                  // of the last poll that read all; nil: the next one reads the whole table
+	moved      atomic.Bool               // rows were not where they had been read: the whole table is read again
+	backlogged bool                      // mostUnacked is reached, and that was said
+	polled     time.Time                 // by Postgres' clock: when the table was last read to its end
+	through    atomic.Pointer[time.Time] // the same, once what was read is queued
 }
 
 // unacked is the rows of one poll.
@@ -99,6 +100,7 @@ func Open(ctx context.Context, cfg Config) (*Feed, feed.Start, error) {
 	if !state.Marked {
 		o.log.Warn(olderOutbox)
 	}
+	start.Through = o.completeBefore
 	for _, n := range needs {
 		o.watches[n.table.OID] = n.watches
 	}
@@ -115,6 +117,14 @@ func (o *Feed) Next(ctx context.Context) ([]*feed.Commits, error) { return o.que
 // End ends the feed: Next returns err once it has returned what came before. The
 // first error counts.
 func (o *Feed) End(err error) { o.queue.End(err) }
+
+// completeBefore is feed.Start's Through.
+func (o *Feed) completeBefore() time.Time {
+	if at := o.through.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
+}
 
 // Done deletes the rows of all commits up to a position.
 func (o *Feed) Done(ctx context.Context, position uint64) error {

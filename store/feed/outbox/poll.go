@@ -99,6 +99,9 @@ func (o *Feed) read(ctx context.Context) (full bool, err error) {
 		return false, err
 	}
 	b.commits.Committed = o.committed(b.oldest, b.clock, full)
+	if !full {
+		defer o.through.Store(&b.clock) // after the push
+	}
 	switch {
 	case len(b.rows.ids) == 0:
 		return false, nil

@@ -130,6 +130,7 @@ func (w *Feed) noteReceived(end pglogrepl.LSN) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.received = max(w.received, end)
+	w.checkAim()
 }
 
 func (w *Feed) sendStatus() error {

@@ -40,6 +40,8 @@ type Feed struct {
 	ackEvery  time.Duration // how often Postgres is told how far we are
 	ackDelay  time.Duration // how old a fence is when Postgres is told
 	permanent bool          // the slot is permanent: Postgres is told what is done, not what is seen
+	aim       aim           // where the log ended a moment ago; the zero value: none is waited for
+	through   time.Time     // all that was committed before was pushed; zero: not known
 }
 
 // Config is what a feed needs.
@@ -78,6 +80,10 @@ func Open(ctx context.Context, cfg Config) (*Feed, feed.Start, error) {
 	w.cancel = cancel
 	w.reading.Go(func() { w.read(reading) })
 	w.reading.Go(func() { w.guard(reading, s, spec, public) })
+	if spec.HasObjective() {
+		start.Through = w.completeBefore
+		w.reading.Go(func() { w.measure(reading, s) })
+	}
 	return w, start, nil
 }
 
