@@ -35,7 +35,12 @@ type fakeLedger struct {
 	live    map[string]store.Progress
 	tally   map[string]store.Tally
 	pending map[string]store.Pending
+	budgets map[string]string // :: job -> the account of its objective
 	errs    map[string]error
+}
+
+func (l fakeLedger) Budget(_ context.Context, job string, fields ...string) (string, []string, error) {
+	return l.budgets[job], make([]string, len(fields)), l.errs[job]
 }
 
 func (l fakeLedger) Runs(_ context.Context, job string, n int) ([]store.Record, error) {
@@ -102,7 +107,7 @@ const (
 // has two columns, and one with a constant key.
 func newSpec(t testing.TB) *jobs.Spec {
 	t.Helper()
-	return &jobs.Spec{
+	spec := &jobs.Spec{
 		Postgres: jobs.Postgres{URL: jobs.NewSecret("postgres://stoker:pg-secret-word@db.internal/shop")},
 		Redis: jobs.Redis{
 			URL:      jobs.NewSecret("redis://:redis-secret-word@cache.internal:6379/0"),
@@ -116,6 +121,10 @@ func newSpec(t testing.TB) *jobs.Spec {
 			newJob(t, "banner", "banner", jobs.ValueRows, "@hourly", 2*time.Hour),
 		},
 	}
+	for i, ratio := range []float64{0.999, 0.99} {
+		spec.Jobs[i].Objective = &jobs.Objective{Age: time.Minute, Ratio: ratio, Window: jobs.DefaultObjectiveWindow}
+	}
+	return spec
 }
 
 func newJob(t testing.TB, name, key string, value jobs.ValueKind, schedule string, ttl time.Duration) *jobs.Job {

@@ -11,6 +11,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/web/mask"
+	"github.com/stokerhq/stoker/web/objective"
 )
 
 // Ledger is what the page reads of the past. store/cache implements it.
@@ -20,6 +21,7 @@ type Ledger interface {
 	Tally(ctx context.Context, job string) (store.Tally, error)
 	// keys that the change feed could not load yet
 	Pending(ctx context.Context, job string) (store.Pending, bool, error)
+	objective.Budgets
 }
 
 // Sampler measures warmth: of the keys in job's sample, how many are in Redis
@@ -60,6 +62,8 @@ type JobStatus struct {
 	Pending *store.Pending `json:"pending,omitempty"`
 
 	Audit *AuditStatus `json:"audit,omitempty"` // nil when nothing was audited
+
+	Objective *objective.Status `json:"objective,omitempty"` // nil when the job has none
 
 	Failures []Failure `json:"failures,omitempty"`
 
@@ -132,6 +136,9 @@ func collectJob(ctx context.Context, job *jobs.Job, l Ledger, s Sampler, now tim
 	}
 	if s != nil {
 		readers = append(readers, func() error { return st.readWarmth(ctx, s) })
+	}
+	if job.Objective != nil {
+		readers = append(readers, func() error { return st.readObjective(ctx, l, job, now) })
 	}
 	var errs []error
 	for _, read := range readers {
@@ -233,6 +240,13 @@ func (st *JobStatus) readWarmth(ctx context.Context, s Sampler) error {
 	if sampled > 0 {
 		st.Sampled = sampled
 		st.Warmth = new(float64(present) / float64(sampled))
+	}
+	return nil
+}
+
+func (st *JobStatus) readObjective(ctx context.Context, l Ledger, job *jobs.Job, now time.Time) (err error) {
+	if st.Objective, err = objective.Read(ctx, l, job, now); err != nil {
+		return fmt.Errorf("read the objective: %w", err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,7 +39,15 @@ func sample(now time.Time) (fakeLedger, fakeSampler) {
 	stopped := good
 	stopped.ID, stopped.Cause, stopped.State, stopped.Due = "b1946ac9", "api", store.StateInterrupted, time.Time{}
 	stopped.Start, stopped.End = at(time.Hour), at(time.Hour-700*time.Millisecond)
+	ms := func(d time.Duration) int64 { return at(d).UnixMilli() }
 	ledger := fakeLedger{
+		budgets: map[string]string{
+			"product": fmt.Sprintf(`{"age_ms":60000,"begin":%d,"until":%d,"good_ms":86100000,"good_through":%d,`+
+				`"confirmed":%d,"epoch":1}`, ms(24*time.Hour), ms(0), ms(-8*time.Second), ms(time.Second)),
+			"top-sellers": fmt.Sprintf(`{"age_ms":60000,"begin":%d,"until":%d,"good_ms":3600000,"good_through":%d,`+
+				`"confirmed":%d,"epoch":1,"reason":"the oldest value may be 4 min old: the last run failed"}`,
+				ms(24*time.Hour), ms(0), ms(0), ms(4*time.Minute)),
+		},
 		runs: map[string][]store.Record{"product": {good, stopped}, "top-sellers": {failed, before}},
 		live: map[string]store.Progress{"product": {
 			ID: "warm:product@946684800", Job: "product", Start: at(2 * time.Second),

@@ -76,6 +76,12 @@ func (a *app) printStatus(list []web.JobStatus, now time.Time) error {
 		return fmt.Errorf("print the status: %w", err)
 	}
 	for _, st := range list {
+		if o := st.Objective; o != nil {
+			fmt.Fprintf(a.stdout, "\n%s: objective %s: %s; %s\n", st.Name, o.Goal(), o.Text(), o.Details())
+			if o.Reason != "" {
+				fmt.Fprintf(a.stdout, "%s: objective is not met now: %s\n", st.Name, o.Reason)
+			}
+		}
 		if st.LastRun != nil && st.LastRun.Held > 0 {
 			fmt.Fprintf(a.stdout, "\n%s: the result shrank by more than shrink_guard: %d keys that are no longer "+
 				"in it are kept; if that is right: stoker warm %s --accept-shrink\n", st.Name, st.LastRun.Held, st.Name)

@@ -278,7 +278,8 @@ func TestBoardHasTheRows(t *testing.T) {
 			rows = append(rows, p.Title)
 		}
 	}
-	want := []string{"Is all well?", "Jobs", "Freshness and warmth", "Change feed", "Queue", "Source and cache load"}
+	want := []string{"Is all well?", "Jobs", "Freshness and warmth", "Freshness objectives",
+		"Change feed", "Queue", "Source and cache load"}
 	if !slices.Equal(rows, want) || board.UID != "stoker" || board.SchemaVersion < 36 {
 		t.Errorf("rows %q, uid %s, schema %d", rows, board.UID, board.SchemaVersion)
 	}

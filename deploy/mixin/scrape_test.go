@@ -25,6 +25,7 @@ jobs:
     query: SELECT id, name FROM product
     key: "product:{id}"
     schedule: "@every 1m"
+    objective: {age: 60s, ratio: 99.9%}
     watch:
       - {table: product, key: {id: id}}
 `
@@ -106,6 +107,8 @@ func metricsOf(t *testing.T, binary, file string, env []string) string {
 		b, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		if text = string(b); err == nil && refreshed && strings.Contains(text, "\nstoker_job_warm_ratio{") &&
+			strings.Contains(text, "\nstoker_job_objective_oldest_seconds{") &&
+			strings.Contains(text, "\nstoker_job_objective_burn_rate{") &&
 			strings.Contains(text, "\nstoker_changes_following 1\n") {
 			return text
 		}

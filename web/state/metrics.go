@@ -58,7 +58,7 @@ func jobMetrics(st web.JobStatus) (list []prometheus.Metric) {
 	if st.Warmth != nil {
 		list = append(list, gauge(warmRatio, *st.Warmth, st.Name))
 	}
-	return list
+	return append(list, objectiveMetrics(st)...)
 }
 
 // specMetrics are what the spec says of a job.
@@ -66,6 +66,10 @@ func specMetrics(job *jobs.Job, now time.Time) []prometheus.Metric {
 	list := []prometheus.Metric{gauge(jobTTL, job.TTL.Seconds(), job.Name)}
 	if job.Schedule != nil {
 		list = append(list, gauge(jobPeriod, job.Schedule.Period(now).Seconds(), job.Name))
+	}
+	if o := job.Objective; o != nil {
+		list = append(list, gauge(objectiveAge, o.Age.Seconds(), job.Name), gauge(objectiveRatio, o.Ratio, job.Name),
+			gauge(objectiveWindow, o.Window.Seconds(), job.Name))
 	}
 	return list
 }

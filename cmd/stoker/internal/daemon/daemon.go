@@ -30,6 +30,7 @@ import (
 	"github.com/stokerhq/stoker/web"
 	"github.com/stokerhq/stoker/web/doorbell"
 	"github.com/stokerhq/stoker/web/notify"
+	"github.com/stokerhq/stoker/web/objective"
 	"github.com/stokerhq/stoker/web/state"
 	"github.com/stokerhq/stoker/web/warmz"
 	"github.com/stokerhq/stoker/worker"
@@ -65,6 +66,7 @@ type Daemon struct {
 	web       *web.Server
 	exporter  *state.Exporter
 	notifier  *notify.Notifier
+	meter     *objective.Meter
 	scheduler *scheduler.Scheduler
 	following following
 	audit     loop

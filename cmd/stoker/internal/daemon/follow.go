@@ -87,7 +87,7 @@ func (d *Daemon) follow(ctx context.Context) {
 		Fencer:    worker.Exact{Worker: d.worker},
 		Refresher: d.worker, Reporter: s.Ledger,
 		Epochs: s.Cache, Leases: s.Ledger, Queue: d.enqueuer(), Tasks: s.Inspector(),
-		Metrics: d.following.metrics, Tracer: s.Tracer(), Log: d.log,
+		Metrics: d.following.metrics, Freshness: freshness{s}, Tracer: s.Tracer(), Log: d.log,
 	})
 	select {
 	case <-d.following.started: // nobody has waited for the one before

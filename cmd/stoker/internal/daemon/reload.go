@@ -207,6 +207,7 @@ func (d *Daemon) take(plan *reload.Plan) {
 	if d.exporter != nil {
 		d.exporter.Replace(spec)
 		d.notifier.Replace(spec.Notify)
+		d.meter.Replace(spec)
 	}
 	if d.follows() {
 		d.refollow(plan)

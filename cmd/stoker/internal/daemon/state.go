@@ -5,17 +5,20 @@ import (
 	"sync"
 	"time"
 
+	"github.com/stokerhq/stoker/cmd/stoker/internal/connect"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/scheduler/changes"
+	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/web/notify"
+	"github.com/stokerhq/stoker/web/objective"
 	"github.com/stokerhq/stoker/web/state"
 )
 
 // notifyInterval is how often the state is looked at where something is to be notified.
 const notifyInterval = 5 * time.Second
 
-// startState exports the state of the jobs and notifies of what needs a person, while this process is the one
-// replica that does.
+// startState exports the state of the jobs, notifies of what needs a person and measures objectives, while this process
+// is the one replica that does.
 func (d *Daemon) startState() (stop func()) {
 	d.notifier = notify.New(notify.Config{Receivers: d.current().Notify, Marks: d.servers.Ledger,
 		Following: d.isFollowed, SpecRefused: d.specRefused,
@@ -29,10 +32,27 @@ func (d *Daemon) startState() (stop func()) {
 	}
 	d.exporter = state.New(c)
 	d.metrics.MustRegister(d.exporter)
+	d.meter = objective.New(objective.Config{Spec: d.current(), Records: d.servers.Ledger, Epochs: d.servers.Cache,
+		Sampler: d.servers.Sampler(), Accounts: d.servers.Ledger, Leases: d.servers.Ledger, Log: d.log})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { d.exporter.Run(ctx) })
+	wg.Go(func() { d.meter.Run(ctx) })
 	return func() { cancel(); wg.Wait(); d.notifier.Close() }
+}
+
+// freshness keeps what the follower says of how fresh values are, together with the epoch. That is read after the
+// follower has begun its own, if it had to: a report can be of an earlier epoch, and never of a later one, than what it
+// says holds for.
+type freshness struct{ servers *connect.Servers }
+
+// ReportFreshness implements changes.FreshnessReporter.
+func (f freshness) ReportFreshness(ctx context.Context, shown map[string]time.Time) error {
+	epoch, _, err := f.servers.Cache.Epoch(ctx)
+	if err != nil {
+		return err
+	}
+	return f.servers.Ledger.ReportFreshness(ctx, store.Freshness{Epoch: epoch, Shown: shown})
 }
 
 // isFollowed reports whether any replica follows the changes, or none is to.

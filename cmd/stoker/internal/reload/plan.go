@@ -83,16 +83,17 @@ func feedDiffers(before, next *jobs.Spec) bool {
 		return false
 	}
 	type told struct {
-		Watch []jobs.Watch
-		Key   string
-		Role  string
+		Watch    []jobs.Watch
+		Key      string
+		Role     string
+		Measured bool // how fresh it is, is reported
 	}
 	of := func(s *jobs.Spec) map[string]told {
 		m := make(map[string]told)
 		for _, j := range s.Jobs {
 			// any job may be named in a call of stoker_invalidate, which comes through the outbox
 			if len(j.Watch) > 0 || s.Changes.Source == jobs.SourceOutbox {
-				m[j.Name] = told{j.Watch, j.Key.String(), j.Role}
+				m[j.Name] = told{j.Watch, j.Key.String(), j.Role, j.Objective != nil && len(j.Watch) > 0}
 			}
 		}
 		return m
