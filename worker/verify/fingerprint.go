@@ -60,12 +60,15 @@ func (f fingerprinter) found(s cache.Seen) fingerprint {
 	return f.text(f.plain(s.Text))
 }
 
+// noTTL is what Redis says of a key that never expires. -2 is a key that has expired since its value was read.
+const noTTL = -1
+
 // foreign reports whether Redis has what Stoker does not write of the job: somebody else wrote it, whatever it says.
 func (f fingerprinter) foreign(s cache.Seen) bool {
 	if !s.There() {
 		return false
 	}
-	if s.Other || s.TTL < 0 || s.TTL > f.job.TTL {
+	if s.Other || s.TTL == noTTL || s.TTL > max(f.job.TTL, f.job.StaleGrace) {
 		return true
 	}
 	if f.job.Format != jobs.FormatFastAPIRedis {
