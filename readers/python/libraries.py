@@ -74,7 +74,7 @@ def build_app(redis: Redis, invalidations: Invalidations) -> FastAPI:
         cashews, aiocache = Cashews(redis), Aiocache(redis, "api")
     else:
         app.add_middleware(ClientFreshness, freshness=5)
-        backend = StokerBackend(redis, freshness=7, invalidations=invalidations)
+        backend = StokerBackend(redis, freshness=3, invalidations=invalidations)
         FastAPICache.init(backend, prefix="fastapi-cache", expire=7)
         cashews, aiocache = Cashews(redis, writes=False), Aiocache(redis, "api", skip_cache_func=lambda _: True)
 
