@@ -41,9 +41,9 @@ else
 		$(if $(ONLY),-only "$(ONLY)") $(if $(BEFORE),-before "$(BEFORE)") $(if $(JSON),-json "$(JSON)") $(if $(filter 0,$(MICRO)),-micro=false)
 endif
 
-soak: go servers ## the consistency checker, long: mutants, then mixes of faults (DURATION=10m, SEED=1, MUTANTS=all|none|names)
+soak: go servers ## the consistency checker, long: mutants, then mixes of faults (DURATION=10m, SEED=1, MUTANTS=all|none|names, BEFORE=binary)
 	$(GO) build -o bin/soak ./cmd/soak
-	@exec bin/soak -duration $(or $(DURATION),10m) -seed $(or $(SEED),1) $(if $(MUTANTS),-mutants "$(MUTANTS)")
+	@exec bin/soak -duration $(or $(DURATION),10m) -seed $(or $(SEED),1) $(if $(BEFORE),-before "$(BEFORE)") -mutants "$(or $(MUTANTS),$(if $(BEFORE),none,all))"
 
 release: go ## everything that is shipped, into dist/: archives, deb, rpm, apk, image, chart, SBOM, checksums (VERSION=v1.2.3)
 	$(GO) -C deploy run ./release -go $(GO) -version '$(VERSION)'

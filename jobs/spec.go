@@ -7,15 +7,16 @@ import (
 
 // Spec is the whole stoker.yaml, parsed and validated.
 type Spec struct {
-	File     string // as it was given to Load
-	Postgres Postgres
-	Redis    Redis
-	Admin    Admin
-	Changes  Changes
-	Audit    Audit
-	Notify   []Notify // in the order of the file
-	Jobs     []*Job   // in the order of the file
-	Warnings Problems // what check prints; nothing that stops the daemon
+	File      string    // as it was given to Load
+	Namespace Namespace // of what is kept in Redis beside the cached keys
+	Postgres  Postgres
+	Redis     Redis
+	Admin     Admin
+	Changes   Changes
+	Audit     Audit
+	Notify    []Notify // in the order of the file
+	Jobs      []*Job   // in the order of the file
+	Warnings  Problems // what check prints; nothing that stops the daemon
 }
 
 // Job returns the job of that name.
@@ -115,7 +116,7 @@ type Changes struct {
 	URL          Secret // of a direct connection for replication; equal to that of Postgres when the spec names none
 	Access       Access // equal to that of Postgres then
 	Slot         Slot   // default temporary
-	Name         string // of the publication, and of a permanent slot; default stoker
+	Name         string // of the publication, and of a permanent slot; default stoker, or stoker_<namespace>
 	UnboundedWAL bool   // a permanent slot may keep WAL without limit
 	RunAbove     int    // changes that touch more keys of a job than this run the job instead; default 10000
 	Concurrency  int    // refreshes at a time that changes ask for, of all jobs; default 4

@@ -237,7 +237,7 @@ func (s *Scheduler) enqueue(ctx context.Context, job *jobs.Job, due time.Time, c
 func (s *Scheduler) enqueueNamed(ctx context.Context, queue, id string, task *asynq.Task,
 	states ...asynq.TaskState) (*asynq.TaskInfo, error) {
 	tracing.Inject(ctx, task.Headers())
-	info, err := s.queue.EnqueueContext(ctx, task)
+	info, err := s.queue.EnqueueContext(ctx, task, asynq.Queue(queue))
 	if !errors.Is(err, asynq.ErrTaskIDConflict) || s.repairs == nil {
 		return info, err
 	}
@@ -248,7 +248,7 @@ func (s *Scheduler) enqueueNamed(ctx context.Context, queue, id string, task *as
 	case !free:
 		return nil, err
 	}
-	return s.queue.EnqueueContext(ctx, task)
+	return s.queue.EnqueueContext(ctx, task, asynq.Queue(queue))
 }
 
 // Pauses between attempts of one tick.

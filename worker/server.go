@@ -73,7 +73,8 @@ func NewServer(w *Worker, client redis.UniversalClient, c Concurrency) *Server {
 func newServer(w *Worker, client redis.UniversalClient, c Concurrency, p pace) *Server {
 	client.AddHook(debt.Hook{})
 	s := &Server{w: w, client: client, pace: p, stop: make(chan struct{})}
-	s.handBack = &intake.HandBack{Counter: queue.New(client), Client: asynq.NewClientFromRedisClient(client),
+	namespace := w.defs.Now().Namespace
+	s.handBack = &intake.HandBack{Counter: queue.NewIn(namespace, client), Client: queue.NewClient(namespace, client),
 		Limit: p.handBack, Other: p.other, Metrics: w.metrics.intake, Log: w.log}
 	s.runs = asynq.NewServerFromRedisClient(client, s.config(jobs.QueueRun, c.Runs, p.runs))
 	s.refreshes = asynq.NewServerFromRedisClient(client, s.config(jobs.QueueRefresh, c.Refreshes, p.refreshes))
@@ -83,7 +84,7 @@ func newServer(w *Worker, client redis.UniversalClient, c Concurrency, p pace) *
 func (s *Server) config(name string, concurrency int, look time.Duration) asynq.Config {
 	return asynq.Config{
 		Concurrency:              concurrency,
-		Queues:                   map[string]int{name: 1},
+		Queues:                   map[string]int{s.w.defs.Now().Namespace.Queue(name): 1},
 		TaskCheckInterval:        look,
 		DelayedTaskCheckInterval: time.Second,
 		ShutdownTimeout:          s.pace.grace,
@@ -165,7 +166,7 @@ func (s *Server) announce() {
 	defer tick.Stop()
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		if err := s.client.SAdd(ctx, "asynq:queues", jobs.QueueRun, jobs.QueueRefresh).Err(); err != nil {
+		if err := queue.Announce(ctx, s.w.defs.Now().Namespace, s.client); err != nil {
 			s.w.log.Warn("the queues were not registered", jobs.LogErr, err)
 		}
 		cancel()

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -53,6 +54,7 @@ type options struct {
 	duration time.Duration
 	seed     uint64
 	race     bool
+	before   string
 	mixed    bool
 	mutants  []checker.Mutant
 	sources  []string
@@ -66,6 +68,8 @@ func parse(args []string, out io.Writer) (o options, err error) {
 		"how long mixes go on; the mutation score comes before and takes a minute")
 	f.Uint64Var(&o.seed, "seed", 1, "of the first mix; the next one has the next")
 	f.BoolVar(&o.race, "race", false, "build the daemons with the race detector")
+	f.StringVar(&o.before, "before", "",
+		"the `binary` of another version: in each mix, one of two daemons is of it")
 	f.StringVar(&mutants, "mutants", "all", "`names` of mutants to score, with commas between; all, or none")
 	f.BoolVar(&o.mixed, "mixed", false, "have a random mix try each mutant, too; for interest, it need not catch them")
 	f.StringVar(&sources, "sources", "wal,outbox", "change `feeds` to mix, with commas between: wal, outbox")
@@ -79,6 +83,11 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	for _, source := range o.sources {
 		if source != "wal" && source != "outbox" {
 			return o, fmt.Errorf("-sources: there is no feed %q; they are: wal, outbox", source)
+		}
+	}
+	if o.before != "" {
+		if info, err := os.Stat(o.before); err != nil || info.IsDir() {
+			return o, fmt.Errorf("-before: %q is no binary", o.before)
 		}
 	}
 	o.mutants, err = chosen(mutants)
@@ -114,7 +123,12 @@ func soak(ctx context.Context, o options, out io.Writer) error {
 	if o.race {
 		flags = []string{"-race"}
 	}
-	b, err := checker.BuildBoth(ctx, dir, flags...)
+	b := checker.Binaries{Sound: filepath.Join(dir, "stoker")}
+	if len(o.mutants) > 0 {
+		b, err = checker.BuildBoth(ctx, dir, flags...)
+	} else {
+		err = checker.Build(ctx, b.Sound, nil, flags...)
+	}
 	if err != nil {
 		return err
 	}
@@ -154,7 +168,7 @@ var rounds = []time.Duration{4 * time.Second, 10 * time.Second, 15 * time.Second
 // again with the same seed.
 func mix(ctx context.Context, o options, b checker.Binaries, out io.Writer) (ok bool, err error) {
 	w := checker.Options{Binary: b.Sound, Seed: o.seed, Source: o.sources[o.seed%uint64(len(o.sources))],
-		OwnQueue: o.seed%2 == 0}
+		OwnQueue: o.seed%2 == 0, Before: o.before, BeforeAt: int(o.seed / 2 % 2)} // each with each source
 	if o.seed%5 > 0 {
 		w.Grace = time.Second
 	}
@@ -167,8 +181,13 @@ func mix(ctx context.Context, o options, b checker.Binaries, out io.Writer) (ok 
 	if err != nil {
 		return false, err
 	}
-	fmt.Fprintf(out, "seed %d, %s %s: %d findings, %d faults, %d reads, %d epochs, commit to readable p50 %s p99 %s\n",
-		o.seed, w.Source, w.Slot,
+	with := ""
+	if o.before != "" {
+		with = fmt.Sprintf(", daemon %d of the other version", w.BeforeAt)
+	}
+	fmt.Fprintf(out, "seed %d, %s %s%s: %d findings, %d faults, %d reads, %d epochs, commit to readable p50 %s "+
+		"p99 %s\n",
+		o.seed, w.Source, w.Slot, with,
 		len(r.Findings), r.Counts["faults"], r.Counts["reads"], r.Counts["epochs seen"],
 		r.P50.Round(100*time.Microsecond), r.P99.Round(100*time.Microsecond))
 	if len(r.Findings) == 0 {

@@ -88,6 +88,9 @@ func TestTwoSpecsAreRolledOut(t *testing.T) {
 		if status := d.stop(os.Interrupt); status != exitOK {
 			t.Errorf("a daemon ended with status %d", status)
 		}
+		if strings.Contains(d.log.String(), "another spec is at work") {
+			t.Error("a rollout is taken for specs that get in each other's way")
+		}
 	}
 	for _, queue := range []string{"stoker-run", "stoker-refresh"} {
 		if n := c.ZCard(t.Context(), "asynq:{"+queue+"}:archived").Val(); n != 0 {

@@ -26,7 +26,9 @@ names it resumes every queue that is paused. What waits on them is done then.`,
 					return wrong("there is no queue %q; they are: %s", name, strings.Join(jobs.Queues, ", "))
 				}
 			}
-			return a.with(false, false, func(r *runner) error { return r.resume(cmd, names) })
+			return a.withKnown(cmd.Context(), false, false, func(r *runner) error {
+				return r.resume(cmd, names)
+			})
 		},
 	}
 }

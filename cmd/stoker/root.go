@@ -71,6 +71,7 @@ func (a *app) exit(err error) int {
 		return exitOK
 	}
 	_, usage := errors.AsType[usageError](err)
+	_, newer := errors.AsType[*store.FormatError](err)
 	problems, located := errors.AsType[jobs.Problems](err)
 	switch {
 	case located:
@@ -82,7 +83,7 @@ func (a *app) exit(err error) int {
 	case !a.started:
 		fmt.Fprintf(a.stderr, "stoker: %v\nTry 'stoker help'.\n", err)
 		return exitWrong
-	case usage:
+	case usage || newer:
 		fmt.Fprintf(a.stderr, "stoker: %v\n", err)
 		return exitWrong
 	}
@@ -124,8 +125,8 @@ and writes each result under its key with a TTL, so that API nodes just GET.`,
 		"elsewhere)")
 	f.StringVar(&a.logFormat, "log-format", "text", "text or json")
 	root.AddCommand(a.runCmd(), a.checkCmd(), a.warmCmd(), a.invalidateCmd(), a.previewCmd(), a.verifyCmd(),
-		a.changesCmd(), a.outboxCmd(), a.statusCmd(), a.waitCmd(), a.resumeCmd(), a.healthCmd(), a.schemaCmd(),
-		a.demoCmd(), a.initCmd(), a.versionCmd(), a.manCmd(root))
+		a.changesCmd(), a.outboxCmd(), a.statusCmd(), a.waitCmd(), a.resumeCmd(), a.purgeCmd(), a.healthCmd(),
+		a.schemaCmd(), a.demoCmd(), a.initCmd(), a.versionCmd(), a.manCmd(root))
 	return root
 }
 

@@ -21,7 +21,7 @@ func (a *app) statusCmd() *cobra.Command {
   stoker status --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.with(false, false, func(r *runner) error {
+			return a.withKnown(cmd.Context(), false, false, func(r *runner) error {
 				if err := r.servers.QueueClient.Ping(cmd.Context()).Err(); err != nil {
 					// once, not for each job
 					return fmt.Errorf("reach redis at %s: %w", r.spec.Redis.QueueURL.Redacted(), err)
@@ -48,6 +48,13 @@ func (a *app) statusCmd() *cobra.Command {
 				}
 				for _, p := range paused {
 					fmt.Fprintf(a.stdout, "%s\n\n", p)
+				}
+				conflicts, err := r.servers.Conflicts(cmd.Context(), r.spec)
+				if err != nil {
+					return err
+				}
+				for _, c := range conflicts {
+					fmt.Fprintf(a.stdout, "%s\n\n", c)
 				}
 				return a.printStatus(list, time.Now())
 			})

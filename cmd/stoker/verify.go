@@ -66,6 +66,9 @@ func (a *app) verify(ctx context.Context, names []string, how verify.Verificatio
 		return err
 	}
 	r := &runner{app: a, spec: spec, servers: s, log: log}
+	if err := r.known(ctx); err != nil {
+		return errors.Join(err, s.Close())
+	}
 	w, found := r.verifier(), []verify.Verified{}
 	for _, job := range list {
 		how.Job = job.Name

@@ -37,7 +37,7 @@ missing. GET /warmz of a daemon answers the same question.`,
 			if timeout <= 0 {
 				return wrong("--timeout is %s: give a time, as 5m", timeout)
 			}
-			return a.with(false, false, func(r *runner) error {
+			return a.withKnown(cmd.Context(), false, false, func(r *runner) error {
 				if len(args) > 0 {
 					list, err := named(r.spec, args)
 					if err != nil {

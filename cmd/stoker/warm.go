@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/hibiken/asynq"
 	"github.com/prometheus/client_golang/prometheus"
@@ -88,7 +89,27 @@ func (a *app) with(wait, local bool, do func(*runner) error) error {
 	return errors.Join(do(&runner{app: a, spec: spec, servers: s, wait: wait, local: local, log: log}), s.Close())
 }
 
-// withTraces is with for a command that asks for work: it is a span, and the work is in its trace.
+// withKnown is with for a command that needs Redis as this version knows it.
+func (a *app) withKnown(ctx context.Context, wait, local bool, do func(*runner) error) error {
+	return a.with(wait, local, func(r *runner) error {
+		if err := r.known(ctx); err != nil {
+			return err
+		}
+		return do(r)
+	})
+}
+
+// knownLimit is how long the look at the format may take. What does not answer, the command itself names.
+const knownLimit = 2 * time.Second
+
+// known refuses a Redis that a newer version has written to in another format.
+func (r *runner) known(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, knownLimit)
+	defer cancel()
+	return r.servers.CheckFormats(limited)
+}
+
+// withTraces is withKnown for a command that asks for work: it is a span, and the work is in its trace.
 func (a *app) withTraces(cmd *cobra.Command, wait, local bool, do func(context.Context, *runner) error) error {
 	spec, err := a.spec()
 	if err != nil {
@@ -105,7 +126,10 @@ func (a *app) withTraces(cmd *cobra.Command, wait, local bool, do func(context.C
 		return err
 	}
 	ctx, span := a.command(cmd.Context(), traces, cmd.Name())
-	err = do(ctx, &runner{app: a, spec: spec, servers: s, wait: wait, local: local, log: log})
+	r := &runner{app: a, spec: spec, servers: s, wait: wait, local: local, log: log}
+	if err = r.known(ctx); err == nil {
+		err = do(ctx, r)
+	}
 	span.EndWith(err)
 	return errors.Join(err, s.Close())
 }
@@ -173,7 +197,7 @@ func (r *runner) run(job *jobs.Job, cause jobs.Cause, remove bool) jobs.Run {
 func (r *runner) waiter(job string, watch func(store.Progress) error) *await.Waiter {
 	return &await.Waiter{Inspector: r.servers.Inspector(), Ledger: r.servers.Ledger,
 		Watch: watch,
-		Probe: func(ctx context.Context) error { return cache.Probe(ctx, r.servers.QueueClient) },
+		Probe: func(ctx context.Context) error { return cache.Probe(ctx, r.servers.QueueClient, r.spec.Namespace) },
 		Note:  func(why string) { r.say("%s: %s", job, why) }}
 }
 

@@ -18,7 +18,7 @@ func (d *decoder) spec(n *yaml.Node) *jobs.Spec {
 		File:     d.file,
 		Postgres: jobs.Postgres{MaxConnections: 8, StatementTimeout: time.Minute},
 		Admin:    jobs.Admin{Listen: "127.0.0.1:8080"},
-		Changes: jobs.Changes{Source: jobs.SourceNone, Slot: jobs.SlotTemporary, Name: "stoker", RunAbove: 10_000,
+		Changes: jobs.Changes{Source: jobs.SourceNone, Slot: jobs.SlotTemporary, RunAbove: 10_000,
 			Concurrency: 4},
 	}
 	base := builtIn()
@@ -28,6 +28,9 @@ func (d *decoder) spec(n *yaml.Node) *jobs.Spec {
 		c.URL, c.Access = s.Postgres.URL, s.Postgres.Access
 	case c.Access.TLS.IsZero() && !connurl.SaysTLS(c.URL):
 		c.Access.TLS = s.Postgres.Access.TLS
+	}
+	if s.Changes.Name == "" {
+		s.Changes.Name = feedNameIn(s.Namespace)
 	}
 	if given["jobs"] != nil {
 		d.jobs(given["jobs"], base, s)
@@ -43,6 +46,10 @@ func Fields() []field.Field {
 
 func (d *decoder) specFields(s *jobs.Spec, base *defaults) []field.Field {
 	return []field.Field{
+		{Name: "namespace", Type: field.Namespace, MayBeEmpty: true, Example: "shop",
+			Doc: "What keeps the keys and queues of this spec apart from those of other specs on the same Redis; " +
+				"the keys of the jobs are called as without.",
+			Set: single(d, &s.Namespace, parseNamespace)},
 		{Name: "postgres", Type: field.Section, Missing: "add postgres: {url: ...}",
 			Doc:    "The database that the rows come from; Stoker only reads.",
 			Fields: d.postgresFields(&s.Postgres),

@@ -35,7 +35,7 @@ func (d *decoder) changesFields(c *jobs.Changes) []field.Field {
 			Set: boolean(d, &c.UnboundedWAL)},
 		{Name: "name", Type: field.FeedName, Default: "stoker",
 			Doc: "With source wal, the name of the publication and of a permanent slot; each spec on one database " +
-				"needs its own.",
+				"needs its own, and in a namespace the default is stoker_<namespace>.",
 			Set: single(d, &c.Name, parseFeedName)},
 	}, d.fileFields("", "the connection for replication", &c.Access)...)
 }
@@ -71,6 +71,22 @@ func (d *decoder) auditFields(a *jobs.Audit) []field.Field {
 		Doc: "How many keys are compared with the database and repaired, over all jobs and replicas; 0 is none, and " +
 			"10000/s the most.",
 		Set: single(d, &a.Rate, parseRate)}}
+}
+
+// feedNameIn is the name of the change feed of a spec that names none.
+func feedNameIn(n jobs.Namespace) string {
+	if n == "" {
+		return "stoker"
+	}
+	return "stoker_" + strings.ReplaceAll(string(n), "-", "_")
+}
+
+// parseNamespace takes what can be part of the names of keys, queues and slots.
+func parseNamespace(s string) (jobs.Namespace, error) {
+	if !field.Namespace.Takes(s) {
+		return "", wrong("is no namespace", "write 1 to 32 of a-z, 0-9, - and _, a letter or digit first")
+	}
+	return jobs.Namespace(s), nil
 }
 
 // parseFeedName takes what Postgres takes as the name of a slot, with room for what is added to that of a temporary

@@ -67,9 +67,9 @@ func (c *Cache) arm(ctx context.Context) (*Armed, error) {
 	}
 	life := c.lifetime()
 	deadline := life.Milliseconds() / 2
-	calls := make([]call, c.books.count())
+	calls := make([]call, c.names.Books())
 	for n := range calls {
-		calls[n] = call{[]string{c.books.key(n)}, []any{newNonce(), life.Milliseconds()}}
+		calls[n] = call{[]string{c.names.Book(n)}, []any{newNonce(), life.Milliseconds()}}
 	}
 	cmds, err := c.run(ctx, armScript, calls...)
 	if err != nil {
@@ -79,7 +79,7 @@ func (c *Cache) arm(ctx context.Context) (*Armed, error) {
 	for n, cmd := range cmds {
 		reply, err := cmd.StringSlice()
 		if err != nil {
-			return nil, fmt.Errorf("read the answer of book %s: %w", c.books.key(n), err)
+			return nil, fmt.Errorf("read the answer of book %s: %w", c.names.Book(n), err)
 		}
 		if now, err = strconv.ParseInt(reply[1], 10, 64); err != nil {
 			return nil, fmt.Errorf("read the time of redis: %w", err)

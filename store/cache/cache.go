@@ -9,12 +9,15 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/cache/layout"
 )
 
 // Cache is the Redis that API nodes read. It is safe for concurrent use.
 type Cache struct {
 	c        redis.UniversalClient
-	books    bookLocator
+	names    layout.Names
 	life     atomic.Int64  // ns: how long the fields of a book are kept; half of it is the deadline of an arm
 	flagless atomic.Bool   // this Redis knows no flags of scripts
 	seen     atomic.Uint32 // the highest epoch that this process has seen
@@ -29,13 +32,15 @@ type Cache struct {
 // shortestLife keeps fences for a while also where no run takes long.
 const shortestLife = 10 * time.Minute
 
-// New returns the cache behind a client, which the caller closes. longest is how
-// long a run or a refresh may take at most: what was armed is good for that long
-// at least.
-func New(c redis.UniversalClient, longest time.Duration) *Cache {
+// New returns the cache behind a client, which the caller closes, without a namespace. longest is
+// how long a run or a refresh may take at most: what was armed is good for that long at least.
+func New(c redis.UniversalClient, longest time.Duration) *Cache { return NewIn("", c, longest) }
+
+// NewIn is New for what the cache has of a namespace.
+func NewIn(n jobs.Namespace, c redis.UniversalClient, longest time.Duration) *Cache {
 	_, cluster := c.(*redis.ClusterClient)
 	c.AddHook(patientHook{c})
-	cache := &Cache{c: c, books: bookLocator{cluster}}
+	cache := &Cache{c: c, names: layout.Names{Namespace: n, Cluster: cluster}}
 	cache.AllowLonger(longest)
 	c.AddHook(dialHook{&cache.sight.dialed})
 	return cache

@@ -35,13 +35,13 @@ type Claim struct {
 // the last one wrote. The caller closes the claim.
 func (c *Cache) ClaimRun(ctx context.Context, a *Armed, job *jobs.Job, s store.Stamp, id string) (*Claim, error) {
 	cl := newClaim(a, job, s, "run")
-	cl.id, cl.journal = id, c.books.journal(job.Name, id)
+	cl.id, cl.journal = id, c.names.Journal(job.Name, id)
 	cl.conns = make(chan *bookConn, maxConns)
 	cl.meta, cl.began = -1, a.At.UnixMilli()
-	if c.books.cluster {
+	if c.names.Cluster {
 		return cl, nil // there is a book a slot: each is told by the first put that reaches it
 	}
-	cmds, err := c.run(ctx, claimScript, call{[]string{c.books.key(0)},
+	cmds, err := c.run(ctx, claimScript, call{[]string{c.names.Book(0)},
 		append(cl.head(a.nonces[0]), writerField(job.Name), id)})
 	if err != nil {
 		return nil, fmt.Errorf("claim job %s: %w", job.Name, store.WithRemedy(err))

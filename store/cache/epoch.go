@@ -12,10 +12,6 @@ import (
 	"github.com/stokerhq/stoker/store"
 )
 
-// epochKey is where the epoch of our one source is kept: {epoch, origin, clock,
-// server}.
-const epochKey = "stoker:epoch:postgres"
-
 // readEpoch reads which epoch it is. A record that is gone means that it is not known
 // what the books' stamps are worth. One that another server has written says that
 // fences may be lost: Redis was started again, from data of a moment ago, or a
@@ -27,7 +23,15 @@ func (c *Cache) readEpoch(ctx context.Context) (*Armed, error) {
 		if err != nil {
 			return nil, err
 		}
-		record, err := c.c.HMGet(ctx, epochKey, "epoch", "origin", "clock", "server").Result()
+		record, err := c.c.HMGet(ctx, c.names.Epoch(), "epoch", "origin", "clock", "server", "format").Result()
+		if err != nil {
+			return nil, err
+		}
+		format, _ := record[4].(string)
+		old, err := store.CheckFormat(formatOf, format)
+		if err == nil && old && record[0] != nil {
+			err = c.raiseFormat(ctx)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -52,7 +56,7 @@ func (c *Cache) readEpoch(ctx context.Context) (*Armed, error) {
 // server is the run id of the Redis that answers; "" where it does not say, and in
 // a cluster, which has many.
 func (c *Cache) server(ctx context.Context) (string, error) {
-	if c.books.cluster {
+	if c.names.Cluster {
 		return "", nil
 	}
 	text, err := c.c.Info(ctx, "server").Result()
@@ -72,8 +76,8 @@ func (c *Cache) server(ctx context.Context) (string, error) {
 // the new epoch if this process dies in between.
 func (c *Cache) beginBooks(ctx context.Context, a *Armed) error {
 	_, err := c.c.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for n := range c.books.count() {
-			p.Unlink(ctx, c.books.key(n))
+		for n := range c.names.Books() {
+			p.Unlink(ctx, c.names.Book(n))
 		}
 		return nil
 	})
@@ -107,7 +111,7 @@ func (c *Cache) Gap(ctx context.Context) error {
 // one come from if it has seen none, unless another process has.
 func (c *Cache) openEpoch(ctx context.Context, a *Armed, origin string, gap bool) (opened bool, err error) {
 	defer c.sight.forget()
-	cmds, err := c.run(ctx, epochScript, call{[]string{epochKey},
+	cmds, err := c.run(ctx, epochScript, call{[]string{c.names.Epoch()},
 		[]any{a.epoch, a.origin, origin, a.server, gap, c.seen.Load()}})
 	if err != nil {
 		return false, err
@@ -132,7 +136,7 @@ func (c *Cache) Stamp(ctx context.Context, a *Armed, s store.Snapshot) (store.St
 			return store.Stamp{}, ErrNewEpoch
 		}
 	}
-	cmds, err := c.run(ctx, clockScript, call{[]string{epochKey},
+	cmds, err := c.run(ctx, clockScript, call{[]string{c.names.Epoch()},
 		[]any{a.epoch, clock, a.origin, store.FullerOrigin(a.origin, s.Origin)}})
 	if err != nil {
 		return store.Stamp{}, fmt.Errorf("remember the clock of postgres: %w", store.WithRemedy(err))
@@ -153,7 +157,7 @@ func (c *Cache) Epoch(ctx context.Context) (now, history uint32, err error) {
 	if now, history, ok := c.sight.recent(); ok {
 		return now, history, nil
 	}
-	record, err := c.c.HMGet(ctx, epochKey, "epoch", "history").Result()
+	record, err := c.c.HMGet(ctx, c.names.Epoch(), "epoch", "history").Result()
 	if err != nil {
 		return 0, 0, fmt.Errorf("read the epoch: %w", err)
 	}
@@ -172,7 +176,7 @@ func parseEpoch(field any) (uint32, error) {
 	}
 	n, err := strconv.ParseUint(fmt.Sprint(field), 10, 32)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", epochKey, err)
+		return 0, fmt.Errorf("the record of the epoch: %w", err)
 	}
 	return uint32(n), nil
 }
@@ -180,7 +184,7 @@ func parseEpoch(field any) (uint32, error) {
 // Followed returns which change feed has kept the cache fresh, and how far; "" when
 // none has. It is kept with the epoch, and lost with it.
 func (c *Cache) Followed(ctx context.Context) (place string, position uint64, err error) {
-	record, err := c.c.HMGet(ctx, epochKey, "feed", "position").Result()
+	record, err := c.c.HMGet(ctx, c.names.Epoch(), "feed", "position").Result()
 	if err != nil {
 		return "", 0, fmt.Errorf("read how far changes were followed: %w", err)
 	}
@@ -189,14 +193,14 @@ func (c *Cache) Followed(ctx context.Context) (place string, position uint64, er
 	}
 	position, err = strconv.ParseUint(fmt.Sprint(record[1]), 10, 64)
 	if err != nil {
-		return "", 0, fmt.Errorf("%s: %w", epochKey, err)
+		return "", 0, fmt.Errorf("%s: %w", c.names.Epoch(), err)
 	}
 	return fmt.Sprint(record[0]), position, nil
 }
 
 // Follow notes that changes of a feed are followed up to a position.
 func (c *Cache) Follow(ctx context.Context, place string, position uint64) error {
-	if err := c.c.HSet(ctx, epochKey, "feed", place, "position", position).Err(); err != nil {
+	if err := c.c.HSet(ctx, c.names.Epoch(), "feed", place, "position", position).Err(); err != nil {
 		return fmt.Errorf("note how far changes are followed: %w", store.WithRemedy(err))
 	}
 	return nil

@@ -28,7 +28,7 @@ func (c *Cache) SetFlagless() { c.flagless.Store(true) }
 func (c *Cache) Flagless() bool { return c.flagless.Load() }
 
 // Book is the key of the one book.
-func (c *Cache) Book() string { return c.books.key(0) }
+func (c *Cache) Book() string { return c.names.Book(0) }
 
 // RunScript executes a script of a test's own once for each key.
 func (c *Cache) RunScript(ctx context.Context, text string, keys ...string) ([]*redis.Cmd, error) {

@@ -51,16 +51,16 @@ const pruneStep = 250
 // Prune removes the fields of keys that no write can be older than any more. It
 // returns how many there were.
 func (c *Cache) Prune(ctx context.Context) (removed int64, err error) {
-	for n := range c.books.count() {
+	for n := range c.names.Books() {
 		for cursor := "0"; ; {
-			cmds, err := c.run(ctx, pruneScript, call{[]string{c.books.key(n)},
+			cmds, err := c.run(ctx, pruneScript, call{[]string{c.names.Book(n)},
 				[]any{cursor, c.lifetime().Milliseconds(), pruneStep}})
 			if err != nil {
-				return removed, fmt.Errorf("prune book %s: %w", c.books.key(n), err)
+				return removed, fmt.Errorf("prune book %s: %w", c.names.Book(n), err)
 			}
 			reply, err := cmds[0].Slice()
 			if err != nil {
-				return removed, fmt.Errorf("prune book %s: %w", c.books.key(n), err)
+				return removed, fmt.Errorf("prune book %s: %w", c.names.Book(n), err)
 			}
 			removed += reply[1].(int64)
 			if cursor = reply[0].(string); cursor == "0" {

@@ -22,7 +22,7 @@ func (c *Cache) split(b *store.Batch, at []int) []group {
 	size := make(map[int]int)   // :: book -> bytes in that one
 	for _, i := range at {
 		e := b.Entry(i)
-		book := c.books.of(e.Key)
+		book := c.names.BookOf(e.Key)
 		place, ok := places[book]
 		if !ok || len(groups[place].at) == scriptKeys || size[book]+e.Size() > scriptBytes {
 			place, places[book], size[book] = len(groups), len(groups), 0
@@ -39,13 +39,13 @@ func (c *Cache) split(b *store.Batch, at []int) []group {
 func (c *Cache) call(book int, job string, b *store.Batch, at []int, args []any,
 	each func([]any, store.Entry) []any) call {
 	keys := make([]string, 0, len(at)+2)
-	keys = append(keys, c.books.key(book))
+	keys = append(keys, c.names.Book(book))
 	for _, i := range at {
 		e := b.Entry(i)
 		keys, args = append(keys, string(e.Key)), each(args, e)
 	}
 	if job != "" {
-		keys = append(keys, c.books.untracked(book, job))
+		keys = append(keys, c.names.Untracked(book, job))
 	}
 	return call{keys, args}
 }

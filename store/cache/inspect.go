@@ -113,7 +113,7 @@ func (s *keyRead) queue(ctx context.Context, pipe redis.Pipeliner) {
 		}
 		if s.all {
 			s.ttls = append(s.ttls, pipe.PTTL(ctx, k))
-			book := s.c.books.of([]byte(k))
+			book := s.c.names.BookOf([]byte(k))
 			s.places[book] = append(s.places[book], i)
 		}
 	}
@@ -122,7 +122,7 @@ func (s *keyRead) queue(ctx context.Context, pipe redis.Pipeliner) {
 		for j, i := range places {
 			fields[j] = s.keys[i]
 		}
-		s.marks[book] = pipe.HMGet(ctx, s.c.books.key(book), fields...)
+		s.marks[book] = pipe.HMGet(ctx, s.c.names.Book(book), fields...)
 	}
 }
 

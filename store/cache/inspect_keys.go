@@ -48,7 +48,7 @@ func scan(ctx context.Context, c redis.Cmdable, pattern string, fn func([]string
 // Chunk returns chunk n of a manifest. NoManifest recognizes an error that says it is
 // gone.
 func (c *Cache) Chunk(ctx context.Context, job string, m Manifest, n int) ([]byte, error) {
-	b, err := c.c.Get(ctx, m.chunk(job, n)).Bytes()
+	b, err := c.c.Get(ctx, c.chunk(job, m, n)).Bytes()
 	if err != nil {
 		return nil, fmt.Errorf("read chunk %d of the manifest of %s: %w", n, job, err)
 	}

@@ -32,7 +32,7 @@ func openWindows(t *testing.T, b *bench) *opened {
 	o := &opened{t: t, b: b, conns: make(chan *bookConn, 1)}
 	o.cache = New(o.tap.Client(t, url), time.Minute)
 	o.other = new(Tap).Client(t, url)
-	o.book = o.cache.books.key(0)
+	o.book = o.cache.names.Book(0)
 	t.Cleanup((&Claim{conns: o.conns}).Close)
 	return o
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/stokerhq/stoker/store"
 )
 
 // sight is what the last check for a loss found.
@@ -33,12 +35,17 @@ const (
 //
 // In Cluster only the loss of the epoch's record is seen.
 func (c *Cache) Lost(ctx context.Context) (reason string, err error) {
-	record, err := c.c.HMGet(ctx, epochKey, "epoch", "history", "server").Result()
+	record, err := c.c.HMGet(ctx, c.names.Epoch(), "epoch", "history", "server", "format").Result()
 	if err != nil {
 		return "", err
 	}
 	if record[0] == nil {
 		return "redis was flushed, or started again without its data", nil
+	}
+	if format, _ := record[3].(string); format != "" {
+		if _, err := store.CheckFormat(formatOf, format); err != nil {
+			return "", err
+		}
 	}
 	if dials, due := c.sight.reconnected(); due {
 		server, err := c.server(ctx)

@@ -66,22 +66,20 @@ func (cl *Claim) Trust(m Manifest) bool {
 	return len(cl.armed.nonces) == 1 && m.Nonce == cl.armed.nonces[0] && cl.before == m.ID && cl.pruned < cl.since
 }
 
-func manifestKey(job, part string) string { return "stoker:manifest:" + job + ":" + part }
-
-func (m Manifest) chunk(job string, n int) string {
-	return manifestKey(job, m.ID+":"+strconv.Itoa(n))
+func (c *Cache) chunk(job string, m Manifest, n int) string {
+	return c.names.Manifest(job, m.ID+":"+strconv.Itoa(n))
 }
 
 // Manifest returns the manifest of the last complete run of job, if there is one.
 func (c *Cache) Manifest(ctx context.Context, job string) (Manifest, bool, error) {
-	return redisjson.Get[Manifest](ctx, c.c, manifestKey(job, "head"))
+	return redisjson.Get[Manifest](ctx, c.c, c.names.Manifest(job, "head"))
 }
 
 // Chunks yields the chunks of a manifest in order.
 func (c *Cache) Chunks(ctx context.Context, job string, m Manifest) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		for n := range m.Chunks {
-			b, err := c.c.Get(ctx, m.chunk(job, n)).Bytes()
+			b, err := c.c.Get(ctx, c.chunk(job, m, n)).Bytes()
 			if err != nil {
 				yield(nil, fmt.Errorf("read chunk %d of the manifest of %s: %w", n, job, err))
 				return
@@ -99,7 +97,7 @@ func NoManifest(err error) bool { return errors.Is(err, redis.Nil) }
 // KeepChunk keeps the next chunk of a manifest that is being made. It lives as
 // long as the values it lists.
 func (c *Cache) KeepChunk(ctx context.Context, job string, m *Manifest, chunk []byte, ttl time.Duration) error {
-	if err := c.c.Set(ctx, m.chunk(job, m.Chunks), chunk, ttl).Err(); err != nil {
+	if err := c.c.Set(ctx, c.chunk(job, *m, m.Chunks), chunk, ttl).Err(); err != nil {
 		return fmt.Errorf("keep chunk %d of the manifest of %s: %w", m.Chunks, job, store.WithRemedy(err))
 	}
 	m.Chunks++
@@ -120,14 +118,14 @@ func (c *Cache) KeepManifest(ctx context.Context, cl *Claim, job string, m, befo
 }
 
 func (c *Cache) keepHead(ctx context.Context, cl *Claim, job string, m Manifest, ttl time.Duration) error {
-	if c.books.cluster { // the book of the head's slot knows nothing of the run
-		return store.WithRemedy(redisjson.Set(ctx, c.c, manifestKey(job, "head"), m, ttl))
+	if c.names.Cluster { // the book of the head's slot knows nothing of the run
+		return store.WithRemedy(redisjson.Set(ctx, c.c, c.names.Manifest(job, "head"), m, ttl))
 	}
 	b, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("encode the manifest of %s: %w", job, err)
 	}
-	cmds, err := c.run(ctx, keepScript, call{[]string{c.books.key(0), manifestKey(job, "head")},
+	cmds, err := c.run(ctx, keepScript, call{[]string{c.names.Book(0), c.names.Manifest(job, "head")},
 		[]any{cl.armed.nonces[0], writerField(job), cl.id, b, max(ttl.Milliseconds(), 1)}})
 	if err != nil {
 		return fmt.Errorf("keep the manifest of %s: %w", job, store.WithRemedy(err))
@@ -137,7 +135,7 @@ func (c *Cache) keepHead(ctx context.Context, cl *Claim, job string, m Manifest,
 
 // DropManifest removes a job's manifest and its chunks.
 func (c *Cache) DropManifest(ctx context.Context, job string, m Manifest) error {
-	if err := c.c.Unlink(ctx, manifestKey(job, "head")).Err(); err != nil {
+	if err := c.c.Unlink(ctx, c.names.Manifest(job, "head")).Err(); err != nil {
 		return fmt.Errorf("drop the manifest of %s: %w", job, err)
 	}
 	return c.DropChunks(ctx, job, m)
@@ -155,7 +153,7 @@ func (c *Cache) eachChunk(ctx context.Context, job string, m Manifest, verb stri
 	}
 	_, err := c.c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for n := range m.Chunks {
-			do(p, m.chunk(job, n))
+			do(p, c.chunk(job, m, n))
 		}
 		return nil
 	})

@@ -65,7 +65,7 @@ func (w *waiter) await(ctx context.Context, c redis.UniversalClient, err error) 
 	defer w.end()
 	for store.Sleep(ctx, answerPause) {
 		limited, cancel := context.WithTimeout(impatiently(ctx), answerLimit)
-		err := Probe(limited, c)
+		err := Probe(limited, c, "") // any answer will do
 		cancel()
 		if !silent(err) && ctx.Err() == nil {
 			return true

@@ -3,29 +3,27 @@ package cache
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache/layout"
 )
 
-// probeKey never exists.
-const (
-	probeKey = "stoker:probe"
-	probeTTL = time.Second
-)
+// probeTTL is that of a key that is never written.
+const probeTTL = time.Second
 
-// Probe reports why a Redis takes no writes now, or does not answer. It sends a write that does nothing: SET XX of
-// a key that does not exist is refused for every reason for which a real one is, and neither changes the data nor
-// reaches a replica. Of a cluster every master is asked.
-func Probe(ctx context.Context, c redis.UniversalClient) error {
+// Probe reports why a Redis takes no writes of a namespace now, or does not answer. It sends a write that does nothing:
+// SET XX of a key that does not exist is refused for every reason for which a real one is, and neither changes the data
+// nor reaches a replica. Of a cluster every master is asked.
+func Probe(ctx context.Context, c redis.UniversalClient, n jobs.Namespace) error {
 	var err error
 	if cluster, ok := c.(*redis.ClusterClient); ok {
-		err = probeCluster(ctx, cluster)
+		err = probeCluster(ctx, cluster, n)
 	} else {
-		err = probe(ctx, c, probeKey)
+		err = probe(ctx, c, layout.Names{Namespace: n}.Probe(0))
 	}
 	if err != nil {
 		return fmt.Errorf("write to redis: %w", store.WithRemedy(err))
@@ -42,20 +40,19 @@ func probe(ctx context.Context, c redis.Cmdable, key string) error {
 }
 
 // probeCluster asks each master by a key of its first slot.
-func probeCluster(ctx context.Context, c *redis.ClusterClient) error {
+func probeCluster(ctx context.Context, c *redis.ClusterClient, n jobs.Namespace) error {
 	//lint:ignore SA1019 Redis 6.2 has no CLUSTER SHARDS
 	ranges, err := c.ClusterSlots(ctx).Result()
 	if err != nil {
 		return err
 	}
-	asked := make(map[string]bool)
+	asked, names := make(map[string]bool), layout.Names{Namespace: n, Cluster: true}
 	for _, r := range ranges {
-		if len(r.Nodes) == 0 || asked[r.Nodes[0].Addr] || r.Start < 0 || r.Start >= slots {
+		if len(r.Nodes) == 0 || asked[r.Nodes[0].Addr] || r.Start < 0 || r.Start >= layout.Slots {
 			continue
 		}
 		asked[r.Nodes[0].Addr] = true
-		book := bookLocator{cluster: true}.key(r.Start)
-		if err := probe(ctx, c, strings.TrimSuffix(book, "book")+"probe"); err != nil {
+		if err := probe(ctx, c, names.Probe(r.Start)); err != nil {
 			return fmt.Errorf("the node %s: %w", r.Nodes[0].Addr, err)
 		}
 	}
@@ -63,4 +60,4 @@ func probeCluster(ctx context.Context, c *redis.ClusterClient) error {
 }
 
 // Probe reports why the cache takes no writes now.
-func (c *Cache) Probe(ctx context.Context) error { return Probe(ctx, c.c) }
+func (c *Cache) Probe(ctx context.Context) error { return Probe(ctx, c.c, c.names.Namespace) }

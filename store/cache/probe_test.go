@@ -45,14 +45,14 @@ func TestProbe(t *testing.T) {
 			server := storetest.OwnRedis(t, "--enable-protected-configs", "yes", "--save", "3600 1",
 				"--busy-reply-threshold", "100")
 			c := client(t, server.URL(0))
-			if err := cache.Probe(t.Context(), c); err != nil {
+			if err := cache.Probe(t.Context(), c, ""); err != nil {
 				t.Fatal(err)
 			}
 			if n := c.DBSize(t.Context()).Val(); n > 0 {
 				t.Errorf("the probe has left %d keys", n)
 			}
 			refuse(c)
-			refusal, is := store.RefusalIn(cache.Probe(t.Context(), c))
+			refusal, is := store.RefusalIn(cache.Probe(t.Context(), c, ""))
 			if is != (code != "") || refusal.Code != code {
 				t.Errorf("got %+v, %v", refusal, is)
 			}

@@ -26,6 +26,7 @@ var (
 	fenceScript  = readScript("fence")
 	pruneScript  = readScript("prune")
 	epochScript  = readScript("epoch")
+	formatScript = readScript("format")
 	clockScript  = readScript("clock")
 	keepScript   = readScript("keep")
 	settleScript = readScript("settle")

@@ -42,7 +42,7 @@ func (c *Cache) streamed(ctx context.Context, cl *Claim, b *store.Batch) (Outcom
 	attempt := func(dial func(context.Context, *Claim) (*bookConn, error)) (s txBatch, rest []int, err error) {
 		limited, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
-		s = txBatch{cl: cl, b: b, book: c.books.key(0)}
+		s = txBatch{cl: cl, b: b, book: c.names.Book(0)}
 		rest, err = s.on(limited, dial)
 		limit *= 2
 		return s, rest, err

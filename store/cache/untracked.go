@@ -55,8 +55,8 @@ func (n *Untracked) add(member string) {
 // Untracked returns what is known of a job's untracked keys.
 func (c *Cache) Untracked(ctx context.Context, job string) (Untracked, error) {
 	all := Untracked{Keys: make(map[string]bool)}
-	if !c.books.cluster {
-		members := c.c.SScan(ctx, c.books.untracked(0, job), 0, "", 1000).Iterator()
+	if !c.names.Cluster {
+		members := c.c.SScan(ctx, c.names.Untracked(0, job), 0, "", 1000).Iterator()
 		for members.Next(ctx) {
 			all.add(members.Val())
 		}
@@ -65,11 +65,11 @@ func (c *Cache) Untracked(ctx context.Context, job string) (Untracked, error) {
 		}
 		return all, nil
 	}
-	for from := 0; from < c.books.count(); from += setsAtOnce {
+	for from := 0; from < c.names.Books(); from += setsAtOnce {
 		var sets []*redis.StringSliceCmd
 		_, err := c.c.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for n := range setsAtOnce {
-				sets = append(sets, p.SMembers(ctx, c.books.untracked(from+n, job)))
+				sets = append(sets, p.SMembers(ctx, c.names.Untracked(from+n, job)))
 			}
 			return nil
 		})
@@ -97,12 +97,12 @@ func (c *Cache) PutUntracked(ctx context.Context, cl *Claim, b *store.Batch) (Ou
 func (c *Cache) ForgetUntracked(ctx context.Context, cl *Claim, keys [][]byte) error {
 	of := make(map[int][]any) // :: book -> its keys
 	for _, key := range keys {
-		of[c.books.of(key)] = append(of[c.books.of(key)], key)
+		of[c.names.BookOf(key)] = append(of[c.names.BookOf(key)], key)
 	}
 	var calls []call
 	for book, list := range of {
 		for part := range slices.Chunk(list, scriptKeys) {
-			calls = append(calls, call{[]string{c.books.key(book), c.books.untracked(book, cl.job)},
+			calls = append(calls, call{[]string{c.names.Book(book), c.names.Untracked(book, cl.job)},
 				append([]any{writerField(cl.job), cl.id}, part...)})
 		}
 	}
@@ -114,13 +114,11 @@ func (c *Cache) ForgetUntracked(ctx context.Context, cl *Claim, keys [][]byte) e
 	return nil
 }
 
-func (b bookLocator) journal(job, id string) string { return b.untracked(0, job) + ":" + id }
-
 // BeginJournal begins a run's journal with a chunk of keys, as package manifest has
 // them, that the run is about to bring. What the Journal of a batch holds is added
 // as the batch is put.
 func (c *Cache) BeginJournal(ctx context.Context, cl *Claim, job *jobs.Job, chunk []byte) error {
-	set, life := c.books.untracked(0, job.Name), untrackedLife(job)
+	set, life := c.names.Untracked(0, job.Name), untrackedLife(job)
 	_, err := c.c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.SAdd(ctx, set, "#"+cl.id)
 		p.PExpire(ctx, set, life)
@@ -152,7 +150,7 @@ const journalStep = 64
 func (c *Cache) Journaled(ctx context.Context, job, id string) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		for from := int64(0); ; from += journalStep {
-			chunks, err := c.c.LRange(ctx, c.books.journal(job, id), from, from+journalStep-1).Result()
+			chunks, err := c.c.LRange(ctx, c.names.Journal(job, id), from, from+journalStep-1).Result()
 			if err != nil {
 				yield(nil, fmt.Errorf("read what a run of %s has brought: %w", job, err))
 				return
@@ -177,8 +175,8 @@ func (c *Cache) DropJournals(ctx context.Context, job string, ids []string) erro
 	}
 	_, err := c.c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, id := range ids {
-			p.Unlink(ctx, c.books.journal(job, id))
-			p.SRem(ctx, c.books.untracked(0, job), "#"+id)
+			p.Unlink(ctx, c.names.Journal(job, id))
+			p.SRem(ctx, c.names.Untracked(0, job), "#"+id)
 		}
 		return nil
 	})

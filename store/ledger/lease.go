@@ -15,7 +15,7 @@ import (
 
 // Lease takes the job's lease for ttl, if it is free.
 func (l *Ledger) Lease(ctx context.Context, job, holder string, ttl time.Duration) (bool, error) {
-	err := l.c.SetArgs(ctx, key("lease", job), holder, redis.SetArgs{Mode: "NX", TTL: ttl}).Err()
+	err := l.c.SetArgs(ctx, l.key("lease", job), holder, redis.SetArgs{Mode: "NX", TTL: ttl}).Err()
 	if errors.Is(err, redis.Nil) {
 		return false, nil
 	}
@@ -36,7 +36,7 @@ return 1`)
 // Renew extends the lease that holder has. One that has lapsed, or that Redis has lost,
 // holder takes again, unless somebody else was first: then it reports false.
 func (l *Ledger) Renew(ctx context.Context, job, holder string, ttl time.Duration) (bool, error) {
-	n, err := renewScript.Run(ctx, l.c, []string{key("lease", job)}, holder, ttl.Milliseconds()).Int()
+	n, err := renewScript.Run(ctx, l.c, []string{l.key("lease", job)}, holder, ttl.Milliseconds()).Int()
 	if err != nil {
 		return false, fmt.Errorf("renew the lease of %s: %w", job, err)
 	}
@@ -45,7 +45,7 @@ func (l *Ledger) Renew(ctx context.Context, job, holder string, ttl time.Duratio
 
 // Release gives a lease back, if holder still has it.
 func (l *Ledger) Release(ctx context.Context, job, holder string) error {
-	if err := dropScript.Run(ctx, l.c, []string{key("lease", job)}, holder).Err(); err != nil {
+	if err := dropScript.Run(ctx, l.c, []string{l.key("lease", job)}, holder).Err(); err != nil {
 		return fmt.Errorf("release the lease of %s: %w", job, err)
 	}
 	return nil
@@ -57,7 +57,7 @@ func (l *Ledger) Holder(ctx context.Context, job string) (holder string, left ti
 	var who *redis.StringCmd
 	var ttl *redis.DurationCmd
 	_, err = l.c.Pipelined(ctx, func(p redis.Pipeliner) error {
-		who, ttl = p.Get(ctx, key("lease", job)), p.PTTL(ctx, key("lease", job))
+		who, ttl = p.Get(ctx, l.key("lease", job)), p.PTTL(ctx, l.key("lease", job))
 		return nil
 	})
 	if errors.Is(err, redis.Nil) {

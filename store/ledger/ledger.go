@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/internal/redisjson"
 )
@@ -27,13 +28,19 @@ import (
 //	stoker:objective:<job> hash  the account of its objective: see web/objective
 //	stoker:freshness:#changes    string  what the follower of the change feed knows of how fresh jobs are
 //
+// In a namespace, stoker:ns:<namespace>: is what they begin with.
+//
 // It is safe for concurrent use.
 type Ledger struct {
-	c redis.UniversalClient
+	c         redis.UniversalClient
+	namespace jobs.Namespace
 }
 
-// New returns the ledger behind a client, which the caller closes.
-func New(c redis.UniversalClient) *Ledger { return &Ledger{c} }
+// New returns the ledger behind a client, which the caller closes, without a namespace.
+func New(c redis.UniversalClient) *Ledger { return NewIn("", c) }
+
+// NewIn is New for the ledger of a namespace.
+func NewIn(n jobs.Namespace, c redis.UniversalClient) *Ledger { return &Ledger{c, n} }
 
 // KeepRuns is how many records are kept a job.
 const KeepRuns = 200
@@ -41,7 +48,7 @@ const KeepRuns = 200
 // liveTTL outlives a few progress reports: a worker that died stops showing.
 const liveTTL = 5 * time.Second
 
-func key(kind, job string) string { return "stoker:" + kind + ":" + job }
+func (l *Ledger) key(kind, job string) string { return l.namespace.Key(kind + ":" + job) }
 
 // Add keeps the record of a run that ended.
 func (l *Ledger) Add(ctx context.Context, r store.Record) error {
@@ -50,12 +57,12 @@ func (l *Ledger) Add(ctx context.Context, r store.Record) error {
 		return fmt.Errorf("encode the record of a run of %s: %w", r.Job, err)
 	}
 	pipe := l.c.Pipeline() // no transaction: in Cluster the keys lie on several nodes
-	pipe.LPush(ctx, key("runs", r.Job), b)
-	pipe.LTrim(ctx, key("runs", r.Job), 0, KeepRuns-1)
+	pipe.LPush(ctx, l.key("runs", r.Job), b)
+	pipe.LTrim(ctx, l.key("runs", r.Job), 0, KeepRuns-1)
 	if r.State == store.StateOK && !r.Removal {
-		pipe.Set(ctx, key("last", r.Job), b, 0)
+		pipe.Set(ctx, l.key("last", r.Job), b, 0)
 	}
-	pipe.Del(ctx, key("live", r.Job))
+	pipe.Del(ctx, l.key("live", r.Job))
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("keep the record of a run of %s: %w", r.Job, err)
 	}
@@ -67,7 +74,7 @@ func (l *Ledger) Runs(ctx context.Context, job string, n int) ([]store.Record, e
 	if n <= 0 {
 		return nil, nil // LRANGE would read an end of -1 as the last one
 	}
-	texts, err := l.c.LRange(ctx, key("runs", job), 0, int64(n)-1).Result()
+	texts, err := l.c.LRange(ctx, l.key("runs", job), 0, int64(n)-1).Result()
 	if err != nil {
 		return nil, fmt.Errorf("read the runs of %s: %w", job, err)
 	}
@@ -82,27 +89,27 @@ func (l *Ledger) Runs(ctx context.Context, job string, n int) ([]store.Record, e
 
 // LastComplete returns the record of the last run that wrote every row.
 func (l *Ledger) LastComplete(ctx context.Context, job string) (store.Record, bool, error) {
-	return redisjson.Get[store.Record](ctx, l.c, key("last", job))
+	return redisjson.Get[store.Record](ctx, l.c, l.key("last", job))
 }
 
 // Live returns the progress of the run of job that goes on now, if one does.
 func (l *Ledger) Live(ctx context.Context, job string) (store.Progress, bool, error) {
-	return redisjson.Get[store.Progress](ctx, l.c, key("live", job))
+	return redisjson.Get[store.Progress](ctx, l.c, l.key("live", job))
 }
 
 // Report publishes the progress of a run.
 func (l *Ledger) Report(ctx context.Context, p store.Progress) error {
-	return redisjson.Set(ctx, l.c, key("live", p.Job), p, liveTTL)
+	return redisjson.Set(ctx, l.c, l.key("live", p.Job), p, liveTTL)
 }
 
 // KeepSample keeps some keys of a complete run, for Sampler.
 func (l *Ledger) KeepSample(ctx context.Context, job string, keys []string) error {
-	return redisjson.Set(ctx, l.c, key("sample", job), keys, 0)
+	return redisjson.Set(ctx, l.c, l.key("sample", job), keys, 0)
 }
 
 // Sample returns the keys that KeepSample kept.
 func (l *Ledger) Sample(ctx context.Context, job string) ([]string, error) {
-	keys, _, err := redisjson.Get[[]string](ctx, l.c, key("sample", job))
+	keys, _, err := redisjson.Get[[]string](ctx, l.c, l.key("sample", job))
 	return keys, err
 }
 

@@ -21,7 +21,7 @@ const freshnessTTL = 10 * time.Minute
 
 // ReportFreshness keeps what the follower of the change feed knows of how fresh values are.
 func (l *Ledger) ReportFreshness(ctx context.Context, f store.Freshness) error {
-	return redisjson.Set(ctx, l.c, key("freshness", feedName), f, freshnessTTL)
+	return redisjson.Set(ctx, l.c, l.key("freshness", feedName), f, freshnessTTL)
 }
 
 // Freshness returns what the follower has said last, and the records of the jobs' last runs, in the order of names. It
@@ -30,9 +30,9 @@ func (l *Ledger) Freshness(ctx context.Context, names []string) (f store.Freshne
 	var said *redis.StringCmd
 	complete, newest := make([]*redis.StringCmd, len(names)), make([]*redis.StringCmd, len(names))
 	_, err = l.c.Pipelined(ctx, func(p redis.Pipeliner) error {
-		said = p.Get(ctx, key("freshness", feedName))
+		said = p.Get(ctx, l.key("freshness", feedName))
 		for i, job := range names {
-			complete[i], newest[i] = p.Get(ctx, key("last", job)), p.LIndex(ctx, key("runs", job), 0)
+			complete[i], newest[i] = p.Get(ctx, l.key("last", job)), p.LIndex(ctx, l.key("runs", job), 0)
 		}
 		return nil
 	})
@@ -73,7 +73,7 @@ const budgetState = "state"
 // Budget returns the state of the account of a job's objective, and the fields that are kept beside it; "" where
 // there is none.
 func (l *Ledger) Budget(ctx context.Context, job string, fields ...string) (state string, kept []string, err error) {
-	values, err := l.c.HMGet(ctx, key("objective", job), append([]string{budgetState}, fields...)...).Result()
+	values, err := l.c.HMGet(ctx, l.key("objective", job), append([]string{budgetState}, fields...)...).Result()
 	if err != nil {
 		return "", nil, fmt.Errorf("read the error budget of %s: %w", job, err)
 	}
@@ -103,7 +103,7 @@ func (l *Ledger) KeepBudget(ctx context.Context, job string, c store.BudgetChang
 	for _, field := range c.Drop {
 		args = append(args, field)
 	}
-	n, err := keepBudget.Run(ctx, l.c, []string{key("objective", job)}, args...).Int()
+	n, err := keepBudget.Run(ctx, l.c, []string{l.key("objective", job)}, args...).Int()
 	if err != nil {
 		return false, fmt.Errorf("keep the error budget of %s: %w", job, err)
 	}
@@ -114,7 +114,7 @@ func (l *Ledger) KeepBudget(ctx context.Context, job string, c store.BudgetChang
 func (l *Ledger) DropBudgets(ctx context.Context, names []string) error {
 	_, err := l.c.Pipelined(ctx, func(p redis.Pipeliner) error { // one command a key: in Cluster they lie apart
 		for _, job := range names {
-			p.Unlink(ctx, key("objective", job))
+			p.Unlink(ctx, l.key("objective", job))
 		}
 		return nil
 	})

@@ -22,7 +22,7 @@ return redis.call('HINCRBY', KEYS[1], 'missed', ARGV[2])`)
 // Missed counts n ticks, up to the one due at last, that came too late or could
 // not be enqueued in time. Replicas that tell of the same ticks are heard once.
 func (l *Ledger) Missed(ctx context.Context, job string, last time.Time, n int64) error {
-	if err := missedScript.Run(ctx, l.c, []string{key("tally", job)}, last.Unix(), n).Err(); err != nil {
+	if err := missedScript.Run(ctx, l.c, []string{l.key("tally", job)}, last.Unix(), n).Err(); err != nil {
 		return fmt.Errorf("count missed ticks of %s: %w", job, err)
 	}
 	return nil
@@ -34,7 +34,7 @@ func (l *Ledger) Skipped(ctx context.Context, job string) error {
 }
 
 func (l *Ledger) count(ctx context.Context, job, field string, n int64) error {
-	if err := l.c.HIncrBy(ctx, key("tally", job), field, n).Err(); err != nil {
+	if err := l.c.HIncrBy(ctx, l.key("tally", job), field, n).Err(); err != nil {
 		return fmt.Errorf("count %s of %s: %w", field, job, err)
 	}
 	return nil
@@ -42,7 +42,7 @@ func (l *Ledger) count(ctx context.Context, job, field string, n int64) error {
 
 // Refreshed counts a refresh of so many keys, or remembers why it failed.
 func (l *Ledger) Refreshed(ctx context.Context, job string, keys int, failure error) error {
-	k, now := key("tally", job), time.Now().UTC().Format(time.RFC3339Nano)
+	k, now := l.key("tally", job), time.Now().UTC().Format(time.RFC3339Nano)
 	_, err := l.c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		if failure != nil {
 			p.HSet(ctx, k, "refresh_error", failure.Error(), "refresh_failed", now)
@@ -62,7 +62,7 @@ func (l *Ledger) Refreshed(ctx context.Context, job string, keys int, failure er
 
 // Tally returns what was counted for a job.
 func (l *Ledger) Tally(ctx context.Context, job string) (store.Tally, error) {
-	h, err := l.c.HGetAll(ctx, key("tally", job)).Result()
+	h, err := l.c.HGetAll(ctx, l.key("tally", job)).Result()
 	if err != nil {
 		return store.Tally{}, fmt.Errorf("read the tally of %s: %w", job, err)
 	}
@@ -105,7 +105,7 @@ func timed(t *store.Tally) map[string]*time.Time {
 // Audited adds what an audit has counted since its last report. Confirm replaces the
 // one before if it is set; the other times are those of this moment.
 func (l *Ledger) Audited(ctx context.Context, job string, a store.Audit) error {
-	k, now := key("tally", job), time.Now().UTC().Format(time.RFC3339Nano)
+	k, now := l.key("tally", job), time.Now().UTC().Format(time.RFC3339Nano)
 	_, err := l.c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for field, n := range map[string]int64{"checked": a.Checked, "stale": a.Stale, "missing": a.Missing,
 			"repaired": a.Repaired} {
@@ -138,7 +138,7 @@ func (l *Ledger) ReportRefreshes(ctx context.Context, job string, r store.Refres
 	if err != nil {
 		return fmt.Errorf("encode the pending changes of %s: %w", job, err)
 	}
-	tally, now := key("tally", job), time.Now().UTC().Format(time.RFC3339Nano)
+	tally, now := l.key("tally", job), time.Now().UTC().Format(time.RFC3339Nano)
 	// no transaction: in Cluster the keys lie on several nodes
 	_, err = l.c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		if r.Refreshes > 0 {
@@ -149,10 +149,10 @@ func (l *Ledger) ReportRefreshes(ctx context.Context, job string, r store.Refres
 		switch {
 		case r.Error != "":
 			p.HSet(ctx, tally, "refresh_error", r.Error, "refresh_failed", now)
-			p.Set(ctx, key("pending", job), pending, pendingTTL)
+			p.Set(ctx, l.key("pending", job), pending, pendingTTL)
 		case r.Refreshes > 0:
 			p.HDel(ctx, tally, "refresh_error", "refresh_failed")
-			p.Del(ctx, key("pending", job))
+			p.Del(ctx, l.key("pending", job))
 		}
 		return nil
 	})
@@ -165,5 +165,5 @@ func (l *Ledger) ReportRefreshes(ctx context.Context, job string, r store.Refres
 // Pending returns what the change feed has reported that it could not load yet, if it did so
 // in the last few seconds.
 func (l *Ledger) Pending(ctx context.Context, job string) (store.Pending, bool, error) {
-	return redisjson.Get[store.Pending](ctx, l.c, key("pending", job))
+	return redisjson.Get[store.Pending](ctx, l.c, l.key("pending", job))
 }

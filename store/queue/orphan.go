@@ -54,7 +54,7 @@ return 1`)
 
 // Orphans returns the tasks of a queue that are in hand and that no worker has, by ID.
 func (q *Queues) Orphans(ctx context.Context, queue string) ([]string, error) {
-	ids, err := orphansScript.Run(ctx, q.c, []string{key(queue, "active"), key(queue, "lease")},
+	ids, err := orphansScript.Run(ctx, q.c, []string{q.key(queue, "active"), q.key(queue, "lease")},
 		mostOrphans-1).StringSlice()
 	if err != nil {
 		return nil, fmt.Errorf("look for orphaned tasks of queue %s: %w", queue, err)
@@ -65,7 +65,7 @@ func (q *Queues) Orphans(ctx context.Context, queue string) ([]string, error) {
 // Archive takes an orphan from the tasks in hand and archives it with the reason. A name without a task is
 // only taken from the list. It reports false if the task is no orphan any more.
 func (q *Queues) Archive(ctx context.Context, queue, id, reason string) (bool, error) {
-	keys := []string{key(queue, "t:"+id), key(queue, "active"), key(queue, "lease"), key(queue, "archived")}
+	keys := []string{q.key(queue, "t:"+id), q.key(queue, "active"), q.key(queue, "lease"), q.key(queue, "archived")}
 	n, err := archiveScript.Run(ctx, q.c, keys, id, failure(reason, time.Now())).Int()
 	if err != nil {
 		return false, fmt.Errorf("archive the orphaned task %s of queue %s: %w", id, queue, err)

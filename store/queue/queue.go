@@ -7,6 +7,9 @@
 //	asynq:{<queue>}:paused                    since when no worker is given a task
 //	stoker:handback:<queue>:<id>@<made>       how often workers have handed a task back
 //
+// In a namespace, <namespace>:<queue> is what Asynq calls a queue, and the last key begins with
+// stoker:ns:<namespace>:.
+//
 // Asynq changes the first six in scripts, so that no state between two of them is ever seen. Scripts here
 // keep to that: what they decide on, they read themselves.
 package queue
@@ -24,20 +27,27 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 )
 
-// Queues are the queues of runs and of refreshes. It is safe for concurrent use.
-type Queues struct{ c redis.UniversalClient }
+// Queues are the queues of runs and of refreshes of one namespace, which its methods call as jobs.Queues does. It is
+// safe for concurrent use.
+type Queues struct {
+	c         redis.UniversalClient
+	namespace jobs.Namespace
+}
 
-// New returns the queues behind a client, which the caller closes.
-func New(c redis.UniversalClient) *Queues { return &Queues{c} }
+// New returns the queues behind a client, which the caller closes, without a namespace.
+func New(c redis.UniversalClient) *Queues { return NewIn("", c) }
+
+// NewIn is New for the queues of a namespace.
+func NewIn(n jobs.Namespace, c redis.UniversalClient) *Queues { return &Queues{c, n} }
 
 // key names one of Asynq's keys of a queue.
-func key(queue, kind string) string { return "asynq:{" + queue + "}:" + kind }
+func (q *Queues) key(queue, kind string) string { return Prefix(q.namespace, queue) + kind }
 
 // Paused returns the queues that someone has paused, in the Asynq dashboard or with its command line.
 func (q *Queues) Paused(ctx context.Context) ([]jobs.PausedQueue, error) {
 	var paused []jobs.PausedQueue
 	for _, name := range jobs.Queues {
-		text, err := q.c.Get(ctx, key(name, "paused")).Result()
+		text, err := q.c.Get(ctx, q.key(name, "paused")).Result()
 		if errors.Is(err, redis.Nil) {
 			continue
 		}
@@ -56,7 +66,7 @@ func (q *Queues) Paused(ctx context.Context) ([]jobs.PausedQueue, error) {
 // Pending returns how many tasks of a queue wait for a worker; not those that are active, that wait for their time, or
 // that are kept after their end. A queue that has had no task yet has none.
 func (q *Queues) Pending(ctx context.Context, queue string) (int64, error) {
-	n, err := q.c.LLen(ctx, key(queue, "pending")).Result()
+	n, err := q.c.LLen(ctx, q.key(queue, "pending")).Result()
 	if err != nil {
 		return 0, fmt.Errorf("count the tasks that wait in queue %s: %w", queue, err)
 	}
@@ -65,7 +75,7 @@ func (q *Queues) Pending(ctx context.Context, queue string) (int64, error) {
 
 // Resume lets workers be given tasks of a queue again, whoever paused it.
 func (q *Queues) Resume(ctx context.Context, queue string) error {
-	if err := q.c.Del(ctx, key(queue, "paused")).Err(); err != nil {
+	if err := q.c.Del(ctx, q.key(queue, "paused")).Err(); err != nil {
 		return fmt.Errorf("resume queue %s: %w", queue, err)
 	}
 	return nil
@@ -118,7 +128,7 @@ return 1`)
 func (q *Queues) Release(ctx context.Context, queue, id string, states ...asynq.TaskState) (bool, error) {
 	var keys []string
 	for _, kind := range []string{"pending", "active", "lease", "scheduled", "retry", "archived", "completed", "t:"} {
-		keys = append(keys, key(queue, kind))
+		keys = append(keys, q.key(queue, kind))
 	}
 	args := []any{id, jobs.RescueID("")}
 	for _, s := range states {
@@ -144,7 +154,7 @@ const handBackLife = 24 * time.Hour
 // was, with this time, and how long ago the first time.
 func (q *Queues) HandedBack(ctx context.Context, queue, id string, made time.Time) (n int64, since time.Duration,
 	err error) {
-	name := fmt.Sprintf("stoker:handback:%s:%s@%d", queue, id, made.UnixMilli())
+	name := q.namespace.Key(fmt.Sprintf("handback:%s:%s@%d", queue, id, made.UnixMilli()))
 	got, err := handBackScript.Run(ctx, q.c, []string{name}, handBackLife.Milliseconds()).Int64Slice()
 	if err != nil {
 		return 0, 0, fmt.Errorf("count that task %s was handed back: %w", id, err)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/cache/layout"
 )
 
 // command is a command that Stoker sends, on a key that it would send it on.
@@ -20,42 +21,46 @@ type Needs struct {
 }
 
 // Cache is what the Redis with the cached values has to take.
-func Cache(list []*jobs.Job) Needs {
+func Cache(spec *jobs.Spec) Needs {
 	var n Needs
 	n.keyless("ping", "select 0", "info server", "time", "scan 0", "script load return", "unwatch")
-	const book, epoch = "stoker:{cache}:book", "stoker:epoch:postgres"
-	n.own("stoker:*", book, "hmget % f", "hget % f", "hset % f v", "hdel % f", "hlen %", "hkeys %", "hscan % 0",
+	names := layout.Names{Namespace: spec.Namespace}
+	book, epoch, probe := names.Book(0), names.Epoch(), names.Probe(0)
+	n.own(ownPattern, book, "hmget % f", "hget % f", "hset % f v", "hdel % f", "hlen %", "hkeys %", "hscan % 0",
 		"unlink %", "evalsha 0000000000000000000000000000000000000000 1 %")
-	n.own("stoker:*", epoch, "hmget % f", "hset % f v")
-	n.own("stoker:*", probeKey, "set % 1 xx")
-	for _, job := range list {
-		head, untracked := "stoker:manifest:"+job.Name+":head", "stoker:{cache}:new:"+job.Name
-		n.own("stoker:*", head, "get %", "set % v px 1", "pexpire % 1", "unlink %")
-		n.own("stoker:*", untracked, "sadd % m", "srem % m", "sscan % 0", "rpush % m", "lrange % 0 1", "unlink %")
+	n.own(ownPattern, epoch, "hmget % f", "hset % f v")
+	n.own(ownPattern, probe, "set % 1 xx")
+	for _, job := range spec.Jobs {
+		head, untracked := names.Manifest(job.Name, "head"), names.Untracked(0, job.Name)
+		n.own(ownPattern, head, "get %", "set % v px 1", "pexpire % 1", "unlink %")
+		n.own(ownPattern, untracked, "sadd % m", "srem % m", "sscan % 0", "rpush % m", "lrange % 0 1", "unlink %")
 		n.own(pattern(job), sampleKey(job), "get %", "set % v px 1", "unlink %", "exists %", "pttl %", "pexpire % 1",
 			"hset % f v", "hgetall %", "evalsha 0000000000000000000000000000000000000000 1 %")
 	}
 	return n
 }
 
-const probeKey = "stoker:probe"
+// ownPattern are the keys of all namespaces: where the daemons of all of them are registered is no namespace's.
+const ownPattern = jobs.Own + "*"
 
 // cancelChannel is how Asynq has a worker end a task.
 const cancelChannel = "asynq:cancel"
 
 // Queue is what the Redis with the tasks and the run records has to take.
-func Queue(list []*jobs.Job) Needs {
+func Queue(spec *jobs.Spec) Needs {
 	var n Needs
+	name := spec.Namespace
+	probe := layout.Names{Namespace: name}.Probe(0)
 	n.keyless("ping", "select 0", "info", "time", "script load return", "publish "+cancelChannel+" id")
-	n.own("stoker:*", probeKey, "set % 1 xx", "evalsha 0000000000000000000000000000000000000000 1 %", "eval return 1 %")
-	for _, job := range list {
-		n.own("stoker:*", "stoker:runs:"+job.Name, "lpush % v", "ltrim % 0 1", "lrange % 0 1")
-		n.own("stoker:*", "stoker:tally:"+job.Name, "hgetall %", "hincrby % f 1", "hset % f v", "hdel % f",
+	n.own(ownPattern, probe, "set % 1 xx", "evalsha 0000000000000000000000000000000000000000 1 %", "eval return 1 %")
+	for _, job := range spec.Jobs {
+		n.own(ownPattern, name.Key("runs:"+job.Name), "lpush % v", "ltrim % 0 1", "lrange % 0 1")
+		n.own(ownPattern, name.Key("tally:"+job.Name), "hgetall %", "hincrby % f 1", "hset % f v", "hdel % f",
 			"hsetnx % f v")
-		n.own("stoker:*", "stoker:lease:"+job.Name, "set % v nx", "get %", "pttl %", "del %")
+		n.own(ownPattern, name.Key("lease:"+job.Name), "set % v nx", "get %", "pttl %", "del %")
 	}
-	for _, queue := range []string{jobs.QueueRun, jobs.QueueRefresh} {
-		at := "asynq:{" + queue + "}:"
+	for _, queue := range jobs.Queues {
+		at := "asynq:{" + name.Queue(queue) + "}:"
 		n.own("asynq:*", at+"t:id", "exists %", "hget % f", "hmget % f", "hset % f v", "hgetall %", "del %",
 			"expire % 1",
 			"memory usage %")
@@ -65,7 +70,7 @@ func Queue(list []*jobs.Job) Needs {
 		n.own("asynq:*", at+"retry", "zadd % 1 m", "zcard %", "zrange % 0 1", "zrangebyscore % 0 1", "zrem % m",
 			"zremrangebyrank % 0 1", "zremrangebyscore % 0 1", "zrevrange % 0 1", "zscore % m")
 		n.own("asynq:*", at+"paused", "get %", "del %")
-		n.own("stoker:*", "stoker:handback:"+queue+":id", "incr %", "pexpire % 1", "pttl %")
+		n.own(ownPattern, name.Key("handback:"+queue+":id"), "incr %", "pexpire % 1", "pttl %")
 		n.own("asynq:*", at+"processed", "get %", "set % 1", "incr %", "expireat % 1", "setex % 1 v")
 	}
 	n.own("asynq:*", "asynq:queues", "sadd % m", "srem % m", "smembers %", "sismember % m")

@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache/layout"
 	"github.com/stokerhq/stoker/store/cache/resp"
 )
 
@@ -86,7 +87,7 @@ func checkOne(ctx context.Context, o *redis.Options, n Needs) (r Report, err err
 
 // askWatch asks for what cannot be part of a transaction, and does no harm.
 func (r *Report) askWatch(ctx context.Context, conn *resp.Conn) error {
-	conn.Command("WATCH", probeKey)
+	conn.Command("WATCH", layout.Names{}.Probe(0))
 	conn.Command("MULTI")
 	conn.Command("UNWATCH")
 	conn.Command("EXEC")
@@ -102,7 +103,7 @@ func (r *Report) askWatch(ctx context.Context, conn *resp.Conn) error {
 				}
 				continue
 			}
-			r.note(command{args: []string{name}, keys: "stoker:*"}, refused)
+			r.note(command{args: []string{name}, keys: ownPattern}, refused)
 		} else if err != nil {
 			return err
 		}

@@ -53,7 +53,8 @@ func open(t *testing.T, url string) redis.UniversalClient {
 func problems(t *testing.T, url string) string {
 	t.Helper()
 	c := open(t, url)
-	r, err := rights.Check(t.Context(), c, rights.Cache(list).And(rights.Queue(list)))
+	spec := &jobs.Spec{Jobs: list}
+	r, err := rights.Check(t.Context(), c, rights.Cache(spec).And(rights.Queue(spec)))
 	if err != nil {
 		return "fatal: " + rights.Explain(c, jobs.NewSecret(url), err).Error()
 	}
@@ -102,7 +103,7 @@ func TestRoleAndMode(t *testing.T) {
 	command(t, open(t, node.URL(0)), "cluster", "addslotsrange", 0, 16383)
 	want(t, "a node with all slots", problems(t, node.URL(0)), "fatal true", "node of a Redis Cluster", "?addr=")
 	url := node.URL(0) + "?addr=" + node.Addr()
-	eventually(t, func() bool { return cache.Probe(t.Context(), open(t, url)) == nil })
+	eventually(t, func() bool { return cache.Probe(t.Context(), open(t, url), "") == nil })
 	want(t, "the cluster", problems(t, url))
 	want(t, "no cluster", problems(t, primary.URL(0)+"?addr="+primary.Addr()), "fatal", "leave ?addr= out")
 }
@@ -177,7 +178,7 @@ func TestSentinelPasswords(t *testing.T) {
 	addr := sentinel(t, primary.Port())
 	base := "redis://:hunter2-sentinel@" + addr
 	good := base + "?master_name=mymaster&password=hunter2-redis"
-	eventually(t, func() bool { return cache.Probe(t.Context(), open(t, good)) == nil })
+	eventually(t, func() bool { return cache.Probe(t.Context(), open(t, good), "") == nil })
 	want(t, "both right", problems(t, good))
 	for url, part := range map[string]string{
 		base + "?master_name=mymaster": "&password=; those " +

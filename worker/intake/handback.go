@@ -77,12 +77,19 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 // Counter counts how often a task was handed back; *queue.Queues is one.
 type Counter interface {
 	HandedBack(ctx context.Context, queue, id string, made time.Time) (n int64, since time.Duration, err error)
+	// HasWorker reports whether a daemon is there whose spec has the job.
+	HasWorker(ctx context.Context, job string) (bool, error)
+}
+
+// Enqueuer puts tasks on the queues of the worker's namespace; *queue.Client is one.
+type Enqueuer interface {
+	EnqueueContext(ctx context.Context, t *asynq.Task, opts ...asynq.Option) (*asynq.TaskInfo, error)
 }
 
 // HandBack hands tasks back. Every exported field is required.
 type HandBack struct {
 	Counter Counter
-	Client  *asynq.Client
+	Client  Enqueuer
 	Limit   time.Duration // after which a task is given up
 	Other   time.Duration // for which a task of another definition is left to workers that have it
 	Metrics *Metrics
@@ -122,6 +129,9 @@ func (h *HandBack) Return(ctx context.Context, from string, task *asynq.Task, wh
 	case err != nil:
 		h.Log.Warn("a task was handed back and not counted", jobs.LogTask, id, jobs.LogErr, err)
 	case since >= h.Limit || n > mostHandBacks:
+		if h.isElsewhere(ctx, task, why) {
+			break
+		}
 		h.Metrics.freed.WithLabelValues(from).Inc()
 		h.Log.Error("no worker could do a task; it is given up. Run the same version and the same spec everywhere",
 			append(attrs, "handed_back", n-1, "for", since.Round(time.Second))...)
@@ -131,6 +141,19 @@ func (h *HandBack) Return(ctx context.Context, from string, task *asynq.Task, wh
 			append(attrs, "for_at_most", h.Limit)...)
 	}
 	return h.putBack(ctx, from, task, why, since)
+}
+
+// isElsewhere reports whether a daemon with another spec has the job of a task, so that it may yet come to the right
+// one: specs that share queues get in each other's way, and that is said elsewhere.
+func (h *HandBack) isElsewhere(ctx context.Context, task *asynq.Task, why error) bool {
+	if _, unknown := errors.AsType[*jobs.UnknownJobError](why); !unknown {
+		return false // another version may do it, and of those nobody knows
+	}
+	has, err := h.Counter.HasWorker(ctx, jobs.JobOf(task))
+	if err != nil {
+		h.Log.Warn("it was not looked whether another daemon has the job of a task", jobs.LogErr, err)
+	}
+	return has
 }
 
 // Leave leaves a task of another definition of its job to workers that have that. After a while there are none: then
@@ -175,7 +198,7 @@ func givenUp(id string, why error) error {
 func (h *HandBack) handOn(ctx context.Context, from string, task *asynq.Task, why error) error {
 	next := jobs.NewRescue(&asynq.TaskInfo{ID: task.ResultWriter().TaskID(), Queue: from, Type: task.Type(),
 		Payload: task.Payload(), Headers: task.Headers()})
-	_, err := h.Client.EnqueueContext(ctx, next, asynq.ProcessIn(firstHandBack))
+	_, err := h.Client.EnqueueContext(ctx, next, asynq.Queue(from), asynq.ProcessIn(firstHandBack))
 	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
 		return fmt.Errorf("%w; another task could not be put in its place: %w", why, err)
 	}

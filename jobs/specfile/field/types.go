@@ -73,7 +73,10 @@ var (
 	Boolean  = OneOf("true", "false")
 	Name     = Type{Words: "a name of a-z, 0-9 and -", Pattern: re(`^[a-z0-9][a-z0-9-]*$`)}
 	FeedName = Type{Words: "1 to 54 of a-z, 0-9 and _, not a digit first", Pattern: re(`^[a-z_][a-z0-9_]{0,53}$`)}
-	Key      = Type{Words: `a text in quotes, as in "product:{id}"`,
+	// Namespace leaves room for what Postgres' names have besides, and is never taken for a key's kind.
+	Namespace = Type{Words: "1 to 32 of a-z, 0-9, - and _, a letter or digit first",
+		Pattern: re(`^[a-z0-9][a-z0-9_-]{0,31}$`)}
+	Key = Type{Words: `a text in quotes, as in "product:{id}"`,
 		Pattern: re(`^([^{}\x00-\x1f\x7f]|\{\{|\}\}|\{[^{}\x00-\x1f\x7f]+\})+$`), Never: re(`^(#|stoker:|asynq:)`)}
 	Query     = Type{Words: "a SELECT", Pattern: re(`[^ \t\r\n\f\v;]`)}
 	KeysQuery = Type{Words: "a SELECT that uses $1, as in SELECT id FROM product WHERE supplier_id = ANY($1)",

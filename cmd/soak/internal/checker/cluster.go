@@ -18,6 +18,8 @@ import (
 // Options are what one world is like.
 type Options struct {
 	Binary   string // of stoker
+	Before   string // of another version, which one of the daemons is of; "": none is
+	BeforeAt int    // which daemon that is
 	Mutant   string // which one is alive in it; "": none
 	Seed     uint64
 	Log      io.Writer

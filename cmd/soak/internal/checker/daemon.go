@@ -58,9 +58,17 @@ func (w *Cluster) startDaemons() error {
 	return nil
 }
 
+// binary is the one that the daemon runs.
+func (d *daemon) binary() string {
+	if d.w.o.Before != "" && d.n == d.w.o.BeforeAt {
+		return d.w.o.Before
+	}
+	return d.w.o.Binary
+}
+
 // install makes the outbox, as a user does.
 func (d *daemon) install() error {
-	cmd := exec.Command(d.w.o.Binary, "outbox", "install", "--apply", "--config", d.spec)
+	cmd := exec.Command(d.binary(), "outbox", "install", "--apply", "--config", d.spec)
 	cmd.Env = d.environment
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("install the outbox: %w\n%s", err, out)
@@ -120,7 +128,7 @@ func (d *daemon) start() (err error) {
 	if d.proc != nil && !d.proc.ended() {
 		return nil
 	}
-	cmd := exec.Command(d.w.o.Binary, "run", "--config", d.spec, "--roles", d.roles)
+	cmd := exec.Command(d.binary(), "run", "--config", d.spec, "--roles", d.roles)
 	cmd.Env = d.environment
 	d.proc, err = launch(cmd, d.log)
 	return err

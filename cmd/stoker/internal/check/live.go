@@ -23,10 +23,11 @@ import (
 func (f *Findings) redis(ctx context.Context, spec *jobs.Spec, s *connect.Servers) {
 	for _, use := range s.Uses(spec) {
 		if f.oneRedis(ctx, use.Name, use.URL, use.Client, use.Name == "queue") {
-			f.rights(ctx, use)
+			f.rights(ctx, use, spec.Namespace)
 		}
 	}
 	f.paused(ctx, s)
+	f.shared(ctx, spec, s)
 	if spec.Redis.Shared() {
 		f.queuePolicy(ctx, s.CacheClient, "the queue shares it")
 		return
@@ -44,7 +45,7 @@ func (f *Findings) paused(ctx context.Context, s *connect.Servers) {
 
 // rights asks what a Redis is, whether the user of the URL may send all that Stoker sends, and whether writes are taken
 // now.
-func (f *Findings) rights(ctx context.Context, use connect.Use) {
+func (f *Findings) rights(ctx context.Context, use connect.Use, n jobs.Namespace) {
 	problems, err := use.Problems(ctx)
 	if err != nil {
 		f.add(Fail, use.Name, "%v", err)
@@ -61,7 +62,7 @@ func (f *Findings) rights(ctx context.Context, use connect.Use) {
 	if fatal {
 		return // a write would fail for the same reason
 	}
-	if err := cache.Probe(ctx, use.Client); err != nil {
+	if err := cache.Probe(ctx, use.Client, n); err != nil {
 		f.add(Fail, use.Name, "%v", err)
 	}
 }

@@ -35,9 +35,10 @@ type Servers struct {
 	Cache       *cache.Cache
 	Ledger      *ledger.Ledger
 
-	queueURL jobs.Secret
-	tracing  *trace.Tracing
-	enqueuer redis.UniversalClient // QueueClient, or one of its own that makes spans
+	namespace jobs.Namespace
+	queueURL  jobs.Secret
+	tracing   *trace.Tracing
+	enqueuer  redis.UniversalClient // QueueClient, or one of its own that makes spans
 }
 
 // Open prepares the connections. An error is a mistake in one of the spec's URLs.
@@ -47,7 +48,7 @@ func Open(spec *jobs.Spec, log *slog.Logger) (*Servers, error) { return OpenTrac
 func OpenTraced(spec *jobs.Spec, log *slog.Logger, t *trace.Tracing) (*Servers, error) {
 	quietRedis(log)
 	access.SetLogger(log)
-	s := &Servers{queueURL: spec.Redis.QueueURL, tracing: t}
+	s := &Servers{namespace: spec.Namespace, queueURL: spec.Redis.QueueURL, tracing: t}
 	var opts []postgres.Option
 	if t != nil {
 		opts = append(opts, postgres.Traced(t.Postgres()))
@@ -66,7 +67,8 @@ func OpenTraced(spec *jobs.Spec, log *slog.Logger, t *trace.Tracing) (*Servers, 
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.Cache, s.Ledger = cache.New(s.CacheClient, Longest(spec)), ledger.New(s.QueueClient)
+	s.Cache = cache.NewIn(spec.Namespace, s.CacheClient, Longest(spec))
+	s.Ledger = ledger.NewIn(spec.Namespace, s.QueueClient)
 	return s, nil
 }
 
@@ -118,25 +120,24 @@ func (s *Servers) Close() error {
 // Sampler counts which keys of a job are in the cache.
 func (s *Servers) Sampler() ledger.Sampler { return ledger.Sampler{Ledger: s.Ledger, Cache: s.Cache} }
 
-// Client enqueues tasks; it shares a connection and needs no closing.
-func (s *Servers) Client() *asynq.Client { return asynq.NewClientFromRedisClient(s.enqueuer) }
-
 // Tracer begins spans; nil if this process makes none.
 func (s *Servers) Tracer() *tracing.Tracer { return s.tracing.Tracer() }
 
 // Enqueuer puts tasks on their queue, marked with the definition that their job has in a spec.
 type Enqueuer struct {
-	client *asynq.Client
+	client *queue.Client
 	spec   func() *jobs.Spec
 }
 
-// Enqueuer is Client for a spec, which may be replaced.
-func (s *Servers) Enqueuer(spec func() *jobs.Spec) Enqueuer { return Enqueuer{s.Client(), spec} }
+// Enqueuer enqueues tasks for a spec, which may be replaced; it shares a connection and needs no closing.
+func (s *Servers) Enqueuer(spec func() *jobs.Spec) Enqueuer {
+	return Enqueuer{queue.NewClient(s.namespace, s.enqueuer), spec}
+}
 
 // Ticks is Enqueuer for what is named by its time, and makes no spans: of all replicas, one enqueues a tick, and the
 // spans of the others would have no parent.
 func (s *Servers) Ticks(spec func() *jobs.Spec) Enqueuer {
-	return Enqueuer{asynq.NewClientFromRedisClient(s.QueueClient), spec}
+	return Enqueuer{queue.NewClient(s.namespace, s.QueueClient), spec}
 }
 
 // EnqueueContext is that of *asynq.Client.
@@ -146,12 +147,10 @@ func (e Enqueuer) EnqueueContext(ctx context.Context, t *asynq.Task, opts ...asy
 }
 
 // Inspector looks at tasks; it shares QueueClient and needs no closing.
-func (s *Servers) Inspector() *asynq.Inspector {
-	return asynq.NewInspectorFromRedisClient(s.QueueClient)
-}
+func (s *Servers) Inspector() *queue.Inspector { return queue.NewInspector(s.namespace, s.QueueClient) }
 
 // Queues looks at the queues and repairs them; it shares QueueClient and needs no closing.
-func (s *Servers) Queues() *queue.Queues { return queue.New(s.QueueClient) }
+func (s *Servers) Queues() *queue.Queues { return queue.NewIn(s.namespace, s.QueueClient) }
 
 // OldestMajor and OldestMinor: asynq archives tasks with commands that older servers lack.
 const OldestMajor, OldestMinor = 6, 2
@@ -200,20 +199,6 @@ func (s *Servers) WarnUnnoticed(ctx context.Context, log *slog.Logger) {
 		case <-tick.C:
 		}
 	}
-}
-
-// QueueOption hands our way of connecting to the Asynq dashboard, which opens
-// and closes clients of its own.
-type QueueOption struct{ Endpoint jobs.Endpoint }
-
-// MakeRedisClient implements asynq.RedisConnOpt.
-func (o QueueOption) MakeRedisClient() any {
-	c, err := cache.OpenAt(o.Endpoint)
-	if err != nil {
-		// Open has opened the same server: its URL parses.
-		panic(err)
-	}
-	return c
 }
 
 // redisLog hands go-redis' own lines to slog: they repeat what the failed

@@ -19,9 +19,10 @@ import (
 
 // Writes knows whether the Redis servers of a process take writes. It is safe for concurrent use.
 type Writes struct {
-	servers []*writtenServer
-	gauge   *prometheus.GaugeVec
-	log     *slog.Logger
+	namespace jobs.Namespace
+	servers   []*writtenServer
+	gauge     *prometheus.GaugeVec
+	log       *slog.Logger
 }
 
 // writtenServer is one Redis, and what the last look at it has found.
@@ -37,7 +38,8 @@ type writtenServer struct {
 
 // NewWrites returns what looks at the servers of a spec; a cache and a queue of one URL are one server.
 func NewWrites(spec *jobs.Spec, s *Servers, log *slog.Logger) *Writes {
-	w := &Writes{log: log, gauge: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stoker_redis_writable",
+	w := &Writes{namespace: spec.Namespace, log: log, gauge: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "stoker_redis_writable",
 		Help: "1 if this Redis (cache, queue) took a write at the last look, some seconds ago; 0 if it refused it, " +
 			"or did not answer."}, []string{"redis"})}
 	if spec.Redis.Shared() {
@@ -84,7 +86,7 @@ func (w *Writes) Probe(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for i, s := range w.servers {
 		wg.Go(func() {
-			err := cache.Probe(ctx, s.client)
+			err := cache.Probe(ctx, s.client, w.namespace)
 			if errors.Is(ctx.Err(), context.Canceled) {
 				return
 			}

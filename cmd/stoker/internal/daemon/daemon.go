@@ -157,6 +157,10 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer d.watchWrites()()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	go d.watchFormats(ctx, end)
+	defer d.startRegister()()
 	if err := d.fitForChanges(ctx, d.current()); err != nil {
 		return err
 	}
@@ -182,6 +186,9 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	d.ready.Store(false)
 	d.systemd.Stopping()
 	d.log.Info("stoker is stopping", "reason", context.Cause(ctx))
+	if unknown, is := errors.AsType[*store.FormatError](context.Cause(ctx)); is {
+		return unknown
+	}
 	return nil
 }
 
@@ -205,6 +212,9 @@ func (d *Daemon) adminURL() string {
 func (d *Daemon) awaitRedis(ctx context.Context) error {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		err := d.servers.Fit(ctx, d.current(), d.log)
+		if err == nil {
+			err = d.knowFormats(ctx)
+		}
 		if err == nil || ctx.Err() != nil || !passes(err) {
 			return err
 		}
@@ -238,7 +248,8 @@ func (d *Daemon) startAdmin() (stop func(), err error) {
 		Spec: d.current(), Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(), Enqueuer: d.enqueuer(),
 		Reload: d.askReload, SpecRefused: d.specRefused,
 		Fencer: d.worker, Doorbell: doorbell.New(loads, d.loadMissed), Tasks: d.servers.Inspector(),
-		Queue: connect.QueueOption{Endpoint: d.current().Redis.Queue()}, Gatherer: d.metrics, Ready: d.isReady,
+		Queue:    connect.QueueOption{Endpoint: d.current().Redis.Queue(), Namespace: d.current().Namespace},
+		Gatherer: d.metrics, Ready: d.isReady,
 		Refused: d.writes.Refused, Probe: d.writes.Probe, Paused: d.servers.Queues().Paused, Version: d.version,
 		Tracer: d.servers.Tracer(), Logger: d.log,
 	}
