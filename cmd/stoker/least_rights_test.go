@@ -21,7 +21,7 @@ audit: {rate: 100/s}
 defaults: {ttl: 1h}
 jobs:
   - {name: product, query: "SELECT id, v FROM item", key: "product:{id}", watch: [{table: item, key: {id: id}}],
-     schedule: "@every 1s"}
+     schedule: "@every 1s", objective: {age: 60s, ratio: 99%}}
   - {name: by-v, query: "SELECT v, id FROM item ORDER BY v, id", key: "by:{v}", value: rows, watch: [{table: item}]}
   - {name: hash, query: "SELECT id, v FROM item", key: "hash:{id}", type: hash, watch: [{table: item, key: {id: id}}]}
 `

@@ -28,11 +28,11 @@ func (l *Ledger) ReportFreshness(ctx context.Context, f store.Freshness) error {
 // asks for all of it at once.
 func (l *Ledger) Freshness(ctx context.Context, names []string) (f store.Freshness, last []store.LastRuns, err error) {
 	var said *redis.StringCmd
-	complete, newest := make([]*redis.StringCmd, len(names)), make([]*redis.StringCmd, len(names))
+	complete, newest := make([]*redis.StringCmd, len(names)), make([]*redis.StringSliceCmd, len(names))
 	_, err = l.c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		said = p.Get(ctx, l.key("freshness", feedName))
 		for i, job := range names {
-			complete[i], newest[i] = p.Get(ctx, l.key("last", job)), p.LIndex(ctx, l.key("runs", job), 0)
+			complete[i], newest[i] = p.Get(ctx, l.key("last", job)), p.LRange(ctx, l.key("runs", job), 0, 0)
 		}
 		return nil
 	})
@@ -46,8 +46,10 @@ func (l *Ledger) Freshness(ctx context.Context, names []string) (f store.Freshne
 	for i, job := range names {
 		var run store.Record
 		has, err := decoded(complete[i], &last[i].Complete)
-		_, err2 := decoded(newest[i], &run)
-		if err := errors.Join(err, err2); err != nil {
+		for _, text := range newest[i].Val() {
+			err = errors.Join(err, json.Unmarshal([]byte(text), &run))
+		}
+		if err != nil {
 			return f, nil, fmt.Errorf("the last runs of %s: %w", job, err)
 		}
 		last[i].Has, last[i].Failed = has, run.State == store.StateFailed
@@ -114,7 +116,7 @@ func (l *Ledger) KeepBudget(ctx context.Context, job string, c store.BudgetChang
 func (l *Ledger) DropBudgets(ctx context.Context, names []string) error {
 	_, err := l.c.Pipelined(ctx, func(p redis.Pipeliner) error { // one command a key: in Cluster they lie apart
 		for _, job := range names {
-			p.Unlink(ctx, l.key("objective", job))
+			p.Del(ctx, l.key("objective", job))
 		}
 		return nil
 	})

@@ -58,6 +58,8 @@ func Queue(spec *jobs.Spec) Needs {
 		n.own(ownPattern, name.Key("tally:"+job.Name), "hgetall %", "hincrby % f 1", "hset % f v", "hdel % f",
 			"hsetnx % f v")
 		n.own(ownPattern, name.Key("lease:"+job.Name), "set % v nx", "get %", "pttl %", "del %")
+		n.own(ownPattern, name.Key("objective:"+job.Name), "hmget % f", "hget % f", "hset % f v", "hdel % f",
+			"pexpire % 1", "del %")
 	}
 	for _, queue := range jobs.Queues {
 		at := "asynq:{" + name.Queue(queue) + "}:"
