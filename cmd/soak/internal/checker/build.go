@@ -40,7 +40,7 @@ func Build(ctx context.Context, binary string, overlay map[string]string, flags 
 		return fmt.Errorf("make a folder for the overlay: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	args := []string{"build", "-trimpath", "-o", binary}
+	args := []string{"build", "-trimpath", "-ldflags=-s -w", "-o", binary}
 	if len(overlay) > 0 {
 		file, err := writeOverlay(dir, root, overlay)
 		if err != nil {
