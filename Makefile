@@ -54,7 +54,8 @@ release: go ## everything that is shipped, into dist/: archives, deb, rpm, apk, 
 	@ls -l dist
 
 alerts: go ## let every alert fire and clear, with promtool (some minutes, the first time)
-	STOKER_PROMTOOL=1 $(GO) -C deploy test -count 1 -run 'Alert|Promtool' -v ./mixin
+	$(GO) -C deploy tool promtool --version
+	STOKER_PROMTOOL=1 $(GO) -C deploy test -count 1 -timeout 30m -run 'Alert|Promtool' -v ./mixin
 
 lint: go ## gofmt, vet, staticcheck, go mod tidy
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
