@@ -99,9 +99,18 @@ func readBesideWriters(t *testing.T, server *testserver.Postgres) {
 		wg.Go(func() { write(t, conn, random, w*each, each) })
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() { wg.Wait(); time.Sleep(time.Second); cancel() }()
+	defer cancel()
+	go func() { wg.Wait(); time.Sleep(10 * storetest.Patience * time.Second); cancel() }()
 	got := make(map[string]bool)
-	for ctx.Err() == nil {
+	all := func() bool {
+		for id := range writers * each {
+			if id%5 != 0 && !got[fmt.Sprintf("a map[id:%d]", id)] {
+				return false
+			}
+		}
+		return true
+	}
+	for ctx.Err() == nil && !all() {
 		commits, err := r.feed.Next(ctx)
 		for _, c := range commits {
 			for _, line := range effectLines(c.Effect) {
