@@ -54,7 +54,7 @@ release: go ## everything that is shipped, into dist/: archives, deb, rpm, apk, 
 	@ls -l dist
 
 alerts: go ## let every alert fire and clear, with promtool (some minutes, the first time)
-	$(GO) -C deploy tool promtool --version
+	$(GO) -C deploy/promtool tool promtool --version
 	STOKER_PROMTOOL=1 $(GO) -C deploy test -count 1 -timeout 30m -run 'Alert|Promtool' -v ./mixin
 
 lint: go ## gofmt, vet, staticcheck, go mod tidy

@@ -98,9 +98,8 @@ func readBesideWriters(t *testing.T, server *testserver.Postgres) {
 		random := rand.New(rand.NewPCG(uint64(w), 7))
 		wg.Go(func() { write(t, conn, random, w*each, each) })
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), 20*storetest.Patience*time.Second)
 	defer cancel()
-	go func() { wg.Wait(); time.Sleep(10 * storetest.Patience * time.Second); cancel() }()
 	got := make(map[string]bool)
 	all := func() bool {
 		for id := range writers * each {
@@ -122,6 +121,7 @@ func readBesideWriters(t *testing.T, server *testserver.Postgres) {
 			t.Fatal(err)
 		}
 	}
+	wg.Wait()
 	for id := range writers * each {
 		key := fmt.Sprintf("a map[id:%d]", id)
 		if committed := id%5 != 0; got[key] != committed {
