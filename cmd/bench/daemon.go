@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/stokerhq/stoker/cmd/bench/internal/baseline"
@@ -115,7 +116,10 @@ type runRecord struct {
 	Error string    `json:"error"`
 }
 
-// record waits until the last run's record is the wanted one.
+// seenRuns is how many runs are looked at: after a flush a daemon runs jobs by itself, too.
+const seenRuns = 10
+
+// record waits for the record of the wanted run, which is among the last ones.
 func (d *daemon) record(ctx context.Context, wanted func(runRecord) bool) (r runRecord, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, runLimit, fmt.Errorf("no run of the daemon ended within %s", runLimit))
 	defer cancel()
@@ -124,9 +128,9 @@ func (d *daemon) record(ctx context.Context, wanted func(runRecord) bool) (r run
 			Runs []runRecord `json:"runs"`
 		}
 		// Before it listens, and while it is busy, the daemon may not answer.
-		err := d.call(ctx, http.MethodGet, "?runs=1", http.StatusOK, &job)
-		if err == nil && len(job.Runs) > 0 && wanted(job.Runs[0]) {
-			r = job.Runs[0]
+		err := d.call(ctx, http.MethodGet, fmt.Sprintf("?runs=%d", seenRuns), http.StatusOK, &job)
+		if at := slices.IndexFunc(job.Runs, wanted); err == nil && at >= 0 {
+			r = job.Runs[at]
 			if r.State != "ok" {
 				return r, failure("a run of the daemon", fmt.Errorf("it ended as %s: %s", r.State, r.Error),
 					logText(d.log))
