@@ -110,11 +110,7 @@ func TestRoleAndMode(t *testing.T) {
 
 func eventually(t *testing.T, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it does not come about")
-		}
-	}
+	storetest.Eventually(t, 10*time.Second, "it comes about", ok)
 }
 
 // What the user may not do is named, as the statement that allows it, and nothing is done by asking. Broken by: a

@@ -38,10 +38,11 @@ func (d *Daemon) watchFormats(ctx context.Context, end context.CancelCauseFunc) 
 // knowFormats refuses a format that is not known, and notes ours in the queue's Redis. In the cache's it stands with
 // the epoch, and is noted by who arms.
 func (d *Daemon) knowFormats(ctx context.Context) error {
-	if err := d.servers.CheckFormats(ctx); err != nil {
+	_, err := d.servers.Cache.CheckFormat(ctx)
+	if _, unknown := errors.AsType[*store.FormatError](err); unknown {
 		return err
 	}
-	err := d.servers.Queues().RaiseFormat(ctx)
+	err = d.servers.Queues().RaiseFormat(ctx) // it reads the number of the queue's, too
 	if _, unknown := errors.AsType[*store.FormatError](err); unknown {
 		return err
 	}
