@@ -13,12 +13,15 @@ import (
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"github.com/stokerhq/stoker/store/testserver"
 )
 
 // dist is a release for this machine, built once.
 var dist string
 
 func TestMain(m *testing.M) {
+	testserver.KeepTemplates()
 	dir, err := os.MkdirTemp("", "stoker-release-")
 	if err == nil {
 		dist = filepath.Join(dir, "dist")

@@ -45,6 +45,7 @@ var (
 // Main runs the tests of a package, stops the private servers they used, and
 // then fails the package if a goroutine was left behind.
 func Main(m *testing.M) {
+	testserver.KeepTemplates()
 	code := m.Run()
 	used.Lock()
 	defer used.Unlock()

@@ -101,6 +101,31 @@ func isFile(path string) bool {
 func dataDir(s *Server) string { return filepath.Join(s.dir, "data") }
 
 func (p *Postgres) init(ctx context.Context, initdb string, settings []string) error {
+	args := []string{"-U", "stoker", "-A", "password", "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync",
+		"--no-instructions"}
+	kept, keep := templateFor(initdb, args)
+	if keep {
+		password, ok, err := kept.copyTo(dataDir(&p.Server), p.owner)
+		if err != nil {
+			return err
+		}
+		if ok {
+			p.password = password
+			return p.configure(settings)
+		}
+	}
+	if err := p.runInitdb(ctx, initdb, args); err != nil {
+		return err
+	}
+	if keep {
+		if err := kept.keep(dataDir(&p.Server), p.password); err != nil {
+			return err
+		}
+	}
+	return p.configure(settings)
+}
+
+func (p *Postgres) runInitdb(ctx context.Context, initdb string, args []string) error {
 	pw := filepath.Join(p.dir, "password")
 	if err := os.WriteFile(pw, []byte(p.password+"\n"), 0o600); err != nil {
 		return fmt.Errorf("write the password of private postgres: %w", err)
@@ -108,14 +133,13 @@ func (p *Postgres) init(ctx context.Context, initdb string, settings []string) e
 	if err := p.owner.give(pw); err != nil {
 		return fmt.Errorf("hand over the password of private postgres: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, initdb, "-D", dataDir(&p.Server), "-U", "stoker", "-A", "password", "--pwfile", pw,
-		"-E", "UTF8", "--locale", "C.UTF-8", "--no-sync", "--no-instructions")
+	cmd := exec.CommandContext(ctx, initdb, append([]string{"-D", dataDir(&p.Server), "--pwfile", pw}, args...)...)
 	cmd.Dir, cmd.Env = p.dir, p.owner.env()
 	cmd.SysProcAttr = sysProcAttr(p.owner, 0)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb of private postgres: %w\n%s", err, out)
 	}
-	return p.configure(settings)
+	return nil
 }
 
 func (p *Postgres) configure(settings []string) error {
