@@ -102,10 +102,11 @@ var ours = map[string][]string{
 	"store/feed/wal":      {"jobs", "store", "store/feed", "store/postgres"},
 	"store/feed/outbox":   {"jobs", "store", "store/feed", "store/postgres"},
 	"store/feed/feedtest": {"jobs", "store", "store/feed", "store/postgres", "store/storetest", "store/testserver"},
-	"store/postgres": {"jobs", "jobs/access", "jobs/specfile/connurl", "store", "store/encode",
+	"store/postgres": {"jobs", "store", "store/encode", "store/postgres/connector",
 		"store/postgres/meter"},
-	"store/postgres/meter": {"store"},
-	"store/encode":         {"store"},
+	"store/postgres/connector": {"jobs", "jobs/access", "jobs/specfile/connurl"},
+	"store/postgres/meter":     {"store"},
+	"store/encode":             {"store"},
 	"store/cache": {"jobs", "store", "store/cache/dial", "store/cache/layout", "store/cache/resp",
 		"store/internal/redisjson"},
 	"store/cache/layout": {"jobs"},
@@ -128,7 +129,7 @@ var ours = map[string][]string{
 
 // theirs is who alone may import what moves data, besides tests' helpers.
 var theirs = map[string][]string{
-	"github.com/jackc/pgx/": {"store/postgres", "store/postgres/meter",
+	"github.com/jackc/pgx/": {"store/postgres", "store/postgres/connector", "store/postgres/meter",
 		"store/postgres/analyze", "store/postgres/discover",
 		"store/feed", "store/feed/wal", "store/feed/outbox", "store/storetest",
 		"cmd/soak/internal/checker", "cmd/bench/internal/baseline",

@@ -20,8 +20,6 @@ const (
 	stateInsufficientPrivilege = "42501"
 	stateUndefinedObject       = "42704" // also: a setting that does not exist
 	stateReadOnly              = "25006"
-	stateInvalidPassword       = "28P01"
-	stateInvalidAuthorization  = "28000"
 )
 
 // queryError turns Postgres' answer into a store.QueryError; offset is where the

@@ -17,26 +17,27 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/postgres/connector"
 	"github.com/stokerhq/stoker/store/postgres/meter"
 )
 
 // Source reads jobs' rows from one Postgres. It is safe for concurrent use.
 type Source struct {
 	pool    *pgxpool.Pool
-	timeout time.Duration // statement_timeout
-	tracer  Tracer        // nil: none
-	access  *connector    // of the pool
+	timeout time.Duration        // statement_timeout
+	tracer  Tracer               // nil: none
+	access  *connector.Connector // of the pool
 
 	mu      sync.Mutex
-	others  map[jobs.Endpoint]*connector // of connections beside the pool
-	plans   map[string]*plan             // :: job name -> plan of its query, for refreshes
+	others  map[jobs.Endpoint]*connector.Connector // of connections beside the pool
+	plans   map[string]*plan                       // :: job name -> plan of its query, for refreshes
 	history history
 }
 
 // Open prepares a pool of at most cfg.MaxConnections connections. It does not
 // connect: a database that is down now may be up when the first run is due.
 func Open(cfg jobs.Postgres, opts ...Option) (*Source, error) {
-	pc, err := parseURL(cfg.URL)
+	pc, err := connector.ParseURL(cfg.URL)
 	if err != nil {
 		return nil, fmt.Errorf("postgres.url: %w", err)
 	}
@@ -47,10 +48,10 @@ func Open(cfg jobs.Postgres, opts ...Option) (*Source, error) {
 	}
 	SetName(&pc.ConnConfig.Config, "stoker")
 	pc.ConnConfig.AfterNetConnect = meter.Wrap
-	access := newConnector(cfg.Endpoint())
-	pc.BeforeConnect = func(_ context.Context, cc *pgx.ConnConfig) error { return access.configure(&cc.Config) }
+	access := connector.New(cfg.Endpoint())
+	pc.BeforeConnect = func(_ context.Context, cc *pgx.ConnConfig) error { return access.Configure(&cc.Config) }
 	s := &Source{timeout: cfg.StatementTimeout, access: access, plans: make(map[string]*plan),
-		others: make(map[jobs.Endpoint]*connector)}
+		others: make(map[jobs.Endpoint]*connector.Connector)}
 	for _, set := range opts {
 		set(s, pc)
 	}
@@ -64,7 +65,7 @@ func Open(cfg jobs.Postgres, opts ...Option) (*Source, error) {
 // CheckURL returns what the driver has against a connection string: a value that
 // it does not take, a file or a service that is not there.
 func CheckURL(url jobs.Secret) error {
-	_, err := parseURL(url)
+	_, err := connector.ParseURL(url)
 	return err
 }
 
@@ -76,39 +77,24 @@ func (s *Source) Connect(ctx context.Context, e jobs.Endpoint, shape func(*pgcon
 	s.mu.Lock()
 	access := s.others[e]
 	if access == nil {
-		access = newConnector(e)
+		access = connector.New(e)
 		s.others[e] = access
 	}
 	s.mu.Unlock()
-	err = access.connect(ctx, func() (err error) {
-		pc, err := parseURL(e.URL)
+	err = access.Connect(ctx, func() (err error) {
+		pc, err := connector.ParseURL(e.URL)
 		if err != nil {
 			return err
 		}
 		cfg := &pc.ConnConfig.Config
 		shape(cfg)
-		if err := access.configure(cfg); err != nil {
+		if err := access.Configure(cfg); err != nil {
 			return err
 		}
 		conn, err = pgconn.ConnectConfig(ctx, cfg)
 		return err
 	})
 	return conn, err
-}
-
-// parseURL is the driver's reading of a connection string. The driver's error
-// repeats the string with what it takes for the password hidden; only what follows
-// is kept.
-func parseURL(url jobs.Secret) (*pgxpool.Config, error) {
-	pc, err := pgxpool.ParseConfig(url.Reveal())
-	if e, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
-		said := e.Error()
-		return nil, errors.New(said[strings.LastIndex(said, "`: ")+len("`: "):])
-	}
-	if err == nil && pc.ConnConfig.ConnectTimeout == 0 {
-		pc.ConnConfig.ConnectTimeout = 10 * time.Second
-	}
-	return pc, err
 }
 
 // Close closes every connection. It waits for readings that still go on.
@@ -120,7 +106,7 @@ func (s *Source) Ping(ctx context.Context) error {
 	if st := s.pool.Stat(); st.AcquiredConns() >= st.MaxConns() {
 		return nil
 	}
-	if err := s.access.connect(ctx, func() error { return s.pool.Ping(ctx) }); err != nil {
+	if err := s.access.Connect(ctx, func() error { return s.pool.Ping(ctx) }); err != nil {
 		return fmt.Errorf("reach postgres: %w", err)
 	}
 	return nil
@@ -132,7 +118,7 @@ func (s *Source) StatementTimeout() time.Duration { return s.timeout }
 // Do runs fn on a connection of its own.
 func (s *Source) Do(ctx context.Context, fn func(*pgx.Conn) error) error {
 	var c *pgxpool.Conn
-	err := s.access.connect(ctx, func() (err error) { c, err = s.pool.Acquire(ctx); return err })
+	err := s.access.Connect(ctx, func() (err error) { c, err = s.pool.Acquire(ctx); return err })
 	if err != nil {
 		return fmt.Errorf("connect to postgres: %w%s", err, s.connectHint(err))
 	}
@@ -149,7 +135,7 @@ func (s *Source) connectHint(err error) string {
 	case pe.Code == stateUndefinedObject, strings.Contains(pe.Message, "unsupported startup parameter"):
 		return " (a parameter of postgres.url is sent to the server as a setting, and this server or its pooler does " +
 			"not take it: remove it from the URL; a setting can be given to the role, with ALTER ROLE ... SET)"
-	case pe.Code == stateInvalidPassword && s.pool.Config().ConnConfig.Password == "" && !s.access.endpoint.Reads():
+	case pe.Code == connector.StateInvalidPassword && s.pool.Config().ConnConfig.Password == "" && !s.access.Reads():
 		return " (postgres.url has no password)"
 	}
 	return ""

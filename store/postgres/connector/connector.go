@@ -1,4 +1,6 @@
-package postgres
+// Package connector gives connections to Postgres what the files of the spec hold: host, user, password and
+// certificates, as they are when the connection is made.
+package connector
 
 import (
 	"context"
@@ -6,17 +8,25 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/jobs/access"
 	"github.com/stokerhq/stoker/jobs/specfile/connurl"
 )
 
-// connector gives each connection to one endpoint what the files of the spec hold when it is made: host, user and
+// What Postgres, or a pooler before it, says of a login that it does not take.
+const (
+	StateInvalidAuthorization = "28000"
+	StateInvalidPassword      = "28P01"
+)
+
+// Connector gives each connection to one endpoint what the files of the spec hold when it is made: host, user and
 // password, and certificates. It is safe for concurrent use.
-type connector struct {
+type Connector struct {
 	endpoint jobs.Endpoint
 	login    *access.Login
 	certs    *access.Certs // nil: as the URL says
@@ -26,33 +36,34 @@ type connector struct {
 	moved      bool                // another database is named, and it has been said
 }
 
-func newConnector(e jobs.Endpoint) *connector {
-	c := &connector{endpoint: e, login: access.NewPostgres(e)}
+// New returns what makes connections to an endpoint of the spec.
+func New(e jobs.Endpoint) *Connector {
+	c := &Connector{endpoint: e, login: access.NewPostgres(e)}
 	if !e.TLS.IsZero() {
 		c.certs = access.NewCerts(e.Name("tls"), e.TLS)
 	}
 	return c
 }
 
-// connect calls fn, which makes a connection with configure, and again while a password is being replaced.
-func (c *connector) connect(ctx context.Context, fn func() error) error {
+// Connect calls fn, which makes a connection with Configure, and again while a password is being replaced.
+func (c *Connector) Connect(ctx context.Context, fn func() error) error {
 	return c.explain(c.login.Retry(ctx, isRefusedLogin, fn))
 }
 
 // isRefusedLogin reports whether Postgres, or a pooler before it, does not take user and password.
 func isRefusedLogin(err error) bool {
 	pe, is := errors.AsType[*pgconn.PgError](err)
-	return is && (pe.Code == stateInvalidPassword || pe.Code == stateInvalidAuthorization)
+	return is && (pe.Code == StateInvalidPassword || pe.Code == StateInvalidAuthorization)
 }
 
-// configure sets what the files hold now.
-func (c *connector) configure(cfg *pgconn.Config) error {
+// Configure sets what the files hold now.
+func (c *Connector) Configure(cfg *pgconn.Config) error {
 	if !c.endpoint.Reads() && c.certs == nil {
 		return nil
 	}
 	url := c.login.Next()
 	if url != c.endpoint.URL || c.certs != nil {
-		fresh, err := parseURL(c.encrypted(url))
+		fresh, err := ParseURL(c.encrypted(url))
 		if err != nil {
 			return err
 		}
@@ -77,8 +88,11 @@ func (c *connector) configure(cfg *pgconn.Config) error {
 	return nil
 }
 
+// Reads reports whether the endpoint has files that are read for each connection.
+func (c *Connector) Reads() bool { return c.endpoint.Reads() }
+
 // encrypted is a connection string without a way to connect without TLS, where the spec has certificates.
-func (c *connector) encrypted(url jobs.Secret) jobs.Secret {
+func (c *Connector) encrypted(url jobs.Secret) jobs.Secret {
 	if mode, given := connurl.Parameter(url, "sslmode"); c.certs == nil || given && checks[mode] != 0 {
 		return url
 	}
@@ -86,7 +100,7 @@ func (c *connector) encrypted(url jobs.Secret) jobs.Secret {
 }
 
 // noteMove says once that a url_file names another database, which cannot be changed under what is known of it.
-func (c *connector) noteMove(before, now string) {
+func (c *Connector) noteMove(before, now string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if before != now && !c.moved {
@@ -100,7 +114,7 @@ func (c *connector) noteMove(before, now string) {
 var checks = map[string]access.Check{"require": access.CheckNothing, "verify-ca": access.CheckAuthority}
 
 // secure has each host of the connection speak TLS with the certificates of the spec.
-func (c *connector) secure(cfg *pgconn.Config, url jobs.Secret) error {
+func (c *Connector) secure(cfg *pgconn.Config, url jobs.Secret) error {
 	mode, _ := connurl.Parameter(url, "sslmode")
 	check, loose := checks[mode]
 	switch {
@@ -141,7 +155,7 @@ func (c *connector) secure(cfg *pgconn.Config, url jobs.Secret) error {
 }
 
 // explain says why a TLS connection was not made.
-func (c *connector) explain(err error) error {
+func (c *Connector) explain(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -167,9 +181,24 @@ func (c *connector) explain(err error) error {
 	case strings.Contains(pe.Message, "certificate authentication failed"):
 		return fmt.Errorf("%w (the common name of the client certificate must be the user's name, or be mapped to it "+
 			"in pg_ident.conf)", err)
-	case pe.Code == stateInvalidAuthorization && strings.Contains(pe.Message, "no encryption"):
+	case pe.Code == StateInvalidAuthorization && strings.Contains(pe.Message, "no encryption"):
 		return fmt.Errorf("%w (pg_hba.conf may want TLS: write sslmode=verify-full, and %s.ca_file if the server has "+
 			"an authority of its own)", err, c.endpoint.Name("tls"))
 	}
 	return err
+}
+
+// ParseURL is the driver's reading of a connection string. The driver's error
+// repeats the string with what it takes for the password hidden; only what follows
+// is kept.
+func ParseURL(url jobs.Secret) (*pgxpool.Config, error) {
+	pc, err := pgxpool.ParseConfig(url.Reveal())
+	if e, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
+		said := e.Error()
+		return nil, errors.New(said[strings.LastIndex(said, "`: ")+len("`: "):])
+	}
+	if err == nil && pc.ConnConfig.ConnectTimeout == 0 {
+		pc.ConnConfig.ConnectTimeout = 10 * time.Second
+	}
+	return pc, err
 }
