@@ -240,6 +240,7 @@ func TestTroubles(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			trouble(t, w)
 			after := time.Now()

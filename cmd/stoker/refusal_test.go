@@ -20,6 +20,7 @@ func TestRedisRefusesWrites(t *testing.T) {
 	t.Parallel()
 	for _, which := range []string{"cache and queue", "cache", "queue"} {
 		t.Run(which, func(t *testing.T) {
+			t.Parallel()
 			w := newServers(t)
 			w.vars["QUEUE"] = w.vars["RD"]
 			refusing := w.client

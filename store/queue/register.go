@@ -71,38 +71,50 @@ type Register struct{ c redis.UniversalClient }
 // NewRegister returns the register behind the client of the queue, which the caller closes.
 func NewRegister(c redis.UniversalClient) *Register { return &Register{c} }
 
-// Beat says that a daemon is there, and returns all that are.
+// Beat says that a daemon is there, and returns all that are. The usage is written when it is not there: a beat that
+// changes nothing is two commands.
 func (r *Register) Beat(ctx context.Context, m Member, u Usage) ([]Member, error) {
 	members, err := beatScript.Run(ctx, r.c, []string{daemonsKey}, m.String(), beatLife.Milliseconds(),
 		registerLife.Milliseconds()).StringSlice()
 	if err != nil {
 		return nil, fmt.Errorf("register the daemon: %w", err)
 	}
+	specs, err := r.c.HGetAll(ctx, specsKey).Result()
+	if err != nil {
+		return nil, fmt.Errorf("look at the specs of daemons: %w", err)
+	}
+	if field := specField(m.Namespace, m.Usage); specs[field] == "" {
+		if err := r.keep(ctx, field, u); err != nil {
+			return nil, err
+		}
+	}
+	all := parseMembers(members)
+	return all, r.forgetLeft(ctx, specs, all)
+}
+
+func (r *Register) keep(ctx context.Context, field string, u Usage) error {
 	text, err := json.Marshal(u)
 	if err != nil {
-		return nil, fmt.Errorf("register the daemon: %w", err)
+		return fmt.Errorf("register the spec of the daemon: %w", err)
 	}
-	var fields *redis.MapStringStringCmd
 	_, err = r.c.Pipelined(ctx, func(p redis.Pipeliner) error {
-		p.HSet(ctx, specsKey, specField(m.Namespace, m.Usage), text)
+		p.HSet(ctx, specsKey, field, text)
 		p.PExpire(ctx, specsKey, registerLife)
-		fields = p.HGetAll(ctx, specsKey)
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("register the spec of the daemon: %w", err)
+		return fmt.Errorf("register the spec of the daemon: %w", err)
 	}
-	all := parseMembers(members)
-	return all, r.forgetLeft(ctx, fields.Val(), all)
+	return nil
 }
 
 // forgetLeft forgets the specs that no daemon has. One that comes at the same moment writes its own again.
-func (r *Register) forgetLeft(ctx context.Context, fields map[string]string, members []Member) error {
+func (r *Register) forgetLeft(ctx context.Context, specs map[string]string, members []Member) error {
 	live := make(map[string]bool)
 	for _, m := range members {
 		live[specField(m.Namespace, m.Usage)] = true
 	}
-	for field := range fields {
+	for field := range specs {
 		if !live[field] {
 			if err := r.forget(ctx, field); err != nil {
 				return err

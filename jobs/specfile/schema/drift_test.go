@@ -16,11 +16,11 @@ import (
 	"github.com/stokerhq/stoker/jobs/specfile/field"
 )
 
-var every = flag.Int("every", 5, "try every n-th value of each field")
+var every = flag.Int("every", 9, "try every n-th value of each field")
 
 const (
 	randomSpecs = 200
-	mutations   = 700
+	mutations   = 400
 )
 
 // agree fails unless parser and schema say the same of a spec: what the parser takes the schema takes, and what the

@@ -220,7 +220,7 @@ func TestSpecIsReplacedAHundredTimes(t *testing.T) {
 				select {
 				case <-stop:
 					return
-				case <-time.After(5 * time.Millisecond):
+				case <-time.After(50 * time.Millisecond):
 				}
 				if status, body := r.get(path); status != http.StatusOK {
 					failed.Add(1)

@@ -18,7 +18,7 @@ import (
 
 // formatEvery is how soon it is noticed that a newer version has raised the format: the cache is not written from then
 // on, whoever notices.
-const formatEvery = 2 * time.Second
+const formatEvery = 5 * time.Second
 
 // watchFormats ends the daemon, by a cause of its context, when a Redis has a format that it does not know. What is
 // lost with a Redis is noted again.
