@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,6 +57,19 @@ func TestReplace(t *testing.T) {
 	wantStatus(t, call(s, "GET", "/api/v1/jobs/added", "", token), http.StatusOK)
 	wantStatus(t, call(s, "GET", "/api/v1/jobs/product", "", token), http.StatusNotFound)
 	wantStatus(t, call(s, "POST", "/api/v1/jobs/added/warm", "", token), http.StatusAccepted)
+}
+
+// The page and the API say which specs are not kept apart.
+func TestConflictsAreShown(t *testing.T) {
+	s := newServer(t, func(cfg *Config) {
+		cfg.Conflicts = func() []string { return []string{"another spec is at work: b.yaml <host>"} }
+	})
+	page := call(s, "GET", "/", "", asBrowser)
+	wantBody(t, page, "Specs are not kept apart", "b.yaml &lt;host&gt;")
+	if n := strings.Count(page.Body.String(), "b.yaml"); n != 1 {
+		t.Errorf("the page says it %d times", n)
+	}
+	wantBody(t, call(s, "GET", "/api/v1/jobs", ""), `"of":"apart"`)
 }
 
 // The page and the API say that a changed spec was refused.

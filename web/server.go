@@ -60,6 +60,8 @@ type Config struct {
 	Reload      func(context.Context) (Reloaded, error) // loads the spec again; nil: that is not done
 	SpecRefused func(context.Context) *Failure          // why that was refused the last time; nil: it was not
 
+	Conflicts func() []string // specs that get in the way of this one; nil: not known
+
 	// which queues are paused; nil: they are not looked at
 	Paused func(context.Context) ([]jobs.PausedQueue, error)
 
@@ -108,6 +110,9 @@ func New(cfg Config) (*Server, error) {
 		}
 		MarkRefused(statuses, s.refused())
 		MarkSpec(statuses, s.specRefused(ctx))
+		if cfg.Conflicts != nil {
+			MarkConflicts(statuses, cfg.Conflicts())
+		}
 		MarkPaused(statuses, s.paused(ctx))
 		return statuses
 	})

@@ -80,12 +80,13 @@ const (
 	FailedStatus  = "status"  // reading the status itself: the numbers beside it are incomplete
 	FailedWrites  = "writes"  // every write: Redis refuses them
 	FailedSpec    = "spec"    // the loading of the spec: the one before goes on
+	FailedApart   = "apart"   // the keeping apart of specs: another one gets in the way
 )
 
 // Failure is one thing that is wrong with a job now. It goes away with the next
 // run, refresh or look that succeeds.
 type Failure struct {
-	Of      string    `json:"of"` // FailedRun, FailedRefresh, FailedStatus, FailedWrites or FailedSpec
+	Of      string    `json:"of"` // FailedRun, FailedRefresh, FailedStatus, FailedWrites, FailedSpec or FailedApart
 	Message string    `json:"message"`
 	At      time.Time `json:"at,omitzero"`
 }

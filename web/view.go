@@ -14,7 +14,7 @@ import (
 type statusView struct {
 	frame
 	Jobs   []jobView
-	Common []Failure // what is wrong with all jobs: Redis servers that take no writes, the spec
+	Common []Failure // what is wrong with all jobs: Redis servers that take no writes, the spec, other specs
 	Notice string    // one line above the jobs: what was asked for
 }
 
@@ -123,6 +123,9 @@ func (v statusView) Writes() []Failure { return v.only(FailedWrites) }
 
 // Spec is why the spec was refused when it was loaded the last time, if it was.
 func (v statusView) Spec() []Failure { return v.only(FailedSpec) }
+
+// Conflicts are where other specs get in the way of this one.
+func (v statusView) Conflicts() []Failure { return v.only(FailedApart) }
 
 func (v statusView) only(of string) []Failure {
 	return slices.DeleteFunc(slices.Clone(v.Common), func(f Failure) bool { return f.Of != of })

@@ -222,6 +222,10 @@ jobs:
 			return strings.Contains(d.log.String(), "another spec is at work with no namespace"), nil
 		})
 	}
+	eventually(t, time.Minute, "the page says so", func() (bool, error) {
+		_, page, err := get(t, "http://"+vars["LISTEN"]+"/")
+		return strings.Contains(page, "Specs are not kept apart") && strings.Contains(page, files[0]), err
+	})
 	for _, command := range []string{"check", "status"} {
 		if r := stoker(t, vars, command, "--config", files[0]); r.status != exitOK ||
 			!strings.Contains(r.stdout, files[1]+" on ") ||

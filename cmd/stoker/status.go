@@ -39,8 +39,13 @@ func (a *app) statusCmd() *cobra.Command {
 					return err
 				}
 				web.MarkPaused(list, paused)
+				conflicts, err := r.servers.Conflicts(cmd.Context(), r.spec)
+				if err != nil {
+					return err
+				}
 				if a.json {
 					web.MarkRefused(list, writes.Refused())
+					web.MarkConflicts(list, conflicts)
 					return a.printJSON(list)
 				}
 				for _, refused := range writes.Refused() {
@@ -48,10 +53,6 @@ func (a *app) statusCmd() *cobra.Command {
 				}
 				for _, p := range paused {
 					fmt.Fprintf(a.stdout, "%s\n\n", p)
-				}
-				conflicts, err := r.servers.Conflicts(cmd.Context(), r.spec)
-				if err != nil {
-					return err
 				}
 				for _, c := range conflicts {
 					fmt.Fprintf(a.stdout, "%s\n\n", c)

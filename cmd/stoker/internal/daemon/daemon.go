@@ -71,6 +71,8 @@ type Daemon struct {
 	following following
 	audit     loop
 
+	conflicts atomic.Pointer[[]string] // with specs of other daemons, at the last beat of the register
+
 	listener net.Listener // bound by listen
 	ready    atomic.Bool
 	systemd  systemd.Notifier
@@ -246,7 +248,7 @@ func (d *Daemon) startAdmin() (stop func(), err error) {
 	config := web.Config{
 		Warm: warm,
 		Spec: d.current(), Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(), Enqueuer: d.enqueuer(),
-		Reload: d.askReload, SpecRefused: d.specRefused,
+		Reload: d.askReload, SpecRefused: d.specRefused, Conflicts: d.conflicting,
 		Fencer: d.worker, Doorbell: doorbell.New(loads, d.loadMissed), Tasks: d.servers.Inspector(),
 		Queue:    connect.QueueOption{Endpoint: d.current().Redis.Queue(), Namespace: d.current().Namespace},
 		Gatherer: d.metrics, Ready: d.isReady,

@@ -59,7 +59,6 @@ type registered struct {
 	member   queue.Member
 	known    []queue.Member // at the last look
 	usages   map[queue.Member]queue.Usage
-	said     []string // conflicts that are logged
 }
 
 // startRegister says that this process is there, and logs which others get in its way, until the returned function is
@@ -104,14 +103,22 @@ func (d *Daemon) beat(ctx context.Context, r *registered) {
 		d.log.Debug("the daemon was not registered", jobs.LogErr, err) // whatever else uses Redis warns
 		return
 	}
-	found := queue.Conflicts(member, usage, r.usages)
+	found, before := queue.Conflicts(member, usage, r.usages), d.conflicting()
 	for _, conflict := range found {
-		if !slices.Contains(r.said, conflict) {
+		if !slices.Contains(before, conflict) {
 			d.log.Warn(conflict)
 		}
 	}
-	if len(found) == 0 && len(r.said) > 0 {
+	if len(found) == 0 && len(before) > 0 {
 		d.log.Info("no other spec gets in the way of this one any more")
 	}
-	r.said = found
+	d.conflicts.Store(&found)
+}
+
+// conflicting says where other specs got in the way at the last beat.
+func (d *Daemon) conflicting() []string {
+	if found := d.conflicts.Load(); found != nil {
+		return *found
+	}
+	return nil
 }
