@@ -62,6 +62,7 @@ var ours = map[string][]string{
 	"cmd/stoker/internal/daemon": {"*"},
 	"cmd/stoker/internal/initspec": {
 		"cmd/stoker/internal/show", "jobs/specfile", "jobs/specfile/schema", "store/postgres/discover"},
+	"cmd/stoker/internal/grants": {"jobs", "store/rights"},
 	"cmd/stoker/internal/removal": {"cmd/stoker/internal/connect", "cmd/stoker/internal/show", "jobs",
 		"store/purge"},
 	"cmd/stoker/internal/sequin": {"cmd/stoker/internal/initspec", "jobs", "jobs/specfile/schema",
@@ -111,7 +112,8 @@ var ours = map[string][]string{
 		"store/internal/redisjson"},
 	"store/cache/layout": {"jobs"},
 	"store/cache/dial":   {"jobs", "jobs/access", "jobs/specfile/connurl", "store/cache/resp"},
-	"store/rights":       {"jobs", "store", "store/cache/dial", "store/cache/layout", "store/cache/resp"},
+	"store/rights": {"jobs", "jobs/specfile/connurl", "store", "store/cache/dial", "store/cache/layout",
+		"store/cache/resp"},
 	"store/ledger":       {"jobs", "store", "store/internal/redisjson"},
 	"store/queue":        {"jobs", "store"},
 	"store/purge":        {"jobs", "store", "store/cache", "store/manifest", "store/queue"},

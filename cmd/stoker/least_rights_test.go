@@ -26,53 +26,144 @@ jobs:
   - {name: hash, query: "SELECT id, v FROM item", key: "hash:{id}", type: hash, watch: [{table: item, key: {id: id}}]}
 `
 
-// All of Stoker works with the rights that the docs call the least, and not with one less: then check and run name it.
-// Broken by: a command that Stoker sends and the docs, or the list that check asks for, lack.
+// All of Stoker works as the users that `stoker acl` prints, and not with one right less: then check and run name it
+// (TestEachRightIsAskedFor takes each away). Broken by: a command that Stoker sends and the table lacks.
 func TestLeastRights(t *testing.T) {
 	t.Parallel()
-	w := newServers(t)
-	queue := storetest.OwnRedis(t)
-	tasks := client(t, queue.URL(0))
-	storetest.Exec(t, w.vars["PG"], "CREATE TABLE item (id int PRIMARY KEY, v int)",
-		"INSERT INTO item SELECT i, i % 10 FROM generate_series(1, 500) i")
-	for name, c := range map[string]*redis.Client{"stoker-cache": w.client, "stoker-queue": tasks} {
-		setUser(t, c, leastACL(t, name))
+	for name, tt := range map[string]struct {
+		spec   string
+		shared bool // one Redis, of a cluster
+	}{
+		"two servers": {spec: leastRightsSpec},
+		"one node of a cluster, in a namespace": {shared: true,
+			spec: "namespace: shop\nnotify: [{url: \"${HOOK}\", format: slack}]\n" +
+				strings.Replace(leastRightsSpec, `listen: "${LISTEN}"`, `listen: "${LISTEN}", queues: read-write`, 1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newServers(t)
+			storetest.Exec(t, w.vars["PG"], "CREATE TABLE item (id int PRIMARY KEY, v int)",
+				"INSERT INTO item SELECT i, i % 10 FROM generate_series(1, 500) i")
+			w.vars["HOOK"] = "http://127.0.0.1:9/hook"
+			w.useAsLeast(t, specFile(t, tt.spec), tt.shared)
+		})
 	}
-	w.vars["RD"] = strings.Replace(w.vars["RD"], "://", "://stoker-cache:CACHE_PASSWORD@", 1)
-	w.vars["QUEUE"] = "redis://stoker-queue:QUEUE_PASSWORD@" + queue.Addr() + "/3"
-	spec := specFile(t, leastRightsSpec)
-	w.useAll(t, spec)
-	for name, c := range map[string]*redis.Client{"stoker-cache": w.client, "stoker-queue": tasks} {
-		for _, denied := range acls(t, c) {
-			t.Errorf("%s was refused: %v", name, denied)
+}
+
+// useAsLeast does everything as the users that are printed.
+func (w *world) useAsLeast(t *testing.T, spec string, shared bool) {
+	queue := storetest.OwnRedis(t)
+	w.vars["QUEUE"] = queue.URL(3)
+	clients := map[string]*redis.Client{"cache": w.client, "queue": client(t, queue.URL(0))}
+	if shared {
+		queue = storetest.OwnRedis(t, "--cluster-enabled", "yes")
+		w.client = client(t, queue.URL(0))
+		if err := w.client.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
+			t.Fatal(err)
 		}
-		for _, right := range leastACL(t, name)[2:] {
-			w.refusesWithout(t, spec, c, name, right)
+		clients = map[string]*redis.Client{"redis": w.client}
+		w.vars["RD"] = "redis://" + queue.Addr() + "?addr=" + queue.Addr()
+		w.vars["QUEUE"] = w.vars["RD"]
+	}
+	for use, c := range clients {
+		setUser(t, c, w.leastACL(t, spec, use))
+	}
+	as := func(url, user string) string { return strings.Replace(url, "://", "://"+user+":"+leastPassword+"@", 1) }
+	if shared {
+		w.vars["RD"] = as(w.vars["RD"], "stoker")
+		w.vars["QUEUE"] = w.vars["RD"]
+	} else {
+		w.vars["RD"], w.vars["QUEUE"] = as(w.vars["RD"], "stoker-cache"), as(w.vars["QUEUE"], "stoker-queue")
+	}
+	w.useAll(t, spec)
+	for use, c := range clients {
+		for _, denied := range acls(t, c) {
+			t.Errorf("%s was refused: %v", use, denied)
+		}
+		w.refusesWithout(t, spec, c, use, "+evalsha")
+	}
+	reader := w.leastACL(t, spec, "readers")
+	setUser(t, w.client, reader)
+	c := client(t, as("redis://"+w.client.Options().Addr, reader[0]))
+	if v, err := c.Get(t.Context(), "product:5").Result(); err != nil || v == "" {
+		t.Errorf("a reader reads %q: %v", v, err)
+	}
+	if err := c.Set(t.Context(), "product:5", "x", 0).Err(); err == nil || !strings.HasPrefix(err.Error(), "NOPERM") {
+		t.Errorf("a reader writes: %v", err)
+	}
+}
+
+const leastPassword = "hunter2"
+
+// leastACL is what `stoker acl` prints for a use, with a password in its place.
+func (w *world) leastACL(t *testing.T, spec, use string) []string {
+	t.Helper()
+	r := stoker(t, w.vars, "acl", "--config", spec)
+	if r.status != exitOK || strings.Contains(r.stdout+r.stderr, leastPassword) {
+		t.Fatalf("acl: %+v", r)
+	}
+	place := "<" + strings.ToUpper(use) + "_PASSWORD>"
+	for line := range strings.Lines(r.stdout) {
+		if strings.Contains(line, place) {
+			return strings.Fields(strings.Replace(line, place, ">"+leastPassword, 1))[1:]
+		}
+	}
+	t.Fatalf("no user for %s: %s", use, r.stdout)
+	return nil
+}
+
+// The docs show what `stoker acl` prints for their spec. Broken by: a right that is added without the docs.
+func TestDocsShowTheLeastRights(t *testing.T) {
+	spec := specFile(t, `postgres: {url: "postgres://db/shop"}
+redis: {url: "redis://cache:6379", queue_url: "redis://queue:6379"}
+jobs:
+  - {name: product, query: SELECT id FROM item, key: "product:{id}", schedule: "@every 1m"}
+  - {name: top, query: SELECT c FROM item, key: "top:{c}", schedule: "@every 1m"}
+`)
+	text, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := stoker(t, nil, "acl", "--config", spec); r.status != exitOK || !strings.Contains(string(text), r.stdout) {
+		t.Errorf("docs/operations.md lacks these lines:\n%s%s", r.stdout, r.stderr)
+	}
+}
+
+func TestACLRefusesWhatItCannotPrint(t *testing.T) {
+	spec := specFile(t, leastRightsSpec)
+	vars := map[string]string{"PG": "postgres://db/shop", "RD": "redis://u:hunter2@h", "QUEUE": "redis://h",
+		"LISTEN": "127.0.0.1:1"}
+	for _, args := range [][]string{{"--for", "writers"}, {"--user", "x"}, {"--for", "cache", "--user", "a b"}, {"x"}} {
+		r := stoker(t, vars, append([]string{"acl", "--config", spec}, args...)...)
+		if r.status != exitWrong || r.stdout != "" {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
+	for want, args := range map[string][]string{
+		"ACL SETUSER u on resetkeys ~stoker:*":       {"--for", "cache", "--setuser"},
+		"ACL SETUSER shop on resetkeys %R~product:*": {"--for", "readers", "--user", "shop", "--setuser"},
+		`"for": "queue"`: {"--json"},
+		"+scan +unlink":  {"--purge", "--for", "queue"},
+		"user stoker-queue on <QUEUE_PASSWORD> resetk": {"--no-dashboard"},
+	} {
+		r := stoker(t, vars, append([]string{"acl", "--config", spec}, args...)...)
+		if r.status != exitOK || !strings.Contains(r.stdout, want) || strings.Contains(r.stdout+r.stderr, "hunter2") {
+			t.Errorf("%v, want %q: %+v", args, want, r)
 		}
 	}
 }
 
 // refusesWithout takes one right from the user, and wants check to name it.
-func (w *world) refusesWithout(t *testing.T, spec string, c *redis.Client, name, right string) {
+func (w *world) refusesWithout(t *testing.T, spec string, c *redis.Client, use, right string) {
 	t.Helper()
-	rest := slices.DeleteFunc(leastACL(t, name), func(r string) bool { return r == right })
-	switch {
-	case right == "resetkeys" || right == "resetchannels" || right == "-@all" || strings.HasPrefix(right, ">"):
-		return
-	}
-	setUser(t, c, append([]string{name, "reset"}, rest[1:]...))
+	all := w.leastACL(t, spec, use)
+	rest := slices.DeleteFunc(slices.Clone(all), func(r string) bool { return r == right })
+	setUser(t, c, append([]string{all[0], "reset"}, rest[1:]...))
 	r := stoker(t, w.vars, "check", "--config", spec)
-	status := exitFailed
-	if right == "+info" {
-		status = exitOK // it can do without
-	}
-	if right == "+ping" || right == "+select" {
-		right = right[1:] // what the connection itself needs, Redis names
-	}
-	if r.status != status || !strings.Contains(r.stdout, right) || !strings.Contains(r.stdout, name) {
+	if r.status != exitFailed || !strings.Contains(r.stdout, right) || !strings.Contains(r.stdout, all[0]) {
 		t.Errorf("without %s: %+v", right, r)
 	}
-	setUser(t, c, leastACL(t, name))
+	setUser(t, c, all)
 }
 
 // A daemon does not start with a Redis that it could not write to, and says what to write instead. Broken by: a start
@@ -112,23 +203,6 @@ func TestRunRefusesTheWrongRedis(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-}
-
-// leastACL is the line of the docs, with the key patterns of this test's jobs.
-func leastACL(t *testing.T, name string) []string {
-	t.Helper()
-	text, err := os.ReadFile("../../docs/operations.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if rule, is := strings.CutPrefix(line, "user "+name+" "); is {
-			rule = strings.Replace(rule, "~top:*", "~by:* ~hash:*", 1)
-			return append([]string{name}, strings.Fields(rule)...)
-		}
-	}
-	t.Fatalf("the docs have no ACL of %s", name)
-	return nil
 }
 
 func setUser(t *testing.T, c *redis.Client, rules []string) {
@@ -189,8 +263,16 @@ func (w *world) useAll(t *testing.T, spec string) {
 	run("verify", "--repair")
 	run("status")
 	run("preview", "product")
+	prefix := ""
+	if text, err := os.ReadFile(spec); err != nil {
+		t.Fatal(err)
+	} else if strings.Contains(string(text), "namespace: shop") {
+		prefix = "shop:"
+	}
 	for _, path := range []string{"/", "/jobs/product", "/api/v1/jobs", "/metrics", "/queues/", "/queues/api/queues",
-		"/queues/api/queues/stoker-run", "/queues/api/queues/stoker-refresh/completed_tasks", "/queues/api/servers",
+		"/queues/api/queues/" + prefix + "stoker-run",
+		"/queues/api/queues/" + prefix + "stoker-refresh/completed_tasks",
+		"/queues/api/servers",
 		"/queues/api/redis_info", "/queues/api/schedulers"} {
 		status, body, err := get(t, url+path)
 		if status != 200 || err != nil {

@@ -16,7 +16,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stokerhq/stoker/store"
-	"github.com/stokerhq/stoker/store/cache/layout"
 	"github.com/stokerhq/stoker/store/cache/resp"
 )
 
@@ -28,7 +27,9 @@ type Report struct {
 	Keys     []string // patterns of keys that the user may not use
 	Channels []string // that the user may not subscribe to
 	Unknown  []string // commands that the server does not know: they were renamed, or a proxy lacks them
-	Asked    bool     // false: the server takes no transaction, in which commands can be asked for without being done
+	// Dashboard is what Asynq's dashboard alone lacks, as an ACL writes it
+	Dashboard []string
+	Asked     bool // false: the server takes no transaction, in which commands can be asked for without being done
 }
 
 // askLimit ends questions to a server that does not answer.
@@ -50,6 +51,7 @@ func Check(ctx context.Context, c redis.UniversalClient, n Needs) (Report, error
 		all.Server, all.User, all.Asked = r.Server, r.User, all.Asked && r.Asked
 		all.Commands, all.Keys = append(all.Commands, r.Commands...), append(all.Keys, r.Keys...)
 		all.Channels, all.Unknown = append(all.Channels, r.Channels...), append(all.Unknown, r.Unknown...)
+		all.Dashboard = append(all.Dashboard, r.Dashboard...)
 		reports <- all
 		return err
 	})
@@ -77,7 +79,7 @@ func checkOne(ctx context.Context, o *redis.Options, n Needs) (r Report, err err
 	if err := r.askSubscribe(ctx, o, n.channels); err != nil {
 		return r, err
 	}
-	if err := r.askWatch(ctx, conn); err != nil {
+	if err := r.askWatch(ctx, conn, n.watched); err != nil {
 		return r, err
 	}
 	err = r.askQueued(ctx, conn, n.commands)
@@ -86,15 +88,22 @@ func checkOne(ctx context.Context, o *redis.Options, n Needs) (r Report, err err
 }
 
 // askWatch asks for what cannot be part of a transaction, and does no harm.
-func (r *Report) askWatch(ctx context.Context, conn *resp.Conn) error {
-	conn.Command("WATCH", layout.Names{}.Probe(0))
-	conn.Command("MULTI")
-	conn.Command("UNWATCH")
-	conn.Command("EXEC")
+func (r *Report) askWatch(ctx context.Context, conn *resp.Conn, watched command) error {
+	asked := []string{"multi", "exec"}
+	if watched.args != nil {
+		asked = []string{"watch", "multi", "unwatch", "exec"}
+	}
+	for _, name := range asked {
+		if name == "watch" {
+			conn.Command(watched.args...)
+		} else {
+			conn.Command(strings.ToUpper(name))
+		}
+	}
 	if err := conn.Flush(ctx); err != nil {
 		return err
 	}
-	for _, name := range []string{"watch", "multi", "unwatch", "exec"} {
+	for _, name := range asked {
 		_, err := conn.Reply()
 		if refused, connected := errors.AsType[resp.Error](err); connected {
 			if name == "exec" { // it also fails without MULTI, and after a command that was refused
@@ -103,7 +112,7 @@ func (r *Report) askWatch(ctx context.Context, conn *resp.Conn) error {
 				}
 				continue
 			}
-			r.note(command{args: []string{name}, keys: ownPattern}, refused)
+			r.note(command{args: []string{name}, keys: watched.keys}, refused)
 		} else if err != nil {
 			return err
 		}
@@ -173,8 +182,14 @@ func (r *Report) askSubscribe(ctx context.Context, o *redis.Options, channels []
 func (r *Report) note(c command, refused resp.Error) {
 	text := string(refused)
 	refusal, _ := store.RefusalInText(text)
+	key := strings.Contains(text, "access") && strings.Contains(text, "key")
 	switch {
-	case refusal.Code == "NOPERM" && strings.Contains(text, "access") && strings.Contains(text, "key"):
+	case refusal.Code == "NOPERM" && c.optional && key:
+		r.Dashboard = append(r.Dashboard, "~"+c.keys)
+	case refusal.Code == "NOPERM" && c.optional:
+		r.Dashboard = append(r.Dashboard, "+"+c.name())
+	case c.optional:
+	case refusal.Code == "NOPERM" && key:
 		r.Keys = append(r.Keys, c.keys)
 	case refusal.Code == "NOPERM" && strings.Contains(text, "channel"):
 		r.Channels = append(r.Channels, cancelChannel)
@@ -186,7 +201,7 @@ func (r *Report) note(c command, refused resp.Error) {
 }
 
 func (r *Report) sort() {
-	for _, list := range []*[]string{&r.Commands, &r.Keys, &r.Channels, &r.Unknown} {
+	for _, list := range []*[]string{&r.Commands, &r.Keys, &r.Channels, &r.Unknown, &r.Dashboard} {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
 	}

@@ -54,7 +54,7 @@ func problems(t *testing.T, url string) string {
 	t.Helper()
 	c := open(t, url)
 	spec := &jobs.Spec{Jobs: list}
-	r, err := rights.Check(t.Context(), c, rights.Cache(spec).And(rights.Queue(spec)))
+	r, err := rights.Check(t.Context(), c, rights.Cache(spec, rights.Scope{}).And(rights.Queue(spec, rights.Scope{})))
 	if err != nil {
 		return "fatal: " + rights.Explain(c, jobs.NewSecret(url), err).Error()
 	}
@@ -130,7 +130,7 @@ func TestUserWithoutRights(t *testing.T) {
 			[]string{"+evalsha", "+script|load"}},
 		"nothing": {[]any{"allkeys", "allchannels", "-@all"}, []string{"+multi"}},
 		"other keys": {[]any{"~other:*", "allchannels", "+@all"},
-			[]string{"~asynq:*", "~everything", "~product:*", "~stoker:*"}},
+			[]string{"~asynq:queues", "~everything", "~product:*", "~stoker:*"}},
 		"one job's": {[]any{"~stoker:*", "~asynq:*", "~everything", "allchannels", "+@all"},
 			[]string{"SETUSER u ~product:*\n"}},
 		"reads of keys": {[]any{"%R~*", "allchannels", "+@all"}, []string{"~product:*", "~stoker:*"}},

@@ -95,6 +95,10 @@ func (r Report) Problems(c redis.UniversalClient) (list []Problem) {
 	} else if grant := r.Grant(); grant != "" {
 		fatal("the user %s lacks rights: %s", r.User, grant)
 	}
+	if len(r.Dashboard) > 0 {
+		list = append(list, Problem{false, "the user " + r.User + " lacks rights that only the pages under /queues/ " +
+			"need: ACL SETUSER " + r.User + " " + strings.Join(r.Dashboard, " ")})
+	}
 	var lost []string
 	for _, name := range r.Unknown {
 		if name == "info" {

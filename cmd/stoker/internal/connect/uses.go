@@ -24,7 +24,7 @@ type Use struct {
 
 // Uses are the Redis servers of a spec: one where cache and queue share it.
 func (s *Servers) Uses(spec *jobs.Spec) []Use {
-	values, tasks := rights.Cache(spec), rights.Queue(spec)
+	values, tasks := rights.Cache(spec, rights.Scope{}), rights.Queue(spec, rights.Scope{})
 	if spec.Redis.Shared() {
 		return []Use{{"redis.url", "redis", spec.Redis.URL, s.CacheClient, values.And(tasks)}}
 	}
