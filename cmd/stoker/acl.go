@@ -30,10 +30,6 @@ only read. No password is printed: <...> is where it belongs, which Redis refuse
 			return g.Print(spec, a.stdout, a.stderr)
 		},
 	}
-	cmd.Flags().StringVar(&g.For, "for", "", "only the user for cache, queue or readers")
-	cmd.Flags().StringVar(&g.Name, "user", "", "the user's `NAME`, with --for")
-	cmd.Flags().BoolVar(&g.SetUser, "setuser", false, "print ACL SETUSER commands, which leave passwords as they are")
-	cmd.Flags().BoolVar(&g.Scope.Purge, "purge", false, "with what stoker purge needs besides")
-	cmd.Flags().BoolVar(&g.Scope.NoDashboard, "no-dashboard", false, "without what only the pages under /queues/ need")
+	g.Flags(cmd)
 	return cmd
 }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"slices"
 
+	"github.com/spf13/cobra"
+
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store/rights"
 )
@@ -19,6 +21,16 @@ type Grants struct {
 	SetUser bool   // as commands
 	JSON    bool
 	Scope   rights.Scope
+}
+
+// Flags adds the flags of the command.
+func (g *Grants) Flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&g.For, "for", "", "only the user for cache, queue or readers")
+	f.StringVar(&g.Name, "user", "", "the user's `NAME`, with --for")
+	f.BoolVar(&g.SetUser, "setuser", false, "print ACL SETUSER commands, which leave passwords as they are")
+	f.BoolVar(&g.Scope.Purge, "purge", false, "with what stoker purge needs besides")
+	f.BoolVar(&g.Scope.NoDashboard, "no-dashboard", false, "without what only the pages under /queues/ need")
 }
 
 // Check refuses what cannot be printed.
