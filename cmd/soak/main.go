@@ -168,7 +168,8 @@ var rounds = []time.Duration{4 * time.Second, 10 * time.Second, 15 * time.Second
 // again with the same seed.
 func mix(ctx context.Context, o options, b checker.Binaries, out io.Writer) (ok bool, err error) {
 	w := checker.Options{Binary: b.Sound, Seed: o.seed, Source: o.sources[o.seed%uint64(len(o.sources))],
-		OwnQueue: o.seed%2 == 0, Before: o.before, BeforeAt: int(o.seed / 2 % 2)} // each with each source
+		OwnQueue: o.seed%2 == 0, Neighbours: true,
+		Before: o.before, BeforeAt: int(o.seed / 2 % 2)} // each with each source
 	if o.seed%5 > 0 {
 		w.Grace = time.Second
 	}

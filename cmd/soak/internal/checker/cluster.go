@@ -29,19 +29,22 @@ type Options struct {
 	Life     time.Duration // of what a book remembers, in a build that has the overlay; 0: as usual
 	OwnQueue bool          // the queue has a Redis of its own
 	Roles    []string      // of each daemon; default: all, and all but the scheduler
-	Settings []string      // of Postgres, besides those that every world needs
+	// two more specs, each with a namespace and a database of its own, share the Redis servers
+	Neighbours bool
+	Settings   []string // of Postgres, besides those that every world needs
 }
 
 // Cluster is the servers, daemons, writers and readers of one check.
 type Cluster struct {
-	o        Options
-	dir      string
-	postgres *testserver.Postgres
-	redis    *testserver.Redis
-	queue    *testserver.Redis // redis, unless it has one of its own
-	daemons  []*daemon
-	cache    *redis.Client // past all proxies
-	history  *history
+	o          Options
+	dir        string
+	postgres   *testserver.Postgres
+	redis      *testserver.Redis
+	queue      *testserver.Redis // redis, unless it has one of its own
+	daemons    []*daemon
+	neighbours []*neighbour
+	cache      *redis.Client // past all proxies
+	history    *history
 
 	servers sync.Mutex // held by who stops or starts a server
 
@@ -72,6 +75,9 @@ func NewCluster(ctx context.Context, o Options) (w *Cluster, err error) {
 		return w, err
 	}
 	if err := w.startDaemons(); err != nil {
+		return w, err
+	}
+	if err := w.startNeighbours(ctx); err != nil {
 		return w, err
 	}
 	if diff := w.awaitAgreement(ctx, warmLimit); diff != "" {
@@ -168,6 +174,7 @@ func (w *Cluster) Close() (err error) {
 	for _, d := range w.daemons {
 		d.close()
 	}
+	w.closeNeighbours()
 	if w.cache != nil {
 		err = w.cache.Close()
 	}

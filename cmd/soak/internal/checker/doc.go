@@ -12,6 +12,7 @@
 //	I6  a commit is readable soon, where nothing is at fault
 //	I7  no daemon ends by itself, or races
 //	I9  the test was not blind: what it is about has happened
+//	I10 a namespace that is purged leaves no key, and is purged when nothing is at fault
 //
 // A checker that would let a broken Stoker pass proves nothing: mutants are builds
 // that are broken in one place, and each must be caught (see Mutants).

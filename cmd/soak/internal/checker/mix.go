@@ -67,12 +67,16 @@ func (w *Cluster) round(ctx context.Context, long time.Duration, faults []planne
 		wr := &writer{w: w, n: i, rnd: w.random(10*n + uint64(i) + 1)}
 		all.Go(func() { wr.work(writing) })
 	}
+	w.writeBeside(writing, &all)
 	all.Go(func() { w.force(forcing, w.random(10*n+9)) })
 	for _, f := range faults {
 		all.Go(func() { w.inject(writing, f) })
 	}
 	all.Wait()
 	w.finish(ctx, drainLimit)
+	if err := w.finishBeside(ctx, untilLimit); err != nil {
+		w.find("I10", "%v", err)
+	}
 }
 
 func (w *Cluster) random(n uint64) *rand.Rand { return rand.New(rand.NewPCG(w.o.Seed, n)) }

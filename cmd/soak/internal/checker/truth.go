@@ -98,7 +98,8 @@ func (w *Cluster) cached(ctx context.Context) (map[string]string, error) {
 			}
 			break
 		}
-		if key := scan.Val(); !strings.HasPrefix(key, "stoker:") && !strings.HasPrefix(key, "asynq:") {
+		if key := scan.Val(); !strings.HasPrefix(key, "stoker:") && !strings.HasPrefix(key, "asynq:") &&
+			!w.ofNeighbour(key) {
 			got[key] = ""
 		}
 	}
