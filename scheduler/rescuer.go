@@ -34,7 +34,7 @@ type Repairs interface {
 // second time, and so is a run whose worker no longer holds the job's lease. An orphan, which no worker
 // has, is archived then: it would be done a third time, and one without a lease stays in hand for good.
 const (
-	rescueEvery = time.Second
+	rescueEvery = 2 * time.Second
 	rescueAfter = 5 * time.Second // doubled for each rescue of a rescue: a slow database must not get ever more of them
 	mostActive  = 1000            // tasks that are looked at; more are never in hand
 

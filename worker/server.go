@@ -59,7 +59,7 @@ type pace struct {
 }
 
 var usual = pace{
-	runs: 250 * time.Millisecond, refreshes: 32 * time.Millisecond,
+	runs: 250 * time.Millisecond, refreshes: 36 * time.Millisecond,
 	grace: 10 * time.Second, announce: 10 * time.Second, handBack: 15 * time.Minute,
 	other: 30 * time.Second, // less than `warm --wait` has patience with a task that nobody takes
 }
