@@ -57,10 +57,15 @@ type KeyValueError struct {
 	Value   string
 	Message string // Postgres' own words
 	Cut     bool   // the type takes the value, but not as it is
+	Where   bool   // it was given in a condition, whose columns need be no key columns
 }
 
 func (e *KeyValueError) Error() string {
-	return fmt.Sprintf("job %s: value %q does not fit key column %s of type %s: %s", e.Job, e.Value, e.Column, e.Type,
+	column := "key column"
+	if e.Where {
+		column = "column"
+	}
+	return fmt.Sprintf("job %s: value %q does not fit %s %s of type %s: %s", e.Job, e.Value, column, e.Column, e.Type,
 		e.Message)
 }
 

@@ -9,6 +9,7 @@
 //	GET  /api/v1/jobs/{job}               one job with its last runs; ?runs=N
 //	POST /api/v1/jobs/{job}/warm          enqueues a run
 //	POST /api/v1/jobs/{job}/invalidate    enqueues an invalidation
+//	POST /api/v1/invalidate               the same of every job that has the columns of a condition
 //	POST /api/v1/reload                   loads the spec again
 //	GET  /metrics                         Prometheus
 //	GET  /livez, /readyz                  probes; open to everyone

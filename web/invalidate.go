@@ -20,21 +20,24 @@ const (
 	maxInvalidateBody = 4 << 20
 )
 
-// invalidateBody is what POST .../invalidate reads: some keys, or all.
+// invalidateBody is what POST .../invalidate reads: some keys, those of the rows with some values, or all.
 type invalidateBody struct {
 	Keys   []json.RawMessage `json:"keys"` // see parseKey
+	Where  json.RawMessage   `json:"where"`
 	All    bool              `json:"all"`
 	Remove bool              `json:"remove"`
 }
 
 // invalidated is its answer.
 type invalidated struct {
-	Keys    int      `json:"keys,omitempty"` // accepted
-	All     bool     `json:"all,omitempty"`
-	Remove  bool     `json:"remove,omitempty"`
-	Fenced  bool     `json:"fenced,omitempty"` // nothing that was read before this call is written to the keys any more
-	TaskIDs []string `json:"task_ids"`
-	Queue   string   `json:"queue"`
+	Keys int `json:"keys,omitempty"` // accepted
+	// of a condition that was asked of all jobs: how many of each
+	Jobs    map[string]int `json:"jobs,omitempty"`
+	All     bool           `json:"all,omitempty"`
+	Remove  bool           `json:"remove,omitempty"`
+	Fenced  bool           `json:"fenced,omitempty"` // nothing that was read before this call is written to the keys any more
+	TaskIDs []string       `json:"task_ids"`
+	Queue   string         `json:"queue"`
 }
 
 // cutShort is its answer when the queue failed in the middle.
@@ -53,14 +56,12 @@ func (s *Server) invalidateJob(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	body, err := readInvalidate(http.MaxBytesReader(w, r.Body, maxInvalidateBody))
-	if _, large := errors.AsType[*http.MaxBytesError](err); large {
-		s.refuse(w, r, http.StatusRequestEntityTooLarge,
-			fmt.Sprintf("the body is over %d MiB: send fewer keys at a time", maxInvalidateBody>>20))
+	body, ok := s.invalidateBody(w, r)
+	if !ok {
 		return
 	}
-	if err != nil {
-		s.refuse(w, r, http.StatusBadRequest, err.Error())
+	if body.Where != nil {
+		s.invalidateWhere(w, r, []*jobs.Job{job}, body, wait)
 		return
 	}
 	keys, err := parseKeys(job, body.Keys)
@@ -89,6 +90,21 @@ func (s *Server) invalidateJob(w http.ResponseWriter, r *http.Request) {
 	answerJSON(w, http.StatusAccepted, done)
 }
 
+// invalidateBody reads a body, or answers what is wrong with it.
+func (s *Server) invalidateBody(w http.ResponseWriter, r *http.Request) (body invalidateBody, ok bool) {
+	body, err := readInvalidate(http.MaxBytesReader(w, r.Body, maxInvalidateBody))
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		s.refuse(w, r, http.StatusRequestEntityTooLarge,
+			fmt.Sprintf("the body is over %d MiB: send fewer keys at a time", maxInvalidateBody>>20))
+		return body, false
+	}
+	if err != nil {
+		s.refuse(w, r, http.StatusBadRequest, err.Error())
+		return body, false
+	}
+	return body, true
+}
+
 // readInvalidate reads the body strictly: a misspelt field must not turn into
 // "nothing to do".
 func readInvalidate(r io.Reader) (invalidateBody, error) {
@@ -110,6 +126,10 @@ func readInvalidate(r io.Reader) (invalidateBody, error) {
 
 func (b invalidateBody) check() error {
 	switch {
+	case b.Where != nil && (b.All || b.Keys != nil):
+		return errors.New(`"where" is given with "keys" or "all": send one of them`)
+	case b.Where != nil:
+		return nil
 	case b.All && b.Keys != nil:
 		return errors.New(`both "keys" and "all" are given: send one of them`)
 	case !b.All && len(b.Keys) == 0:

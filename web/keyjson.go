@@ -11,7 +11,8 @@ import (
 )
 
 // bodyShape is the next step of every error about a body.
-const bodyShape = `send {"keys": [{"column": value}]} or {"all": true}, with "remove": true to drop instead of load`
+const bodyShape = `send {"keys": [{"column": value}]}, {"where": {"column": value}} or {"all": true}, with "remove": true to ` +
+	"drop instead of load"
 
 // parseKeys reads the keys of a body. Each must give every key column of job
 // and nothing else.

@@ -20,6 +20,7 @@ func (s *Server) routes() http.Handler {
 	s.handle(mux, "/api/v1/jobs/{job}", methods{"GET": s.getJob})
 	s.handle(mux, "/api/v1/jobs/{job}/warm", methods{"POST": s.traced("warm", s.warmJob)})
 	s.handle(mux, "/api/v1/jobs/{job}/invalidate", methods{"POST": s.traced("invalidate", s.invalidateJob)})
+	s.handle(mux, "/api/v1/invalidate", methods{"POST": s.traced("invalidate", s.invalidateAll)})
 	s.handle(mux, "/api/v1/jobs/{job}/refresh", methods{"POST": s.refreshKey})
 
 	s.handle(mux, "/api/v1/reload", methods{"POST": s.reload})

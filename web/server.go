@@ -34,6 +34,13 @@ type Fencer interface {
 	Fence(ctx context.Context, job *jobs.Job, keys []jobs.Key) error
 }
 
+// ScopeFencer fences the keys of the rows that have some values in their columns; *scope.Fencer is one. Check refuses
+// what cannot be asked of the job. See jobs.Invalidator.
+type ScopeFencer interface {
+	Check(ctx context.Context, job *jobs.Job, where jobs.Where) error
+	Fence(ctx context.Context, job *jobs.Job, where jobs.Where, fenced func([]jobs.Key) error) error
+}
+
 // Doorbell answers a reader that has missed a key of job. *doorbell.Bell is one.
 type Doorbell interface {
 	Serve(w http.ResponseWriter, r *http.Request, job *jobs.Job)
@@ -47,6 +54,7 @@ type Config struct {
 
 	Sampler  Sampler                     // nil: no warmth is shown
 	Fencer   Fencer                      // nil: the worker fences, and finds wrong key values
+	Scope    ScopeFencer                 // nil: keys are not found by what their rows hold
 	Doorbell Doorbell                    // nil: no key is loaded in this process
 	Tasks    jobs.TaskReader             // nil: nobody can wait for an invalidation
 	Queue    asynq.RedisConnOpt          // where the dashboard looks; nil: no dashboard

@@ -96,10 +96,20 @@ func mask(s string) string {
 func TestWrongCommandsDoNothing(t *testing.T) {
 	vars, spec := newShop(t)
 	for line, want := range map[string]string{
-		"warm":                                   "name the jobs to warm, or give --all",
-		"warm produkt":                           `no job "produkt" in stoker.yaml; it has: product, stock, total, broken`,
-		"warm product --all":                     "give job names or --all, not both",
-		"invalidate product":                     "name the keys of job product as id=..., or give --all",
+		"warm":               "name the jobs to warm, or give --all",
+		"warm produkt":       `no job "produkt" in stoker.yaml; it has: product, stock, total, broken`,
+		"warm product --all": "give job names or --all, not both",
+		"invalidate product": "name the keys of job product as id=..., or give --where column=value or --all",
+		"invalidate product --where id": `--where: "id" is not column=value: name a column of the job's query, as in ` +
+			"category=books",
+		"invalidate product id=1 --where id=2":  "give keys or --where, not both",
+		"invalidate product --where id=2 --all": "give --where or --all, not both",
+		"invalidate product --where colour=red": `job product: its query returns no column "colour"; it returns: id, name, price, note`,
+		"invalidate nope --where id=2":          `no job "nope" in stoker.yaml; it has: product, stock, total, broken`,
+		"invalidate product --where id=seven": `job product: value "seven" does not fit column id of type integer: ` +
+			`invalid input syntax for type integer: "seven"`,
+		"invalidate --where id=7 --where id=x": `job product: value "x" does not fit column id of type integer: ` +
+			`invalid input syntax for type integer: "x"; nothing was done: name the jobs that are meant, to leave this one out`,
 		"invalidate product 42":                  `key "42": "42" is not column=value; job product takes id=...`,
 		"invalidate product sku=42":              `key "sku=42" lacks id: the key of job product is product:{id}, so give id`,
 		"invalidate product id=1,id=2":           `key "id=1,id=2": column id is there twice`,

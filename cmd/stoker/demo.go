@@ -13,7 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stokerhq/stoker/cmd/stoker/internal/connect"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/daemon"
+	"github.com/stokerhq/stoker/cmd/stoker/internal/demolog"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/shop"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/jobs/specfile"
@@ -135,13 +137,14 @@ Ctrl-C ends it and leaves nothing behind.
 func (a *app) demoRuns(ctx context.Context, d *daemon.Daemon, spec *jobs.Spec, s *shop.Shop) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	report, err := newReporter(a, spec, s)
+	servers, err := connect.Open(spec, a.log(slog.LevelWarn))
 	if err != nil {
 		return errors.Join(err, d.Close())
 	}
+	report := &demolog.Reporter{Spec: spec, Shop: s, Servers: servers, Print: a.printf}
 	var wg sync.WaitGroup
 	var errs [3]error
-	for i, part := range []func(context.Context) error{d.Run, report.run, s.Write} {
+	for i, part := range []func(context.Context) error{d.Run, report.Run, s.Write} {
 		wg.Go(func() {
 			if errs[i] = part(ctx); errs[i] != nil {
 				cancel(errs[i])
@@ -150,7 +153,7 @@ func (a *app) demoRuns(ctx context.Context, d *daemon.Daemon, spec *jobs.Spec, s
 	}
 	wg.Wait()
 	a.printf("stopping: servers and files go")
-	return errors.Join(append(errs[:], report.close())...)
+	return errors.Join(append(errs[:], servers.Close())...)
 }
 
 func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.stdout, format+"\n", args...) }

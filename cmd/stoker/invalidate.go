@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stokerhq/stoker/cmd/stoker/internal/await"
+	"github.com/stokerhq/stoker/cmd/stoker/internal/connect"
+	"github.com/stokerhq/stoker/cmd/stoker/internal/keyarg"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/jobs/tracing"
@@ -19,23 +21,43 @@ import (
 
 func (a *app) invalidateCmd() *cobra.Command {
 	var wait, local, all, remove bool
+	var where []string
 	cmd := &cobra.Command{
-		Use:   "invalidate JOB [column=value[,column=value...] ...]",
+		Use:   "invalidate JOB [column=value[,column=value...] ...] | [JOB] --where column=value",
 		Short: "Say that keys are out of date: they are loaded again, or removed",
 		Long: `Says that keys of a job are out of date. Exactly these are loaded again through
 the job's own query; a key without a row is removed. Each argument is one key:
 a value for every column of the key template. A job whose key has no columns
-takes no arguments. Put a value that holds commas in double quotes.`,
+takes no arguments. Put a value that holds commas in double quotes.
+
+With --where the keys are those of the rows that have a value in a column of the
+job's query, key column or not. Several columns must all hold; a column that is
+given again adds a value. Without a JOB it is asked of every job that has the
+columns. Of rows that are gone, keys are found where a column of the key is named.`,
 		Example: `  stoker invalidate product id=42
   stoker invalidate product id=42 id=43 --wait
   stoker invalidate stock 'site=x,sku="A,1"'
   stoker invalidate product id=42 --remove       drop it without loading
+  stoker invalidate product --where category=books
+  stoker invalidate --where supplier=7           of all jobs with that column
   stoker invalidate product --all                the same as: stoker warm product
   stoker invalidate product --all --remove       drop every key of the job`,
-		Args:              cobra.MinimumNArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(where) > 0 {
+				return nil
+			}
+			return cobra.MinimumNArgs(1)(cmd, args)
+		},
 		ValidArgsFunction: a.completeJobs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			condition, err := parseWhere(where, len(args), all)
+			if err != nil {
+				return err
+			}
 			return a.withTraces(cmd, wait, local, func(ctx context.Context, r *runner) error {
+				if condition != nil {
+					return r.invalidateWhere(ctx, args, condition, remove)
+				}
 				list, err := named(r.spec, args[:1])
 				if err != nil {
 					return err
@@ -47,9 +69,9 @@ takes no arguments. Put a value that holds commas in double quotes.`,
 					}
 					return r.runs(ctx, list, remove)
 				}
-				keys, err := parseKeyArgs(job, args[1:])
+				keys, err := keyarg.Parse(job, args[1:])
 				if err != nil {
-					return err
+					return usageError{err}
 				}
 				return r.invalidate(ctx, job, keys, remove)
 			})
@@ -58,28 +80,9 @@ takes no arguments. Put a value that holds commas in double quotes.`,
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the keys are fresh; the exit status tells")
 	cmd.Flags().BoolVar(&local, "local", false, "do it in this process instead of enqueueing it")
 	cmd.Flags().BoolVar(&all, "all", false, "every key of the job")
+	cmd.Flags().StringArrayVar(&where, "where", nil, "the keys of rows with this `column=value`; repeat it for more")
 	cmd.Flags().BoolVar(&remove, "remove", false, "drop the keys without loading them")
 	return cmd
-}
-
-func parseKeyArgs(job *jobs.Job, args []string) ([]jobs.Key, error) {
-	if len(job.Key.Columns()) == 0 {
-		if len(args) > 0 {
-			return nil, wrong("job %s takes %s", job.Name, keyForm(job))
-		}
-		return []jobs.Key{{}}, nil
-	}
-	if len(args) == 0 {
-		return nil, wrong("name the keys of job %s as %s, or give --all", job.Name, keyForm(job))
-	}
-	keys := make([]jobs.Key, len(args))
-	for i, arg := range args {
-		var err error
-		if keys[i], err = parseKeyArg(job, arg); err != nil {
-			return nil, err
-		}
-	}
-	return keys, nil
 }
 
 // invalidate refreshes or removes the named keys. They are fenced first, so that
@@ -98,9 +101,13 @@ func (r *runner) invalidate(ctx context.Context, job *jobs.Job, keys []jobs.Key,
 // invalidator fences with this process' own servers, and enqueues.
 func (r *runner) invalidator() jobs.Invalidator {
 	client := r.servers.Enqueuer(func() *jobs.Spec { return r.spec })
+	w := r.worker()
+	byColumns := connect.NewScope(r.servers, w)
 	return jobs.Invalidator{
-		Fence:   r.worker().Fence,
-		Refused: store.Permanent,
+		Fence:      w.Fence,
+		CheckWhere: byColumns.Check,
+		FenceWhere: byColumns.Fence,
+		Refused:    store.Permanent,
 		Enqueue: func(ctx context.Context, task *asynq.Task) (*asynq.TaskInfo, error) {
 			tracing.Inject(ctx, task.Headers())
 			return client.EnqueueContext(ctx, task)
@@ -117,10 +124,16 @@ func commandMistake(err error) error {
 }
 
 func (r *runner) invalidateHere(ctx context.Context, job *jobs.Job, keys []jobs.Key, remove bool) error {
+	return r.refreshHere(ctx, jobs.Invalidation{Job: job.Name, Remove: remove}, keys)
+}
+
+// refreshHere does in this process what how says with keys, part by part.
+func (r *runner) refreshHere(ctx context.Context, how jobs.Invalidation, keys []jobs.Key) error {
 	w := r.worker()
-	var sum worker.Refreshed
+	sum := worker.Refreshed{Job: how.Job}
 	for part := range slices.Chunk(keys, jobs.MaxKeys) {
-		out, err := w.Refresh(ctx, "local", jobs.Invalidation{Job: job.Name, Keys: part, Remove: remove})
+		how.Keys = part
+		out, err := w.Refresh(ctx, "local", how)
 		if err != nil {
 			return err
 		}
@@ -156,9 +169,14 @@ func (r *runner) invalidateThere(ctx context.Context, job *jobs.Job, keys []jobs
 		r.warnPaused(ctx, done.Tasks)
 		return r.enqueued(done.Tasks, func(int) string { return job.Name })
 	}
+	return r.awaitRefreshes(ctx, job, done.Tasks)
+}
+
+// awaitRefreshes follows tasks to their end, and prints what they did together.
+func (r *runner) awaitRefreshes(ctx context.Context, job *jobs.Job, tasks []*asynq.TaskInfo) error {
 	w := r.waiter(job.Name, nil)
-	var sum worker.Refreshed
-	for _, info := range done.Tasks {
+	sum := worker.Refreshed{Job: job.Name}
+	for _, info := range tasks {
 		b, err := w.Wait(ctx, job.Name, info)
 		if err != nil {
 			return err

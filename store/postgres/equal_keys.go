@@ -46,7 +46,7 @@ func (s *Source) Equal(ctx context.Context, job *jobs.Job, given, candidates []j
 		return nil, 0, fmt.Errorf("compare keys of job %s: its columns are not known yet", job.Name)
 	}
 	var readings []json.RawMessage
-	may := newPrefilter(p, given)
+	may := newPrefilter(p, job.Key.Columns(), given)
 	for _, k := range candidates {
 		if may.pass(k) {
 			readings = append(readings, p.readings(k)...)
@@ -55,16 +55,17 @@ func (s *Source) Equal(ctx context.Context, job *jobs.Job, given, candidates []j
 	if len(readings) == 0 {
 		return nil, 0, nil
 	}
-	equal, unreadable, err = s.equalTo(ctx, p, params, readings)
+	equal, unreadable, err = s.among(ctx, p, p.equalSQL(), params, readings)
 	if isValueError(err) {
 		err = s.Do(ctx, func(c *pgx.Conn) error { return findBadValue(ctx, c.PgConn(), p, given, err) })
 	}
 	return equal, unreadable, err
 }
 
-// equalTo compares readings of candidates. Those that the types cannot take are found by halves.
-func (s *Source) equalTo(ctx context.Context, p *plan, params [][]byte, readings []json.RawMessage) (equal []jobs.Key,
-	unreadable int, err error) {
+// among returns those readings of candidates that sql selects; they are its last parameter. Those that the types
+// cannot take are found by halves.
+func (s *Source) among(ctx context.Context, p *plan, sql string, params [][]byte,
+	readings []json.RawMessage) (found []jobs.Key, unreadable int, err error) {
 	if readings == nil {
 		readings = []json.RawMessage{} // JSON has no list in null
 	}
@@ -72,27 +73,26 @@ func (s *Source) equalTo(ctx context.Context, p *plan, params [][]byte, readings
 	if err != nil {
 		return nil, 0, fmt.Errorf("compare keys of job %s: %w", p.job.Name, err)
 	}
-	results, err := s.ReadTogether(ctx, p.job, []Statement{{SQL: p.equalSQL(),
-		Params: append(params[:len(params):len(params)],
-			list)}})
+	results, err := s.ReadTogether(ctx, p.job, []Statement{{SQL: sql,
+		Params: append(params[:len(params):len(params)], list)}})
 	switch {
 	case err == nil:
 		return p.keysOf(results[0]), 0, nil
 	case !isValueError(err) || len(readings) == 0:
 		return nil, 0, err
 	case len(readings) == 1:
-		_, _, given := s.equalTo(ctx, p, params, nil)
+		_, _, given := s.among(ctx, p, sql, params, nil)
 		return nil, 1, given // nil, unless a given value is what does not fit
 	}
 	half := len(readings) / 2
 	for _, part := range [][]json.RawMessage{readings[:half], readings[half:]} {
-		some, n, err := s.equalTo(ctx, p, params, part)
+		some, n, err := s.among(ctx, p, sql, params, part)
 		if err != nil {
 			return nil, 0, err
 		}
-		equal, unreadable = append(equal, some...), unreadable+n
+		found, unreadable = append(found, some...), unreadable+n
 	}
-	return equal, unreadable, nil
+	return found, unreadable, nil
 }
 
 // keysOf reads the keys of a result.
@@ -107,17 +107,22 @@ func (p *plan) keysOf(res *pgconn.Result) []jobs.Key {
 	return keys
 }
 
-// equalSQL returns the texts of those values of a JSON list, its last parameter, that are equal to given
-// keys. Each value has the text that its type prints: for bpchar that is not ::text.
+// equalSQL selects those candidates that are equal to given keys.
 func (p *plan) equalSQL() string {
+	same := p.sameKey(func(i int) string { return "c." + alias(i) }, func(i int) string { return "k." + alias(i) })
+	return p.candidatesSQL(len(p.keys)+1, fmt.Sprintf("EXISTS (SELECT FROM %s WHERE %s)", p.unnest(), same))
+}
+
+// candidatesSQL returns the texts of those values of a JSON list, the n-th parameter, for which a condition holds.
+// Each value has the text that its type prints: for bpchar that is not ::text.
+func (p *plan) candidatesSQL(n int, condition string) string {
 	texts, defs := make([]string, len(p.keys)), make([]string, len(p.keys))
 	for i := range p.keys {
 		texts[i] = fmt.Sprintf("concat(c.%s)", alias(i))
 		defs[i] = alias(i) + " " + p.loose[i]
 	}
-	same := p.sameKey(func(i int) string { return "c." + alias(i) }, func(i int) string { return "k." + alias(i) })
-	return fmt.Sprintf("SELECT %s FROM json_to_recordset($%d::json) AS c(%s) WHERE EXISTS (SELECT FROM %s WHERE %s)",
-		strings.Join(texts, ", "), len(p.keys)+1, strings.Join(defs, ", "), p.unnest(), same)
+	return fmt.Sprintf("SELECT %s FROM json_to_recordset($%d::json) AS c(%s) WHERE %s", strings.Join(texts, ", "), n,
+		strings.Join(defs, ", "), condition)
 }
 
 // readings are the JSON objects, of a column's alias and its value, that a key can stand for. The text of a

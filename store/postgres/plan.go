@@ -27,6 +27,7 @@ type plan struct {
 	keys    []int                     // columns of the key template, by its order
 	casts   []string                  // SQL types of these columns, by the same order
 	loose   []string                  // the same types without a length or precision, which would cut a given value
+	types   []string                  // such types of all columns
 	equal   []equality                // how these columns are compared, by the same order
 	convert bool                      // some column is turned into JSON by Postgres, or hashed
 }
@@ -133,6 +134,7 @@ func (p *plan) name(ctx context.Context, c *pgconn.PgConn) error {
 		return fmt.Errorf("name the column types of job %s: %w", p.job.Name, res.Err)
 	}
 	casts, loose := make([]string, len(p.fields)), make([]string, len(p.fields))
+	p.types = loose
 	for i, f := range p.fields {
 		col := store.Column{Name: f.Name, OID: f.DataTypeOID, Type: string(res.Rows[i][0])}
 		casts[i], loose[i] = col.Type, string(res.Rows[i][1])

@@ -62,13 +62,6 @@ func Open(cfg jobs.Postgres, opts ...Option) (*Source, error) {
 	return s, nil
 }
 
-// CheckURL returns what the driver has against a connection string: a value that
-// it does not take, a file or a service that is not there.
-func CheckURL(url jobs.Secret) error {
-	_, err := connector.ParseURL(url)
-	return err
-}
-
 // Connect opens a connection outside of the pool, to an endpoint of the spec. shape sets what it is for. What a
 // connection string says of a pool (pool_max_conns) or of how statements are run is not sent to the server, which would
 // refuse it.

@@ -110,8 +110,11 @@ func (p *plan) inOrder() string {
 		strings.Join(near, " AND "), strings.Join(cols, ", "), strings.Join(given, ", "), p.unnest())
 }
 
-func (p *plan) wrap(where string) (string, int) {
-	head := "SELECT " + p.output() + "\n"
+func (p *plan) wrap(where string) (string, int) { return p.selecting(p.output(), where) }
+
+// selecting is a statement that returns something of the rows of the job's query, and the query's offset in it.
+func (p *plan) selecting(output, where string) (string, int) {
+	head := "SELECT " + output + "\n"
 	return Tag(p.job, head+p.body()+where, len(head)+len(bodyPrefix))
 }
 

@@ -13,7 +13,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
-	"github.com/stokerhq/stoker/store/postgres"
+	"github.com/stokerhq/stoker/store/postgres/connector"
 	"github.com/stokerhq/stoker/store/storetest"
 )
 
@@ -47,7 +47,7 @@ func TestConnectionStringsConnect(t *testing.T) {
 		"service alone": "service=shop search_path=x servicefile=" + service,
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := postgres.CheckURL(jobs.NewSecret(dsn)); err != nil {
+			if err := connector.CheckURL(jobs.NewSecret(dsn)); err != nil {
 				t.Fatal(err)
 			}
 			rows := 0
@@ -79,7 +79,7 @@ func TestCheckURLSaysWhatTheDriverLacks(t *testing.T) {
 		"postgres://a:hunter2@db,db2/x?port=1,2,3":                               "port",
 		"postgres://a:hunter2@db/x?channel_binding=hunter":                       "channel_binding",
 	} {
-		err := postgres.CheckURL(jobs.NewSecret(dsn))
+		err := connector.CheckURL(jobs.NewSecret(dsn))
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v, want %q", dsn, err, want)
 		}

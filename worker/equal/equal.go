@@ -78,7 +78,7 @@ func (f Finder) Find(ctx context.Context, job *jobs.Job, given []jobs.Key) (out 
 		batch = batch[:0]
 		return err
 	}
-	err = f.eachCached(ctx, job, func(key string) error {
+	err = f.EachCached(ctx, job, func(key string) error {
 		batch = append(batch, job.Key.ParseAll(key, ways)...)
 		if len(batch) < batchSize {
 			return nil
@@ -106,9 +106,9 @@ func (f Found) Warning(job *jobs.Job) string {
 	return ""
 }
 
-// eachCached calls fn with every key of the job that the cache may have, some twice: those of the last complete
+// EachCached calls fn with every key of the job that the cache may have, some twice: those of the last complete
 // run and what came since; where that run is not known, all keys that look like the job's.
-func (f Finder) eachCached(ctx context.Context, job *jobs.Job, fn func(key string) error) error {
+func (f Finder) EachCached(ctx context.Context, job *jobs.Job, fn func(key string) error) error {
 	// First what no manifest has: what a run brings that completes meanwhile is in its manifest.
 	untracked, err := f.Cache.Untracked(ctx, job.Name)
 	if err != nil {

@@ -76,8 +76,21 @@ type Send func(*store.Batch) (*store.Batch, error)
 // New prepares for the columns of one reading, beginning with an empty
 // batch from send.
 func New(job *jobs.Job, reading *store.Reading, send Send) (*Renderer, error) {
-	r := &Renderer{job: job, keys: reading.Keys, send: send, Fill: BatchKeys, hashes: reading.Hashes,
-		width: len(reading.Columns)}
+	r, err := NewKeys(job, reading)
+	if err != nil {
+		return nil, err
+	}
+	r.send = send
+	if err := r.values(reading); err != nil {
+		return nil, err
+	}
+	r.batch, err = send(nil)
+	return r, err
+}
+
+// NewKeys returns a Renderer that only names the keys of rows, which may have nothing but the key columns.
+func NewKeys(job *jobs.Job, reading *store.Reading) (*Renderer, error) {
+	r := &Renderer{job: job, keys: reading.Keys, Fill: BatchKeys, hashes: reading.Hashes, width: len(reading.Columns)}
 	for _, i := range reading.Keys {
 		text, ok := encode.KeyText(reading.Columns[i].OID)
 		if !ok {
@@ -88,12 +101,7 @@ func New(job *jobs.Job, reading *store.Reading, send Send) (*Renderer, error) {
 		r.texts = append(r.texts, text)
 	}
 	r.bind()
-	if err := r.values(reading); err != nil {
-		return nil, err
-	}
-	var err error
-	r.batch, err = send(nil)
-	return r, err
+	return r, nil
 }
 
 // add makes the row's entry; of a rows job, it adds the row to the entry that is

@@ -17,6 +17,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store/feed"
 	"github.com/stokerhq/stoker/store/postgres"
+	"github.com/stokerhq/stoker/store/postgres/connector"
 )
 
 // Feed is the change feed from Postgres' write-ahead log: logical decoding by
@@ -96,7 +97,7 @@ const senderName = "stoker changes"
 
 // replicate opens a connection that speaks the replication protocol.
 func replicate(ctx context.Context, s *postgres.Source, e jobs.Endpoint) (*pgconn.PgConn, error) {
-	if err := postgres.CheckURL(e.URL); err != nil {
+	if err := connector.CheckURL(e.URL); err != nil {
 		return nil, fmt.Errorf("%s: %w", e.Name("url"), err)
 	}
 	conn, err := s.Connect(ctx, e, func(cfg *pgconn.Config) {

@@ -188,6 +188,13 @@ func (c *Connector) explain(err error) error {
 	return err
 }
 
+// CheckURL returns what the driver has against a connection string: a value that
+// it does not take, a file or a service that is not there.
+func CheckURL(url jobs.Secret) error {
+	_, err := ParseURL(url)
+	return err
+}
+
 // ParseURL is the driver's reading of a connection string. The driver's error
 // repeats the string with what it takes for the password hidden; only what follows
 // is kept.

@@ -21,6 +21,7 @@ import (
 	"github.com/stokerhq/stoker/store/ledger"
 	"github.com/stokerhq/stoker/store/postgres"
 	"github.com/stokerhq/stoker/store/postgres/analyze"
+	"github.com/stokerhq/stoker/store/postgres/connector"
 	"github.com/stokerhq/stoker/store/queue"
 	"github.com/stokerhq/stoker/store/rights"
 )
@@ -86,7 +87,7 @@ func openEnqueuer(at jobs.Endpoint, t *trace.Tracing) (redis.UniversalClient, er
 }
 
 // Drivers read the URLs of a spec as Open will, without connecting.
-var Drivers = specfile.Drivers{Postgres: postgres.CheckURL, Redis: func(url jobs.Secret) error {
+var Drivers = specfile.Drivers{Postgres: connector.CheckURL, Redis: func(url jobs.Secret) error {
 	c, err := cache.Open(url)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/worker"
+	"github.com/stokerhq/stoker/worker/scope"
 	"github.com/stokerhq/stoker/worker/verify"
 )
 
@@ -17,6 +18,11 @@ func NewWorker(spec *jobs.Spec, s *Servers, metrics prometheus.Registerer, log *
 		Spec: spec, Source: s.Source, Analyst: s.Analyst, Cache: s.Cache, Ledger: s.Ledger,
 		Metrics: worker.NewMetrics(metrics), Tracer: s.Tracer(), Log: log,
 	})
+}
+
+// NewScope returns what fences the keys of a job that a condition on columns names.
+func NewScope(s *Servers, w *worker.Worker) *scope.Fencer {
+	return scope.New(scope.Config{Source: s.Source, Cache: s.Cache, Keys: worker.Exact{Worker: w}.Fence})
 }
 
 // NewVerifier returns what compares cache and database, and repairs through w.

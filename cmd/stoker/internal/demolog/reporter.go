@@ -1,9 +1,9 @@
-package main
+// Package demolog says what the demo keeps warm.
+package demolog
 
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -14,29 +14,20 @@ import (
 	"github.com/stokerhq/stoker/web"
 )
 
-// reporter is what the demo shows beside the daemon: it says in a line every few
-// seconds what is being kept warm.
-type reporter struct {
-	*app
-	spec    *jobs.Spec
-	shop    *shop.Shop
-	servers *connect.Servers
+// Reporter is what the demo shows beside the daemon: it says in a line every few
+// seconds what is being kept warm. Every field is required.
+type Reporter struct {
+	Spec    *jobs.Spec
+	Shop    *shop.Shop
+	Servers *connect.Servers
+	Print   func(format string, args ...any)
 }
-
-func newReporter(a *app, spec *jobs.Spec, s *shop.Shop) (*reporter, error) {
-	servers, err := connect.Open(spec, a.log(slog.LevelWarn))
-	if err != nil {
-		return nil, err
-	}
-	return &reporter{app: a, spec: spec, shop: s, servers: servers}, nil
-}
-
-func (r *reporter) close() error { return r.servers.Close() }
 
 // reportEvery is how often the demo says what is going on.
 const reportEvery = 3 * time.Second
 
-func (r *reporter) run(ctx context.Context) error {
+// Run says it until ctx ends.
+func (r *Reporter) Run(ctx context.Context) error {
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
 	for {
@@ -45,19 +36,19 @@ func (r *reporter) run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		list, err := web.Collect(ctx, r.spec, r.servers.Ledger, r.servers.Sampler(), time.Now())
+		list, err := web.Collect(ctx, r.Spec, r.Servers.Ledger, r.Servers.Sampler(), time.Now())
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("read the status: %w", err)
 		}
-		r.printf("%s", r.line(list))
+		r.Print("%s", r.line(list))
 	}
 }
 
 // line says what is warm, by job, and what the shop has done meanwhile.
-func (r *reporter) line(list []web.JobStatus) string {
+func (r *Reporter) line(list []web.JobStatus) string {
 	keys, refreshed := int64(0), int64(0)
 	parts := make([]string, len(list))
 	for i, st := range list {
@@ -73,5 +64,5 @@ func (r *reporter) line(list []web.JobStatus) string {
 		}
 	}
 	return fmt.Sprintf("%s  %d keys warm: %s | %d rows changed, %d keys loaded again",
-		time.Now().Format(time.TimeOnly), keys, strings.Join(parts, ", "), r.shop.Changes.Load(), refreshed)
+		time.Now().Format(time.TimeOnly), keys, strings.Join(parts, ", "), r.Shop.Changes.Load(), refreshed)
 }

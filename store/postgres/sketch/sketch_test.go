@@ -1,4 +1,4 @@
-package postgres
+package sketch
 
 import (
 	"testing"
@@ -20,18 +20,21 @@ func TestSketchesAgreeWithPostgres(t *testing.T) {
 	}
 	defer conn.Close(t.Context())
 	for typ, tc := range map[string]struct {
-		sketch sketch
+		sketch Sketch
 		texts  []string
 	}{
-		"citext": {sketchCase, []string{"Ann@x.io", "ann@X.IO", "ANN@x.io ", "ÄNN", "änn", "ann", "KIT", "kit",
+		"citext": {Case, []string{"Ann@x.io", "ann@X.IO", "ANN@x.io ", "ÄNN", "änn", "ann", "KIT", "kit",
 			"\u212aIT", "İ", "i",
 			"I", "ı", "", "1", "ß", "SS", "ẞ", "Σ", "σ", "ς", "a\u0308nn", "ab", "AB"}},
-		"numeric": {sketchNumber, []string{"1.5", "1.50", "+1.5", "01.500", " 1.5 ", "15e-1", "-1.5", "0", "-0", "0.0",
+		"numeric": {Number, []string{"1.5", "1.50", "+1.5", "01.500", " 1.5 ", "15e-1", "-1.5", "0", "-0", "0.0",
 			".0", "0.", "+0",
 			"-0.00", "100", "1e2", "1", "10", "0.1", ".1", "00.10", "NaN", "nan", "Infinity", "inf",
 			"1000000000000000000000.10",
 			"1000000000000000000000.1", "15", "5.1"}},
-		"int8": {sketchNumber, []string{"7", "007", "+7", " 7\t", "-7", "0", "-0", "70"}},
+		"uuid": {UUID, []string{"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11",
+			"{a0eebc99-9c0b4ef8-bb6d6bb9-bd380a11}", "a0eebc999c0b4ef8bb6d6bb9bd380a11",
+			"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a12"}},
+		"int8": {Number, []string{"7", "007", "+7", " 7\t", "-7", "0", "-0", "70"}},
 	} {
 		missed := 0
 		for _, a := range tc.texts {

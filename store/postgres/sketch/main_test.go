@@ -1,0 +1,9 @@
+package sketch_test
+
+import (
+	"testing"
+
+	"github.com/stokerhq/stoker/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
