@@ -104,6 +104,7 @@ func (b *bench) measureAll(ctx context.Context) (err error) {
 		{partReader, b.reader},
 		{partReruns, b.reruns},
 		{partMemory, b.memory},
+		{partScopes, b.scopes},
 		{partTraces, b.traces},
 	}, func(p part) bool { return !b.wants(p.name) })
 	if len(parts) == 0 {

@@ -25,7 +25,7 @@ func TestBench(t *testing.T) {
 	var said lines
 	status := execute(t.Context(), []string{
 		"-stoker", binary, "-scale", "0.001", "-rounds", "1", "-json", file,
-		"-only", "products, reader,reruns,memory,traces",
+		"-only", "products, reader,reruns,memory,scopes,traces",
 	}, &out, &said)
 	if status != exitOK {
 		t.Fatalf("status %d\n%s", status, said.String())
@@ -68,6 +68,14 @@ func wantReport(t *testing.T, r report.Report) {
 	for _, l := range r.Latency {
 		if l.Gets < 5 || l.P50 <= 0 || l.Max < l.P999 {
 			t.Errorf("%+v", l)
+		}
+	}
+	if len(r.Scopes) != 2 {
+		t.Errorf("%d invalidations by a column", len(r.Scopes))
+	}
+	for _, s := range r.Scopes {
+		if s.Keys != 1000 || s.Wall <= 0 || s.Old > 0 || s.Left > 0 {
+			t.Errorf("%+v", s)
 		}
 	}
 	if len(r.Traced) != 2*tracedRuns {

@@ -24,7 +24,7 @@ type options struct {
 }
 
 // partNames in the order they are done.
-var partNames = []string{partProducts, partAccounts, partReader, partReruns, partMemory, partTraces, partChanges,
+var partNames = []string{partProducts, partAccounts, partReader, partReruns, partMemory, partScopes, partTraces, partChanges,
 	partMicro}
 
 const (
@@ -33,6 +33,7 @@ const (
 	partReader   = "reader"
 	partReruns   = "reruns"
 	partMemory   = "memory"
+	partScopes   = "scopes"
 	partTraces   = "traces"
 	partChanges  = "changes"
 	partMicro    = "micro"

@@ -60,6 +60,7 @@ func (r *Report) Conclude() {
 	r.latency()
 	r.reruns()
 	r.memory()
+	r.scopes()
 	r.traced()
 	r.changes()
 	r.builds()
@@ -143,6 +144,23 @@ func (r *Report) memory() {
 	small, large := peak[MemorySmall], peak[MemoryLarge]
 	apart := 100 * (over(max(small, large), min(small, large)) - 1)
 	r.goal(Goal{Unit: "%", Limit: AtMost, Target: 15}, "peak memory: small and large result apart", apart)
+}
+
+// scopes holds invalidations of a tenth of a million keys to what a user would wait for.
+func (r *Report) scopes() {
+	walls, old, left := map[bool][]Seconds{}, 0.0, 0.0
+	for _, s := range r.Scopes {
+		walls[s.Fresh] = append(walls[s.Fresh], 1000*s.Wall)
+		old, left = old+float64(s.Old), max(left, float64(s.Left))
+	}
+	if len(r.Scopes) == 0 {
+		return
+	}
+	keys := count(r.Scopes[0].Keys)
+	r.goal(Goal{Unit: "ms", Limit: AtMost, Target: 300}, "scopes: "+keys+" keys fenced", float64(Median(walls[false])))
+	r.goal(Goal{Unit: "ms", Limit: AtMost, Target: 1500}, "scopes: "+keys+" keys fresh", float64(Median(walls[true])))
+	r.goal(Goal{Limit: AtMost}, "scopes: values that were old all the same", old)
+	r.goal(Goal{Limit: AtMost}, "scopes: keys left in Redis", left)
 }
 
 // traced compares runs with traces exported with runs without.

@@ -28,6 +28,7 @@ type Report struct {
 	Latency []Latency `json:"latency"`
 	Reruns  []Rerun   `json:"reruns"`
 	Memory  []Memory  `json:"memory"`
+	Scopes  []Scope   `json:"scopes,omitempty"`
 	Traced  []Traced  `json:"traced,omitempty"`
 	Lags    []Lag     `json:"lags"`
 	Load    *Load     `json:"load,omitempty"`
@@ -108,6 +109,16 @@ type Rerun struct {
 	Replication int64   `json:"replication_bytes,omitempty"` // what was sent to it
 }
 
+// Scope is an invalidation by a column that is in no key.
+type Scope struct {
+	Round int     `json:"round"`
+	Fresh bool    `json:"fresh"` // it ended when every value was as in the database; else when its keys were fenced
+	Keys  int64   `json:"keys"`
+	Wall  Seconds `json:"wall_s"`
+	Old   int     `json:"old"`  // values that were not, of a hundred that were looked at
+	Left  int64   `json:"left"` // keys that it has left in Redis, beside the cached ones and the book of fences
+}
+
 // Traced is a run of the products by a daemon that exports traces, or does not.
 type Traced struct {
 	Round  int     `json:"round"`
@@ -133,7 +144,7 @@ type Micro struct {
 
 // Empty reports whether nothing at all was measured.
 func (r *Report) Empty() bool {
-	return len(r.Samples)+len(r.Latency)+len(r.Reruns)+len(r.Memory)+len(r.Traced)+len(r.Lags)+
+	return len(r.Samples)+len(r.Latency)+len(r.Reruns)+len(r.Memory)+len(r.Scopes)+len(r.Traced)+len(r.Lags)+
 		len(r.Writers)+len(r.Builds) == 0 &&
 		r.Load == nil &&
 		r.Micro == nil
