@@ -24,8 +24,8 @@ type options struct {
 }
 
 // partNames in the order they are done.
-var partNames = []string{partProducts, partAccounts, partReader, partReruns, partMemory, partScopes, partTraces, partChanges,
-	partMicro}
+var partNames = []string{partProducts, partAccounts, partReader, partReruns, partMemory, partScopes, partTraces,
+	partChanges, partMicro}
 
 const (
 	partProducts = "products"

@@ -140,7 +140,8 @@ func (d *daemon) post(ctx context.Context, path string, body any, want int) (ans
 	if err != nil {
 		return answer, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.base+"/api/v1/jobs/"+d.job+path, bytes.NewReader(text))
+	url := d.base + "/api/v1/jobs/" + d.job + path
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(text))
 	if err != nil {
 		return answer, fmt.Errorf("ask the daemon: %w", err)
 	}
