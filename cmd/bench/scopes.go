@@ -69,8 +69,8 @@ func (b *bench) scope(ctx context.Context, daemon *daemon, server *redisServer, 
 		path, status = path+"?wait=1", http.StatusOK
 	}
 	begin := time.Now()
-	answer, err := daemon.post(ctx, path, map[string]any{"where": map[string]string{"bid": strconv.FormatInt(branch, 10)}},
-		status)
+	where := map[string]string{"bid": strconv.FormatInt(branch, 10)}
+	answer, err := daemon.post(ctx, path, map[string]any{"where": where}, status)
 	s = report.Scope{Fresh: fresh, Wall: report.In(time.Since(begin)), Keys: answer.Keys}
 	if err != nil {
 		return s, err
