@@ -187,6 +187,7 @@ type Type string
 const (
 	TypeString Type = "string"
 	TypeHash   Type = "hash" // of value: row; a field a column
+	TypeZSet   Type = "zset" // of value: rows; a sorted set of the columns member and score
 )
 
 // Format is how a string value is written.

@@ -12,7 +12,9 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/klauspost/compress/zstd"
+	"github.com/redis/go-redis/v9"
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/stokerhq/stoker/jobs"
@@ -179,6 +181,51 @@ func TestHashes(t *testing.T) {
 	}
 	want("h:1", map[string]string{"id": "1", "price": "1.50", "tags": `["x","y"]`})
 	want("h:2", map[string]string{})
+}
+
+// A ranking has the members of its rows, and is replaced as a whole: no member of an older one stays. Broken by: a
+// score that changes and is taken for unchanged, a ranking without rows that stays.
+func TestRankings(t *testing.T) {
+	t.Parallel()
+	j := newJob("j", jobs.ValueRows, "top:{category}",
+		"SELECT category, name AS member, sold AS score FROM product ORDER BY category, sold DESC")
+	j.Type, j.ShrinkGuard = jobs.TypeZSet, 1
+	r := newRig(t, plan{jobs: []*jobs.Job{j}, sql: []string{
+		"CREATE TABLE product (category text, name text, sold numeric)",
+		"INSERT INTO product VALUES ('a', 'lamp', 1.50), ('a', 'cup', 7), ('a', 'none', NULL), ('b', 'mug', -2)",
+	}})
+	want := func(key string, want ...redis.Z) {
+		t.Helper()
+		got, err := r.redis.ZRevRangeWithScores(t.Context(), key, 0, -1).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("%s: %s", key, d)
+		}
+		if len(want) > 0 && r.redis.TTL(t.Context(), key).Val() <= 0 {
+			t.Errorf("%s has no TTL", key)
+		}
+	}
+	if rec := r.run("j"); rec.Keys != 2 {
+		t.Errorf("%+v", rec)
+	}
+	want("top:a", redis.Z{Score: 7, Member: "cup"}, redis.Z{Score: 1.5, Member: "lamp"})
+	want("top:b", redis.Z{Score: -2, Member: "mug"})
+	r.exec("UPDATE product SET sold = 9 WHERE name = 'lamp'", "DELETE FROM product WHERE name = 'cup'")
+	if rec := r.run("j"); rec.Kept != 1 {
+		t.Errorf("%+v", rec)
+	}
+	want("top:a", redis.Z{Score: 9, Member: "lamp"})
+	r.exec("UPDATE product SET sold = 10 WHERE name = 'lamp'", "DELETE FROM product WHERE name = 'mug'")
+	if out, err := r.refreshed("j", false, "category=a", "category=b"); err != nil || out.Removed != 1 {
+		t.Errorf("%+v, %v", out, err)
+	}
+	want("top:a", redis.Z{Score: 10, Member: "lamp"})
+	want("top:b")
+	r.exec("DELETE FROM product")
+	r.run("j")
+	want("top:a")
 }
 
 // A scalar as text is the bare text.

@@ -110,6 +110,12 @@ func (p *printer) text(value []byte) (json.RawMessage, error) {
 			hash[pair[0]] = pair[1]
 		}
 		return json.Marshal(hash)
+	case p.job.Type == jobs.TypeZSet:
+		var rows [][]string // score and member: a score may be infinite, which no number in JSON is
+		if err := msgpack.Unmarshal(value, &rows); err != nil {
+			return nil, fmt.Errorf("show a ranking: %w", err)
+		}
+		return json.Marshal(rows)
 	case isJSON(p.job.Format) && json.Valid(value): // it may be compressed
 		return slices.Clone(value), nil
 	case p.job.Format == jobs.FormatText && utf8.Valid(value):

@@ -79,10 +79,7 @@ func (r *runner) enqueueWhere(ctx context.Context, i jobs.Invalidator, job *jobs
 		at.Keys = int64(keys)
 		_ = progress.Update(at)
 	})
-	if perr := progress.Done(); err == nil {
-		err = perr
-	}
-	if err != nil {
+	if err = errors.Join(err, progress.Done()); err != nil {
 		return fmt.Errorf("%d keys were fenced and enqueued before it ended; asking again is harmless: %w", done.Keys,
 			store.WithRemedy(err))
 	}

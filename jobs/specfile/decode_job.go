@@ -146,9 +146,9 @@ func (d *decoder) jobFields(j *jobs.Job, zone **time.Location) []field.Field {
 			Doc: "How rows become values: row is a JSON object a row, rows an array of all rows of a key, scalar the " +
 				"one column that is not in the key.",
 			Set: choice(d, &j.Value)},
-		{Name: "type", Type: field.OneOf(jobs.TypeString, jobs.TypeHash), Default: "string",
-			Doc: "The Redis type of a value: a string is read with GET, and a hash, of value row, has a field for " +
-				"each column.",
+		{Name: "type", Type: field.OneOf(jobs.TypeString, jobs.TypeHash, jobs.TypeZSet), Default: "string",
+			Doc: "The Redis type of a value: a string is read with GET, a hash, of value row, has a field for each " +
+				"column, and a zset, of value rows, is a ranking of the columns member and score.",
 			Set: choice(d, &j.Type)},
 		{Name: "format", Default: "json",
 			Type: field.OneOf(jobs.FormatJSON, jobs.FormatMsgpack, jobs.FormatCBOR, jobs.FormatText,

@@ -1,6 +1,7 @@
 package specfile
 
 import (
+	"fmt"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
@@ -19,20 +20,25 @@ func (d *decoder) checkValue(j *jobs.Job, given map[string]*yaml.Node) {
 		d.problem(given["format"], "write value: scalar, or another format", "format text is for value: scalar, not %s",
 			j.Value)
 	}
-	if j.Type != jobs.TypeHash {
+	value, holds, parts := jobs.ValueRow, "its fields hold the columns' text", "fields"
+	switch j.Type {
+	case jobs.TypeHash:
+	case jobs.TypeZSet:
+		value, holds, parts = jobs.ValueRows, "it holds members and their scores", "members"
+	default:
 		d.checkEnvelope(j, given)
 		return
 	}
-	if j.Value != jobs.ValueRow {
-		d.problem(given["type"], "write value: row, or type: string", "type hash is for value: row, not %s", j.Value)
+	if j.Value != value {
+		d.problem(given["type"], fmt.Sprintf("write value: %s, or type: string", value),
+			"type %s is for value: %s, not %s", j.Type, value, j.Value)
 	}
 	if format := given["format"]; format != nil {
-		d.problem(format, "remove it, or write type: string",
-			"type hash has no format: its fields hold the columns' text")
+		d.problem(format, "remove it, or write type: string", "type %s has no format: %s", j.Type, holds)
 	}
 	if compress := given["compress"]; compress != nil && j.Compress != jobs.CompressNone {
 		d.problem(compress, "remove it, or write type: string",
-			"type hash cannot be compressed: readers ask Redis for single fields")
+			"type %s cannot be compressed: readers ask Redis for single %s", j.Type, parts)
 	}
 	j.Format, j.Compress = jobs.FormatJSON, jobs.CompressNone // also where the defaults have others
 }

@@ -79,5 +79,9 @@ func checkSpec(t *testing.T, s *jobs.Spec) {
 			j.Compress != jobs.CompressNone) || j.Format == jobs.FormatText && j.Value != jobs.ValueScalar {
 			t.Fatalf("a value that cannot be written: %+v", j)
 		}
+		if j.Type == jobs.TypeZSet && (j.Value != jobs.ValueRows || j.Format != jobs.FormatJSON ||
+			j.Compress != jobs.CompressNone) {
+			t.Fatalf("a ranking that cannot be written: %+v", j)
+		}
 	}
 }

@@ -154,7 +154,7 @@ func tellsClients(j *jobs.Job) bool {
 	for _, column := range j.Key.Columns() {
 		computed = computed && slices.Contains(j.Omit, column)
 	}
-	if j.Format != jobs.FormatFastAPIRedis && (!computed || j.Type == jobs.TypeHash) {
+	if j.Format != jobs.FormatFastAPIRedis && (!computed || j.Type != jobs.TypeString) {
 		return false
 	}
 	fresh := briefForClients

@@ -18,7 +18,7 @@ type Claim struct {
 	job   string
 	armed *Armed
 	mode  string // run or refresh, as put.lua has it
-	typ   string // string or hash
+	typ   string // of the values: string, hash or zset
 	field string // of the run in the book
 
 	before  string // id of the run before this one

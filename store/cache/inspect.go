@@ -13,21 +13,25 @@ import (
 
 // Seen is what Redis has of a key at one moment.
 type Seen struct {
-	Text  []byte            // of a string; nil: it is none
-	Hash  map[string]string // of a hash; nil: it is none
-	Other bool              // a value of another Redis type than was looked for
-	TTL   time.Duration     // left; negative: there is no value, or it has no TTL
-	Mark  string            // in the book: stamp and time of the newest fence or refresh; "": none
+	Text  []byte             // of a string; nil: it is none
+	Hash  map[string]string  // of a hash; nil: it is none
+	ZSet  map[string]float64 // of a sorted set, the scores by member; nil: it is none
+	Other bool               // a value of another Redis type than was looked for
+	TTL   time.Duration      // left; negative: there is no value, or it has no TTL
+	Mark  string             // in the book: stamp and time of the newest fence or refresh; "": none
 }
 
 // There reports whether the key has a value.
-func (s Seen) There() bool { return s.Text != nil || s.Hash != nil || s.Other }
+func (s Seen) There() bool { return s.Text != nil || s.Hash != nil || s.ZSet != nil || s.Other }
 
 // Size is how many bytes were read.
 func (s Seen) Size() int {
 	n := len(s.Text)
 	for name, text := range s.Hash {
 		n += len(name) + len(text)
+	}
+	for member := range s.ZSet {
+		n += len(member) + 8
 	}
 	return n
 }
@@ -76,6 +80,7 @@ type keyRead struct {
 
 	texts  []*redis.StringCmd
 	hashes []*redis.MapStringStringCmd
+	zsets  []*redis.ZSliceCmd
 	ttls   []*redis.DurationCmd
 	marks  map[int]*redis.SliceCmd // :: book -> the fields of its keys, in the order of places
 	places map[int][]int           // :: book -> positions of its keys
@@ -106,9 +111,12 @@ func (s *keyRead) read(ctx context.Context, fn func(int, Seen)) (size int, err e
 func (s *keyRead) queue(ctx context.Context, pipe redis.Pipeliner) {
 	s.marks, s.places = make(map[int]*redis.SliceCmd), make(map[int][]int)
 	for i, k := range s.keys {
-		if s.typ == jobs.TypeHash {
+		switch s.typ {
+		case jobs.TypeHash:
 			s.hashes = append(s.hashes, pipe.HGetAll(ctx, k))
-		} else {
+		case jobs.TypeZSet:
+			s.zsets = append(s.zsets, pipe.ZRangeWithScores(ctx, k, 0, -1))
+		default:
 			s.texts = append(s.texts, pipe.Get(ctx, k))
 		}
 		if s.all {
@@ -130,11 +138,14 @@ func (s *keyRead) queue(ctx context.Context, pipe redis.Pipeliner) {
 func (s *keyRead) value(i int) (Seen, error) {
 	out := Seen{TTL: -1}
 	var err error
-	if s.typ == jobs.TypeHash {
+	switch s.typ {
+	case jobs.TypeHash:
 		if out.Hash, err = s.hashes[i].Result(); len(out.Hash) == 0 {
 			out.Hash = nil
 		}
-	} else {
+	case jobs.TypeZSet:
+		out.ZSet, err = scores(s.zsets[i])
+	default:
 		var text string
 		text, err = s.texts[i].Result()
 		out.Text = []byte(text) // never nil: an empty value is one
@@ -143,7 +154,7 @@ func (s *keyRead) value(i int) (Seen, error) {
 	case errors.Is(err, redis.Nil):
 		out.Text = nil
 	case redis.HasErrorPrefix(err, "WRONGTYPE"):
-		out.Text, out.Hash, out.Other = nil, nil, true
+		out.Text, out.Hash, out.ZSet, out.Other = nil, nil, nil, true
 	case err != nil:
 		return out, err
 	}
@@ -153,6 +164,18 @@ func (s *keyRead) value(i int) (Seen, error) {
 		}
 	}
 	return out, nil
+}
+
+func scores(cmd *redis.ZSliceCmd) (map[string]float64, error) {
+	list, err := cmd.Result()
+	if len(list) == 0 {
+		return nil, err
+	}
+	out := make(map[string]float64, len(list))
+	for _, z := range list {
+		out[fmt.Sprint(z.Member)] = z.Score
+	}
+	return out, err
 }
 
 // mark fills in what the books have of the keys.

@@ -68,7 +68,7 @@ func (c *Cache) Touch(ctx context.Context, cl *Claim, b *store.Batch) (there int
 // Redis, of plain strings.
 func (c *Cache) byTransaction(cl *Claim) bool {
 	_, one := c.c.(*redis.Client)
-	return one && cl.conns != nil && cl.typ != string(jobs.TypeHash)
+	return one && cl.conns != nil && cl.typ != string(jobs.TypeHash) && cl.typ != string(jobs.TypeZSet)
 }
 
 func everything(b *store.Batch) []int {

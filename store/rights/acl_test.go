@@ -107,6 +107,9 @@ func TestReadersOnlyRead(t *testing.T) {
 	if !can("hgetall", "hash:1") {
 		t.Error("a hash is not readable")
 	}
+	if !can("zrevrange", "top:books", 0, 9, "withscores") || can("zadd", "top:books", 1, "m") {
+		t.Error("a ranking is not readable, or can be written")
+	}
 	for _, key := range []string{"product:7", "everything", "stoker:{cache}:book", "stoker:ns:shop:epoch:postgres",
 		"it's a [q]:1"} {
 		if can("get", key) {

@@ -58,8 +58,11 @@ func Cache(spec *jobs.Spec, _ Scope) Needs {
 		}
 		n.own(pattern(job), sampleKey(job), "get %", "set % v px 1", "unlink %", "exists %", "pttl %", "pexpire % 1",
 			script)
-		if job.Type == jobs.TypeHash {
+		switch job.Type {
+		case jobs.TypeHash:
 			n.own(pattern(job), sampleKey(job), "hset % f v", "hgetall %")
+		case jobs.TypeZSet:
+			n.own(pattern(job), sampleKey(job), "zadd % 1 m", "zrange % 0 1")
 		}
 	}
 	return n
@@ -164,6 +167,11 @@ func Readers(spec *jobs.Spec) Needs {
 	for _, job := range spec.Jobs {
 		if job.Type == jobs.TypeHash {
 			n.own(pattern(job), sampleKey(job), "hgetall %", "hget % f", "hmget % f")
+			continue
+		}
+		if job.Type == jobs.TypeZSet {
+			n.own(pattern(job), sampleKey(job), "zrange % 0 1", "zrevrange % 0 1", "zrangebyscore % 0 1", "zcard %",
+				"zrevrangebyscore % 1 0", "zscore % m", "zrank % m", "zrevrank % m")
 			continue
 		}
 		n.own(pattern(job), sampleKey(job), "get %", "mget %")

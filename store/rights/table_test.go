@@ -17,10 +17,12 @@ import (
 // everything is a spec that uses all there is, behind URLs of a kind.
 func everything(cache, queue string) *jobs.Spec {
 	hash, plain := newJob("hash", "hash:{id}"), newJob("product", "product:{id}:of:{shop}")
+	top := newJob("top", "top:{category}")
+	top.Type = jobs.TypeZSet
 	whole := newJob("all", "every*thing")
 	hash.Type, plain.Objective = jobs.TypeHash, &jobs.Objective{}
 	return &jobs.Spec{Namespace: "shop", Redis: jobs.Redis{URL: jobs.NewSecret(cache), QueueURL: jobs.NewSecret(queue)},
-		Admin: jobs.Admin{QueuesWrite: true}, Notify: []jobs.Notify{{}}, Jobs: []*jobs.Job{hash, plain, whole}}
+		Admin: jobs.Admin{QueuesWrite: true}, Notify: []jobs.Notify{{}}, Jobs: []*jobs.Job{hash, plain, whole, top}}
 }
 
 // sent are the commands in the sources of packages, by what they look like: a script, a raw command, or a method of
@@ -68,6 +70,8 @@ func commandOf(parts ...string) string {
 		return "zrangebyscore"
 	case "zrevrangewithscores":
 		return "zrevrange"
+	case "zrangewithscores":
+		return "zrange"
 	}
 	return name
 }

@@ -24,6 +24,9 @@ func (r *Renderer) values(reading *store.Reading) (err error) {
 	switch {
 	case r.job.Type == jobs.TypeHash:
 		r.value, err = hash(columns)
+	case r.job.Type == jobs.TypeZSet:
+		r.format = encode.Msgpack // for the script that writes it
+		r.value, err = ranking(columns)
 	case r.job.Value == jobs.ValueScalar:
 		at := slices.IndexFunc(reading.Columns, func(c store.Column) bool {
 			return !slices.Contains(r.job.Key.Columns(),
@@ -69,6 +72,14 @@ func pick(kept []int, next appendRow) appendRow {
 		}
 		return next(dst, cells)
 	}
+}
+
+func ranking(cols []store.Column) (appendRow, error) {
+	z, err := encode.NewRanking(cols)
+	if err != nil {
+		return nil, err
+	}
+	return z.AppendRow, nil
 }
 
 func hash(cols []store.Column) (appendRow, error) {

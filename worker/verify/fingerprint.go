@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/vmihailenco/msgpack/v5"
 
@@ -33,7 +34,12 @@ type fingerprinter struct{ job *jobs.Job }
 // made is the face of a value as a run makes it, before it is compressed. A hash
 // without fields is no value.
 func (f fingerprinter) made(value []byte) (fingerprint, error) {
-	if f.job.Type != jobs.TypeHash {
+	switch f.job.Type {
+	case jobs.TypeZSet:
+		scores, err := encode.ReadRanking(value)
+		return f.ranking(scores), err
+	case jobs.TypeHash:
+	default:
 		return f.text(value), nil
 	}
 	var list []string
@@ -56,6 +62,8 @@ func (f fingerprinter) found(s cache.Seen) fingerprint {
 		return otherValue
 	case s.Hash != nil:
 		return f.hash(s.Hash)
+	case s.ZSet != nil:
+		return f.ranking(s.ZSet)
 	}
 	return f.text(f.plain(s.Text))
 }
@@ -126,6 +134,15 @@ func (f fingerprinter) hash(hash map[string]string) fingerprint {
 		parts = append(parts, []byte(name), []byte(hash[name]))
 	}
 	return sum(parts...)
+}
+
+// ranking is the face of a sorted set. A score that is equal is the same, however it was printed.
+func (f fingerprinter) ranking(scores map[string]float64) fingerprint {
+	hash := make(map[string]string, len(scores))
+	for member, score := range scores {
+		hash[member] = strconv.FormatFloat(score+0, 'g', -1, 64) // -0 is 0
+	}
+	return f.hash(hash)
 }
 
 // sum is half of a SHA-256: the face of parts in their order.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,10 +33,13 @@ func every() []*jobs.Job {
 	scalar.Format, scalar.Compress, scalar.CompressAbove = jobs.FormatText, jobs.CompressGzip, 1
 	hash := fedJob("hash", jobs.ValueRow, "hash:{id}", "SELECT id, site, nullif(v, 5) AS v, note FROM item")
 	hash.Type = jobs.TypeHash
+	rank := fedJob("rank", jobs.ValueRows, "rank:{site}",
+		"SELECT site, id AS member, nullif(v, 5)::float8 / 3 AS score FROM item ORDER BY site")
+	rank.Type = jobs.TypeZSet
 	env := fedJob("env", jobs.ValueRow, "env:{id}", "SELECT id, site, v, note FROM item")
 	list := fedJob("list", jobs.ValueRows, "list:{site}", "SELECT site, v, note FROM item ORDER BY site")
 	env.Format, list.Format, list.Omit = jobs.FormatFastAPIRedis, jobs.FormatFastAPIRedis, []string{"site"}
-	return []*jobs.Job{row, two, rows, pack, cbor, scalar, hash, env, list}
+	return []*jobs.Job{row, two, rows, pack, cbor, scalar, hash, rank, env, list}
 }
 
 // Broken by: a value of any kind that is not taken for what it is.
@@ -43,7 +47,7 @@ func TestVerifyFindsEverythingRight(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: every()}).feed()
 	for job, keys := range map[string]int64{"row": 300, "two": 300, "rows": 7, "pack": 7, "cbor": 1, "scalar": 300,
-		"hash": 300, "env": 300, "list": 7} {
+		"hash": 300, "rank": 7, "env": 300, "list": 7} {
 		r.run(job)
 		wantFound(t, r.verify(Verification{Job: job}), Verified{Job: job, Checked: keys, Right: keys})
 	}
@@ -110,6 +114,28 @@ func TestVerifyFindsAndRepairs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A ranking is held to its members and their scores, and loaded again as a whole. Broken by: a member too many, one
+// that is gone or a score that is another, each of which passes.
+func TestVerifyFindsWrongRankings(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, plan{sql: []string{verifySQL, verifyRows}, jobs: every()}).feed()
+	r.run("rank")
+	keys := r.redis.Keys(t.Context(), "rank:*").Val()
+	slices.Sort(keys)
+	more, less, other, text := keys[0], keys[1], keys[2], keys[3]
+	first := r.redis.ZRange(t.Context(), less, 0, 0).Val()[0]
+	r.redis.ZAdd(t.Context(), more, redis.Z{Score: 1, Member: "somebody else's"})
+	r.redis.ZRem(t.Context(), less, first)
+	r.redis.ZIncrBy(t.Context(), other, 1e-9, r.redis.ZRange(t.Context(), other, 0, 0).Val()[0])
+	r.redis.Set(t.Context(), text, "a string", redis.KeepTTL)
+	r.redis.ZAdd(t.Context(), "rank:left over", redis.Z{Score: 1, Member: "m"})
+	out := r.verify(Verification{Job: "rank", Repair: true})
+	if out.Stale != 4 || out.Orphan != 1 || out.Right != 3 || out.Repaired != 5 {
+		t.Errorf("%+v", out)
+	}
+	wantFound(t, r.verify(Verification{Job: "rank"}), Verified{Job: "rank", Checked: 7, Right: 7})
 }
 
 // Broken by: a change between two looks that is taken for a mistake. One key

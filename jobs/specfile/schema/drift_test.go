@@ -53,7 +53,7 @@ var junk = []string{`""`, `" "`, `0`, `"0"`, `5`, `-1`, `+5`, `08`, `1.5`, `1e3`
 	`SELECT id FROM t WHERE id = ANY($1)`, `shop.t`, `'"T x".y'`, `a.b.c.d`, `queries/top.sql`, `../x.sql`, `whsec_YQ==`,
 	`whsec_*`, `"0123456789abcdef"`, `[]`, `[a]`, `["", a]`, `{}`, `{id: id}`, `{id: }`, `[{}]`, `[null]`,
 	`[{table: t}]`, `[{table: t, key: {id: id}}]`, `[run_failed, cold]`, `2001-01-01`, `1_000`, `row`, `rows`, `scalar`,
-	`text`, `hash`, `gzip`, `wal`, `outbox`, `permanent`, `json`, `read-write`, `always`, `slack`,
+	`text`, `hash`, `zset`, `gzip`, `wal`, `outbox`, `permanent`, `json`, `read-write`, `always`, `slack`,
 }
 
 // sound is a spec in which each section can be changed alone.

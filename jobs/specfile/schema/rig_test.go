@@ -192,7 +192,7 @@ var decided = []struct{ says, by *regexp.Regexp }{
 	{re(`^admin can be reached`), re(`(token|listen): *["']?\$\{`)},
 	{re(`is for source: wal`), re(`source: *["']?\$\{`)},
 	{re(`is for value: `), re(`value: *["']?\$\{`)},
-	{re(`^type hash (has no format|cannot be compressed)`), re(`type: *["']?\$\{`)},
+	{re(`^type (hash|zset) (has no format|cannot be compressed)`), re(`type: *["']?\$\{`)},
 	{re(`^format fastapi-redis cannot be compressed`), re(`format: *["']?\$\{`)},
 }
 

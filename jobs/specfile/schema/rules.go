@@ -77,7 +77,10 @@ func queryRules() []*node {
 
 // valueRules are those of value, type, format, omit and compress.
 func valueRules() []*node {
-	const hash = "Not of type hash, which holds the columns' text and is read field by field: remove it."
+	const (
+		hash = "Not of type hash, which holds the columns' text and is read field by field: remove it."
+		zset = "Not of type zset, which holds members and their scores: remove it."
+	)
 	return []*node{
 		{
 			If:   all(is("format", "text"), &node{Properties: map[string]any{"value": one("row", "rows")}}),
@@ -87,6 +90,12 @@ func valueRules() []*node {
 			If:   all(is("type", "hash"), is("value", "rows", "scalar")),
 			Then: never("Type hash is for value: row.", "type"),
 		},
+		{
+			If:   all(is("type", "zset"), not(is("value", "rows"))),
+			Then: never("Type zset is for value: rows.", "type"),
+		},
+		{If: is("type", "zset"), Then: never(zset, "format")},
+		{If: all(is("type", "zset"), is("compress", "gzip", "zstd")), Then: never(zset, "compress")},
 		{If: is("type", "hash"), Then: never(hash, "format")},
 		{If: all(is("type", "hash"), is("compress", "gzip", "zstd")), Then: never(hash, "compress")},
 		{

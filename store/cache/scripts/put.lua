@@ -1,9 +1,9 @@
 -- Put writes a batch of values that were read in one snapshot, and removes the keys that have none.
--- KEYS book, key..., untracked   ARGV nonce, stamp, deadline in ms, run field, run|refresh, string|hash, then for each key: ttl in ms, value
--- A ttl of 0 removes the key. A hash is one msgpack array: field, text, field, text...
+-- KEYS book, key..., untracked   ARGV nonce, stamp, deadline in ms, run field, run|refresh, string|hash|zset, then for each key: ttl in ms, value
+-- A ttl of 0 removes the key. A hash is one msgpack array: field, text, field, text... A sorted set is one of arrays: {score, member}
 -- -> LOST, LATE, SUPERSEDED or {keys removed, then the positions of the keys that are OLD: a newer fence or refresh owns them}
 local book, untracked, nonce, stamp, deadline, run = KEYS[1], KEYS[#KEYS], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local refresh, hash = ARGV[5] == 'refresh', ARGV[6] == 'hash'
+local refresh, kind = ARGV[5] == 'refresh', ARGV[6]
 local fields = {'#n', run}
 for i = 2, #KEYS - 1 do fields[i + 1] = KEYS[i] end
 local f = redis.call('HMGET', book, unpack(fields))
@@ -18,7 +18,16 @@ local removed = 0
 local function write(key, ttl, value)
   if ttl == '0' then
     removed = removed + redis.call('UNLINK', key)
-  elseif hash then
+  elseif kind == 'zset' then
+    redis.call('UNLINK', key)
+    local some = {} -- as many as Lua can unpack
+    for _, row in ipairs(cmsgpack.unpack(value)) do
+      if row[2] then some[#some + 1] = row[1] some[#some + 1] = row[2] end
+      if #some >= 2000 then redis.call('ZADD', key, unpack(some)) some = {} end
+    end
+    if #some > 0 then redis.call('ZADD', key, unpack(some)) end
+    redis.call('PEXPIRE', key, ttl)
+  elseif kind == 'hash' then
     local columns = cmsgpack.unpack(value)
     redis.call('UNLINK', key)
     if #columns > 0 then redis.call('HSET', key, unpack(columns)) end
