@@ -20,11 +20,14 @@ local function expire(at, key)
   if left == -1 or left > grace then redis.call('PEXPIRE', key, grace) end -- never longer: a fence again does not prolong the grace
 end
 
+local fields = open and redis.call('HMGET', book, unpack(KEYS, 2))
+local marks = {}
 for i = 2, #KEYS do
   local key = KEYS[i]
-  local field = open and redis.call('HGET', book, key)
+  local field = open and fields[i - 1]
   local newer = field and string.sub(field, 1, 26) >= stamp -- a value there is as new as this fence
-  if not newer or grace < 0 then expire(i - 1, key) end -- first: where Redis knows no allow-oom, a script that has written may go on
-  if open and not newer then redis.call('HSET', book, key, mark) end
+  if not newer or grace < 0 then expire(i - 1, key) end
+  if open and not newer then marks[#marks + 1] = key marks[#marks + 1] = mark end
 end
+if #marks > 0 then redis.call('HSET', book, unpack(marks)) end -- last: where Redis knows no allow-oom, a script that has written may go on
 return removed
