@@ -28,6 +28,9 @@ func (b *bench) scopes(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, daemon.stop()) }()
 	branches := max(1, d.rows/pgbenchRows)
+	if _, err := b.scope(ctx, daemon, server, branches, true); err != nil { // the first one begins the job's tally
+		return fmt.Errorf("invalidate for the first time: %w", err)
+	}
 	for round := range b.rounds {
 		for _, fresh := range []bool{false, true} {
 			branch := 1 + int64(2*round)%branches

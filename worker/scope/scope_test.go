@@ -102,6 +102,18 @@ func (r *rig) fence(job *jobs.Job, where jobs.Where) (keys []string, err error) 
 // fencedKeys are the keys of the book that are fenced, and have a grace.
 func (r *rig) fencedKeys() (keys []string) {
 	r.t.Helper()
+	keys = r.keysInBook()
+	for _, key := range keys {
+		if left := r.redis.PTTL(r.t.Context(), key).Val(); left > 30*time.Second {
+			r.t.Errorf("%s is readable for %s yet", key, left)
+		}
+	}
+	return keys
+}
+
+// keysInBook are the keys that have a field in the book.
+func (r *rig) keysInBook() (keys []string) {
+	r.t.Helper()
 	fields, err := r.redis.HKeys(r.t.Context(), "stoker:{cache}:book").Result()
 	if err != nil {
 		r.t.Fatal(err)
@@ -109,9 +121,6 @@ func (r *rig) fencedKeys() (keys []string) {
 	for _, f := range fields {
 		if !strings.HasPrefix(f, "#") {
 			keys = append(keys, f)
-			if left := r.redis.PTTL(r.t.Context(), f).Val(); left > 30*time.Second {
-				r.t.Errorf("%s is readable for %s yet", f, left)
-			}
 		}
 	}
 	slices.Sort(keys)
@@ -294,6 +303,39 @@ func TestARunThatHasReadBeforeIsRefused(t *testing.T) {
 				t.Errorf("a key that nobody named holds %q", got)
 			}
 		})
+	}
+}
+
+// Nothing is left of it in Redis, once the fences are too old to matter. Broken by: anything that is stored for it.
+func TestNothingIsStored(t *testing.T) {
+	t.Parallel()
+	job := newJob("product", "p:{id}", productQuery)
+	r := newRig(t, []*jobs.Job{job}, shop...)
+	r.run("product")
+	const book = "stoker:{cache}:book"
+	before, fields := r.redis.DBSize(t.Context()).Val(), r.redis.HLen(t.Context(), book).Val()
+	err := r.f.Fence(t.Context(), job, jobs.Where{"category": {"c1"}}, func(keys []jobs.Key) error {
+		_, err := r.w.Refresh(t.Context(), "", jobs.Invalidation{Job: "product", Keys: keys, Fenced: true})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := r.redis.HLen(t.Context(), book).Val(); n < fields+300 {
+		t.Errorf("the book has %d fields, before it had %d: the test is blind", n, fields)
+	}
+	for _, key := range r.keysInBook() { // as if it had been long ago
+		stamp := r.redis.HGet(t.Context(), book, key).Val()[:26]
+		r.redis.HSet(t.Context(), book, key, stamp+"0000000000001")
+	}
+	if n, err := r.cache.Prune(t.Context()); n != 300 || err != nil {
+		t.Errorf("%d fields were pruned, %v", n, err)
+	}
+	if n := r.redis.DBSize(t.Context()).Val(); n != before {
+		t.Errorf("%d keys are in Redis, before there were %d", n, before)
+	}
+	if n := r.redis.HLen(t.Context(), book).Val(); n > fields+1 { // and the time of the last field that was pruned
+		t.Errorf("the book has %d fields, before it had %d", n, fields)
 	}
 }
 
