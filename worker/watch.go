@@ -18,9 +18,9 @@ type Guarded interface {
 }
 
 // How soon it is noticed that Redis has lost what it had, and that Postgres' history is another one, when no run and
-// no refresh comes across it before. The first costs Redis one cheap command each time.
+// no refresh comes across it before. The first costs Redis one cheap command each time, and INFO every other time.
 const (
-	lossEvery    = 300 * time.Millisecond
+	lossEvery    = 450 * time.Millisecond
 	historyEvery = 10 * time.Second
 )
 

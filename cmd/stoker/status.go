@@ -2,13 +2,11 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/stokerhq/stoker/cmd/stoker/internal/connect"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/web"
 )
@@ -30,32 +28,16 @@ func (a *app) statusCmd() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				writes := connect.NewWrites(r.spec, r.servers, slog.New(slog.DiscardHandler))
-				if err := writes.Probe(cmd.Context()); err != nil && len(writes.Refused()) == 0 {
-					return err
-				}
-				paused, err := r.servers.Queues().Paused(cmd.Context())
-				if err != nil {
-					return err
-				}
-				web.MarkPaused(list, paused)
-				conflicts, err := r.servers.Conflicts(cmd.Context(), r.spec)
+				notices, err := r.servers.Notices(cmd.Context(), r.spec)
 				if err != nil {
 					return err
 				}
 				if a.json {
-					web.MarkRefused(list, writes.Refused())
-					web.MarkConflicts(list, conflicts)
+					notices.Mark(list)
 					return a.printJSON(list)
 				}
-				for _, refused := range writes.Refused() {
-					fmt.Fprintf(a.stdout, "nothing can be written: %s\n\n", refused)
-				}
-				for _, p := range paused {
-					fmt.Fprintf(a.stdout, "%s\n\n", p)
-				}
-				for _, c := range conflicts {
-					fmt.Fprintf(a.stdout, "%s\n\n", c)
+				for _, line := range notices.Lines() {
+					fmt.Fprintf(a.stdout, "%s\n\n", line)
 				}
 				return a.printStatus(list, time.Now())
 			})

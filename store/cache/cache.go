@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/cache/info"
 	"github.com/stokerhq/stoker/store/cache/layout"
 )
 
@@ -23,6 +24,7 @@ type Cache struct {
 	seen     atomic.Uint32 // the highest epoch that this process has seen
 
 	sight sight
+	info  *info.Reader
 
 	mu    sync.Mutex
 	armed *Armed // for refreshes; nil: none
@@ -40,7 +42,7 @@ func New(c redis.UniversalClient, longest time.Duration) *Cache { return NewIn("
 func NewIn(n jobs.Namespace, c redis.UniversalClient, longest time.Duration) *Cache {
 	_, cluster := c.(*redis.ClusterClient)
 	c.AddHook(patientHook{c})
-	cache := &Cache{c: c, names: layout.Names{Namespace: n, Cluster: cluster}}
+	cache := &Cache{c: c, info: info.NewReader(c), names: layout.Names{Namespace: n, Cluster: cluster}}
 	cache.AllowLonger(longest)
 	c.AddHook(dialHook{&cache.sight.dialed})
 	return cache

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache/info"
 )
 
 // sight is what the last check for a loss found.
@@ -21,21 +22,29 @@ type sight struct {
 	serverAt time.Time    // when the run id was read last
 	dials    int64        // connections that were open by then
 	dialed   atomic.Int64 // connections that this process has opened
+
+	observe          func([]info.Node, time.Time)
+	askedAt, nodesAt time.Time   // when the servers were asked what they count, and when they answered
+	nodes            []info.Node // their last answer
+	blind            bool        // they did not answer the last time
 }
 
 // How long an answer of Lost is good for Epoch, and how often the run id is read although no connection was opened.
 const (
 	sightLife   = time.Second
 	serverEvery = 10 * time.Second
+
+	infoEvery = 800 * time.Millisecond // less than two looks of who calls Lost: evictions are noticed within a second
 )
 
 // Lost says why what was cached cannot be relied on any more; "" if it can. It is made to be called several times a
-// second: it is one command, and a second one when connections were opened since, as after a restart or a failover
-// they must be. It changes nothing: who finds a loss arms anew.
+// second: it is one command, every other time with a second one in the same round trip: what the servers count, and
+// which they are. Where connections were opened since, as after a restart or a failover they must be, they are asked
+// which they are in any case. It changes nothing: who finds a loss arms anew.
 //
 // In Cluster only the loss of the epoch's record is seen.
 func (c *Cache) Lost(ctx context.Context) (reason string, err error) {
-	record, err := c.c.HMGet(ctx, c.names.Epoch(), "epoch", "history", "server", "format").Result()
+	record, server, err := c.glance(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -47,10 +56,11 @@ func (c *Cache) Lost(ctx context.Context) (reason string, err error) {
 			return "", err
 		}
 	}
-	if dials, due := c.sight.reconnected(); due {
-		server, err := c.server(ctx)
-		if err != nil {
-			return "", err
+	if dials, due := c.sight.reconnected(); due || server != "" {
+		if server == "" {
+			if server, err = c.server(ctx); err != nil {
+				return "", err
+			}
 		}
 		if record[2] != server {
 			return "redis was started again, or another server has taken its place", nil
@@ -58,6 +68,32 @@ func (c *Cache) Lost(ctx context.Context) (reason string, err error) {
 		c.sight.known(dials)
 	}
 	return "", c.sight.keep(record)
+}
+
+// glance reads the record of the epoch, and when that is due what the servers count; server is then the run id of the
+// one that has answered.
+func (c *Cache) glance(ctx context.Context) (record []any, server string, err error) {
+	due := c.sight.infoDue()
+	p := c.c.Pipeline()
+	epoch := p.HMGet(ctx, c.names.Epoch(), "epoch", "history", "server", "format")
+	var state *redis.StringCmd
+	if due && !c.names.Cluster {
+		state = c.info.Queue(ctx, p)
+	}
+	_, _ = p.Exec(ctx) // each command has its own error
+	if epoch.Err() != nil {
+		return nil, "", epoch.Err()
+	}
+	switch {
+	case !due:
+	case c.names.Cluster:
+		c.sight.saw(c.info.Read(ctx))
+	default:
+		node, err := c.info.Parse(state)
+		c.sight.saw([]info.Node{node}, err)
+		server = node.RunID
+	}
+	return epoch.Val(), server, nil
 }
 
 // reconnected reports whether the server may be another one than at the last call of known.

@@ -2,13 +2,9 @@ package cache
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"strconv"
-	"strings"
-	"sync"
+	"time"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/stokerhq/stoker/store/cache/info"
 )
 
 // Memory is what the cache's Redis says of its memory, over all masters of a Cluster.
@@ -19,51 +15,59 @@ type Memory struct {
 }
 
 // ErrNoInfo: the server does not answer INFO, or not to this user.
-var ErrNoInfo = errors.New("redis does not answer INFO: allow the command to see its memory and evictions")
+var ErrNoInfo = info.ErrNoInfo
 
-// Memory reads the memory and the evictions of the cache.
+// Memory is the memory and the evictions of the cache: what a look of Lost has found a moment ago, or else what
+// the servers say now.
 func (c *Cache) Memory(ctx context.Context) (Memory, error) {
-	cluster, ok := c.c.(*redis.ClusterClient)
-	if !ok {
-		return readMemory(ctx, c.c)
+	nodes := c.sight.nodesNow()
+	if nodes == nil {
+		var err error
+		if nodes, err = c.info.Read(ctx); err != nil {
+			return Memory{}, err
+		}
 	}
-	var mu sync.Mutex
-	var sum Memory
-	err := cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
-		m, err := readMemory(ctx, node)
-		mu.Lock()
-		defer mu.Unlock()
-		sum.Used, sum.Max, sum.Evicted = sum.Used+m.Used, sum.Max+m.Max, sum.Evicted+m.Evicted
-		return err
-	})
-	return sum, err
+	all := info.Sum(nodes)
+	return Memory{Used: all.Used, Max: all.Max, Evicted: all.Evicted}, nil
 }
 
-func readMemory(ctx context.Context, c redis.UniversalClient) (m Memory, err error) {
-	fields := map[string]*int64{"used_memory": &m.Used, "maxmemory": &m.Max, "evicted_keys": &m.Evicted}
-	found := 0
-	for _, section := range []string{"memory", "stats"} { // servers before 7.0 take one section at a time
-		text, err := c.Info(ctx, section).Result()
-		if _, refused := errors.AsType[redis.Error](err); refused {
-			return m, fmt.Errorf("%w: %w", ErrNoInfo, err)
-		}
-		if err != nil {
-			return m, fmt.Errorf("ask redis for its %s section: %w", section, err)
-		}
-		for line := range strings.Lines(text) {
-			name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-			field, is := fields[name]
-			if !is {
-				continue
-			}
-			if *field, err = strconv.ParseInt(value, 10, 64); err != nil {
-				return m, fmt.Errorf("read %s of redis: %w", name, err)
-			}
-			found++
-		}
+// OnState has fn called with what the servers say each time that Lost has asked them. It is set before Lost is called.
+func (c *Cache) OnState(fn func(nodes []info.Node, at time.Time)) { c.sight.observe = fn }
+
+// nodesNow are the servers as Lost has seen them in the last second; nil: it has not.
+func (s *sight) nodesNow() []info.Node {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.nodesAt) > 2*infoEvery {
+		return nil
 	}
-	if found < len(fields) {
-		return m, ErrNoInfo
+	return s.nodes
+}
+
+// infoDue reports whether the servers are to be asked what they count. One that does not answer is asked seldom.
+func (s *sight) infoDue() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	every := infoEvery
+	if s.blind {
+		every = serverEvery
 	}
-	return m, nil
+	if time.Since(s.askedAt) < every {
+		return false
+	}
+	s.askedAt = time.Now()
+	return true
+}
+
+// saw keeps what the servers say.
+func (s *sight) saw(nodes []info.Node, err error) {
+	s.mu.Lock()
+	now := time.Now()
+	if s.blind = err != nil; !s.blind {
+		s.nodes, s.nodesAt = nodes, now
+	}
+	s.mu.Unlock()
+	if err == nil && s.observe != nil {
+		s.observe(nodes, now)
+	}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/stokerhq/stoker/cmd/stoker/internal/trace"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/scheduler"
+	"github.com/stokerhq/stoker/scheduler/memory"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/store/queue"
@@ -253,7 +254,8 @@ func (d *Daemon) startAdmin() (stop func(), err error) {
 		Doorbell: doorbell.New(loads, d.loadMissed), Tasks: d.servers.Inspector(),
 		Queue:    connect.QueueOption{Endpoint: d.current().Redis.Queue(), Namespace: d.current().Namespace},
 		Gatherer: d.metrics, Ready: d.isReady,
-		Refused: d.writes.Refused, Probe: d.writes.Probe, Paused: d.servers.Queues().Paused, Version: d.version,
+		Refused: d.writes.Refused, Probe: d.writes.Probe, Paused: d.servers.Queues().Paused,
+		Eviction: d.servers.Ledger.Eviction, Version: d.version,
 		Tracer: d.servers.Tracer(), Logger: d.log,
 	}
 	if d.reloads.Loader == nil {
@@ -340,6 +342,10 @@ func (d *Daemon) startWorker() (stop func(), err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var loops sync.WaitGroup
 	loops.Go(func() { d.worker.Prune(ctx, d.servers.Cache) })
+	evictions := memory.New(memory.Config{Spec: d.current, Warmth: d.servers.Sampler(), Ledger: d.servers.Ledger,
+		Enqueuer: d.enqueuer(), Metrics: d.metrics, Log: d.log})
+	d.servers.Cache.OnState(evictions.Observe)
+	loops.Go(func() { evictions.Run(ctx) })
 	loops.Go(func() { d.worker.Watch(ctx, d.servers.Cache) })
 	loops.Go(func() { d.servers.WarnUnnoticed(ctx, d.log) })
 	d.audit.run = func(ctx context.Context) {
