@@ -51,7 +51,7 @@ jobs: [{name: item, key: "i:{id}", query: "SELECT id, v FROM item", schedule: "0
 		return strings.Contains(body("/readyz"), "has evicted"), nil
 	})
 	t.Logf("told on /readyz %s after the first key", time.Since(begun).Round(time.Millisecond))
-	for path, want := range map[string]string{"/": "Keys are evicted", "/api/v1/jobs": `"of": "memory"`,
+	for path, want := range map[string]string{"/": "Keys are evicted", "/api/v1/jobs": `"of":"memory"`,
 		"/metrics": "stoker_cache_evicting 1", "/readyz": "ready\nbut the cache's Redis has evicted"} {
 		eventually(t, 10*time.Second, path, func() (bool, error) { return strings.Contains(body(path), want), nil })
 	}
