@@ -68,10 +68,10 @@ jobs: [{name: item, key: "i:{id}", query: "SELECT id, v FROM item", schedule: "0
 	}
 	gone := int(c.Exists(t.Context(), "filler:0").Val())
 	for i := 0; i < 40; i++ { // an eviction that ends with room
-		c.Set(t.Context(), fmt.Sprint("short:", i), filler, time.Second)
+		c.Set(t.Context(), fmt.Sprint("short:", i), filler, 10*time.Minute)
 	}
-	c.ConfigSet(t.Context(), "maxmemory", "6mb")
-	c.Set(t.Context(), "short:41", "x", time.Second)
+	c.ConfigSet(t.Context(), "maxmemory", "4mb")
+	c.Set(t.Context(), "short:41", "x", 10*time.Minute)
 	c.ConfigSet(t.Context(), "maxmemory", "24mb")
 	eventually(t, 60*time.Second, "what fits is filled again", func() (bool, error) { return here() == 5000, nil })
 	if !strings.Contains(d.log.String(), "keys were evicted, and fit again") || gone != 0 {

@@ -92,7 +92,7 @@ func (w *Watcher) refill(ctx context.Context, e *store.Eviction, missing []lack)
 	}
 	for _, l := range missing {
 		if err == nil {
-			_, err = w.cfg.Enqueuer.EnqueueContext(ctx, jobs.NewRun(l.job.Name, jobs.CauseCatchUp))
+			_, err = w.cfg.Enqueuer.EnqueueContext(ctx, jobs.NewTick(l.job.Name, e.Until, jobs.CauseCatchUp))
 		}
 		if err != nil {
 			w.cfg.Log.Warn("a job that has lost keys is not run now; its schedule does it", jobs.LogJob, l.job.Name,
