@@ -18,7 +18,6 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/jobs/tracing"
-	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/web/mask"
 )
 
@@ -71,8 +70,6 @@ type Config struct {
 
 	Conflicts func() []string // specs that get in the way of this one; nil: not known
 
-	// the eviction that goes on in the cache, or the last one; nil: it is not looked for
-	Eviction func(context.Context) (store.Eviction, bool, error)
 	// which queues are paused; nil: they are not looked at
 	Paused func(context.Context) ([]jobs.PausedQueue, error)
 
@@ -125,7 +122,6 @@ func New(cfg Config) (*Server, error) {
 			MarkConflicts(statuses, cfg.Conflicts())
 		}
 		MarkPaused(statuses, s.paused(ctx))
-		MarkEviction(statuses, s.eviction(ctx))
 		return statuses
 	})
 	if !cfg.Spec.Admin.Token.IsZero() {

@@ -81,13 +81,12 @@ const (
 	FailedWrites  = "writes"  // every write: Redis refuses them
 	FailedSpec    = "spec"    // the loading of the spec: the one before goes on
 	FailedApart   = "apart"   // the keeping apart of specs: another one gets in the way
-	FailedMemory  = "memory"  // the keeping of keys: the cache's Redis evicts them
 )
 
 // Failure is one thing that is wrong with a job now. It goes away with the next
 // run, refresh or look that succeeds.
 type Failure struct {
-	Of      string    `json:"of"` // FailedRun, FailedRefresh, FailedStatus, FailedWrites, FailedSpec, FailedApart or FailedMemory
+	Of      string    `json:"of"` // FailedRun, FailedRefresh, FailedStatus, FailedWrites, FailedSpec or FailedApart
 	Message string    `json:"message"`
 	At      time.Time `json:"at,omitzero"`
 }

@@ -127,9 +127,6 @@ func (v statusView) Spec() []Failure { return v.only(FailedSpec) }
 // Conflicts are where other specs get in the way of this one.
 func (v statusView) Conflicts() []Failure { return v.only(FailedApart) }
 
-// Evictions is that the cache's Redis evicts keys, if it does.
-func (v statusView) Evictions() []Failure { return v.only(FailedMemory) }
-
 func (v statusView) only(of string) []Failure {
 	return slices.DeleteFunc(slices.Clone(v.Common), func(f Failure) bool { return f.Of != of })
 }

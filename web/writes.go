@@ -3,7 +3,6 @@ package web
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
@@ -41,12 +40,12 @@ func (s *Server) refused() []Refused {
 	return list
 }
 
-// once takes what Redis refuses or evicts, and what is wrong with the spec or between specs, out of a job's failures:
-// the page shows it above all jobs. What was taken is the same for every job.
+// once takes what Redis refuses, and what is wrong with the spec or between specs, out of a job's failures: the page
+// shows it above all jobs. What was taken is the same for every job.
 func (st JobStatus) once() (JobStatus, []Failure) {
 	var rest, taken []Failure
 	for _, f := range st.Failures {
-		if slices.Contains([]string{FailedWrites, FailedSpec, FailedApart, FailedMemory}, f.Of) {
+		if f.Of == FailedWrites || f.Of == FailedSpec || f.Of == FailedApart {
 			taken = append(taken, f)
 		} else {
 			rest = append(rest, f)

@@ -43,7 +43,13 @@ func (n Notices) Mark(list []web.JobStatus) {
 	web.MarkPaused(list, n.paused)
 	web.MarkRefused(list, n.refused)
 	web.MarkConflicts(list, n.conflicts)
-	web.MarkEviction(list, n.eviction)
+	if n.eviction == nil {
+		return
+	}
+	for i := range list {
+		list[i].Failures = append(list[i].Failures, web.Failure{Of: "memory", Message: n.eviction.String(),
+			At: n.eviction.Since})
+	}
 }
 
 // Lines say what is wrong, one thing a line.

@@ -254,8 +254,7 @@ func (d *Daemon) startAdmin() (stop func(), err error) {
 		Doorbell: doorbell.New(loads, d.loadMissed), Tasks: d.servers.Inspector(),
 		Queue:    connect.QueueOption{Endpoint: d.current().Redis.Queue(), Namespace: d.current().Namespace},
 		Gatherer: d.metrics, Ready: d.isReady,
-		Refused: d.writes.Refused, Probe: d.writes.Probe, Paused: d.servers.Queues().Paused,
-		Eviction: d.servers.Ledger.Eviction, Version: d.version,
+		Refused: d.writes.Refused, Probe: d.writes.Probe, Paused: d.servers.Queues().Paused, Version: d.version,
 		Tracer: d.servers.Tracer(), Logger: d.log,
 	}
 	if d.reloads.Loader == nil {
