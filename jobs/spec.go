@@ -53,6 +53,7 @@ type Postgres struct {
 	Access           Access
 	MaxConnections   int           // ceiling on what Stoker asks of the database at once; default 8
 	StatementTimeout time.Duration // default 60s
+	Budget           Budget        // of runs
 }
 
 // Redis says where values go and where Asynq lives.

@@ -68,7 +68,7 @@ func (r *run) do(ctx context.Context) error {
 	if err := r.w.gate.Probe(ctx); err != nil {
 		return err
 	}
-	ctx = cache.Patiently(ctx, r.noteWaiting)
+	ctx = store.OnWait(cache.Patiently(ctx, r.noteWaiting), r.waiting.Store)
 	defer r.publishProgress(ctx)()
 	for n := 1; ; n++ {
 		err := r.attempt(ctx)

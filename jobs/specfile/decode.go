@@ -15,9 +15,10 @@ import (
 // spec reads the whole document.
 func (d *decoder) spec(n *yaml.Node) *jobs.Spec {
 	s := &jobs.Spec{
-		File:     d.file,
-		Postgres: jobs.Postgres{MaxConnections: 8, StatementTimeout: time.Minute},
-		Admin:    jobs.Admin{Listen: "127.0.0.1:8080"},
+		File: d.file,
+		Postgres: jobs.Postgres{MaxConnections: 8, StatementTimeout: time.Minute,
+			Budget: jobs.Budget{MaxSnapshotAge: jobs.DefaultMaxSnapshotAge}},
+		Admin: jobs.Admin{Listen: "127.0.0.1:8080"},
 		Changes: jobs.Changes{Source: jobs.SourceNone, Slot: jobs.SlotTemporary, RunAbove: 10_000,
 			Concurrency: 4},
 	}
@@ -95,7 +96,7 @@ func (d *decoder) postgresFields(p *jobs.Postgres) []field.Field {
 		{Name: "statement_timeout", Type: field.Duration, Default: "60s",
 			Doc: "How long Postgres may work on one statement, without the time in which it waits for Redis.",
 			Set: single(d, &p.StatementTimeout, parsePositive)},
-	}, d.fileFields("", "Postgres", &p.Access)...)
+	}, append(d.budgetFields(&p.Budget), d.fileFields("", "Postgres", &p.Access)...)...)
 }
 
 func (d *decoder) maxConnections(dst *int) field.Field {

@@ -7,15 +7,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store/postgres/pressure"
 	"github.com/stokerhq/stoker/worker"
 	"github.com/stokerhq/stoker/worker/scope"
+	"github.com/stokerhq/stoker/worker/throttle"
 	"github.com/stokerhq/stoker/worker/verify"
 )
 
 // NewWorker returns what does runs and refreshes of a spec on its servers.
 func NewWorker(spec *jobs.Spec, s *Servers, metrics prometheus.Registerer, log *slog.Logger) *worker.Worker {
 	return worker.New(worker.Config{
-		Spec: spec, Source: s.Source, Analyst: s.Analyst, Cache: s.Cache, Ledger: s.Ledger,
+		Spec: spec, Source: s.throttled(spec, metrics, log), Analyst: s.Analyst, Cache: s.Cache, Ledger: s.Ledger,
 		Metrics: worker.NewMetrics(metrics), Tracer: s.Tracer(), Log: log,
 	})
 }
@@ -23,6 +25,17 @@ func NewWorker(spec *jobs.Spec, s *Servers, metrics prometheus.Registerer, log *
 // NewScope returns what fences the keys of a job that a condition on columns names.
 func NewScope(s *Servers, w *worker.Worker) *scope.Fencer {
 	return scope.New(scope.Config{Source: s.Source, Cache: s.Cache, Keys: worker.Exact{Worker: w}.Fence})
+}
+
+// throttled is the source of runs.
+func (s *Servers) throttled(spec *jobs.Spec, metrics prometheus.Registerer, log *slog.Logger) *throttle.Source {
+	return throttle.NewSource(s.Source, throttle.New(throttle.Config{
+		Budget: func() jobs.Budget { return spec.Postgres.Budget }, Ledger: s.Ledger,
+		Pressure: func(b jobs.Budget) throttle.Pressure {
+			return pressure.New(s.Source, spec.Postgres.Endpoint(), b)
+		},
+		Metrics: throttle.NewMetrics(metrics), Log: log,
+	}))
 }
 
 // NewVerifier returns what compares cache and database, and repairs through w.
