@@ -3,6 +3,8 @@ package jobs
 import (
 	"slices"
 	"time"
+
+	"github.com/stokerhq/stoker/jobs/budget"
 )
 
 // Spec is the whole stoker.yaml, parsed and validated.
@@ -53,7 +55,7 @@ type Postgres struct {
 	Access           Access
 	MaxConnections   int           // ceiling on what Stoker asks of the database at once; default 8
 	StatementTimeout time.Duration // default 60s
-	Budget           Budget        // of runs
+	Budget           budget.Budget // of runs
 }
 
 // Redis says where values go and where Asynq lives.

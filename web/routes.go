@@ -23,6 +23,9 @@ func (s *Server) routes() http.Handler {
 	s.handle(mux, "/api/v1/invalidate", methods{"POST": s.traced("invalidate", s.invalidateAll)})
 	s.handle(mux, "/api/v1/jobs/{job}/refresh", methods{"POST": s.refreshKey})
 
+	if b := s.cfg.Budget; b != nil {
+		s.handle(mux, "/api/v1/budget", methods{"GET": b.ServeHTTP, "POST": b.ServeHTTP})
+	}
 	s.handle(mux, "/api/v1/reload", methods{"POST": s.reload})
 	s.handle(mux, "/api/reload", methods{"POST": s.reload}) // as other daemons have it, without a version
 

@@ -70,6 +70,7 @@ type Config struct {
 
 	Conflicts func() []string // specs that get in the way of this one; nil: not known
 
+	Budget http.Handler // answers /api/v1/budget; nil: there is none
 	// which queues are paused; nil: they are not looked at
 	Paused func(context.Context) ([]jobs.PausedQueue, error)
 

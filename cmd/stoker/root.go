@@ -125,8 +125,8 @@ and writes each result under its key with a TTL, so that API nodes just GET.`,
 		"elsewhere)")
 	f.StringVar(&a.logFormat, "log-format", "text", "text or json")
 	root.AddCommand(a.runCmd(), a.checkCmd(), a.warmCmd(), a.invalidateCmd(), a.previewCmd(), a.verifyCmd(),
-		a.changesCmd(), a.outboxCmd(), a.statusCmd(), a.waitCmd(), a.resumeCmd(), a.purgeCmd(), a.healthCmd(),
-		a.schemaCmd(), a.aclCmd(), a.demoCmd(), a.initCmd(), a.versionCmd(), a.manCmd(root))
+		a.changesCmd(), a.outboxCmd(), a.statusCmd(), a.waitCmd(), a.resumeCmd(), a.budgetCmd(), a.purgeCmd(),
+		a.healthCmd(), a.schemaCmd(), a.aclCmd(), a.demoCmd(), a.initCmd(), a.versionCmd(), a.manCmd(root))
 	return root
 }
 

@@ -31,6 +31,7 @@ var leftOut = map[string]string{
 	"stoker_enqueue_failures_total":                   "shows as missed ticks",
 	"stoker_keys_oversized_total":                     "in each run's record, with the key",
 	"stoker_refresh_refusals_total":                   "writes that were refused as older: right, and in the docs",
+	"stoker_run_throttled_seconds_total":              "wanted by who sets a budget; the page names the reason",
 	"stoker_run_restarts_total":                       "runs that began again by themselves",
 	"stoker_spec_last_load_success_timestamp_seconds": "for a look at when",
 }

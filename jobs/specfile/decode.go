@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/budget"
 	"github.com/stokerhq/stoker/jobs/specfile/connurl"
 	"github.com/stokerhq/stoker/jobs/specfile/field"
 )
@@ -17,7 +18,7 @@ func (d *decoder) spec(n *yaml.Node) *jobs.Spec {
 	s := &jobs.Spec{
 		File: d.file,
 		Postgres: jobs.Postgres{MaxConnections: 8, StatementTimeout: time.Minute,
-			Budget: jobs.Budget{MaxSnapshotAge: jobs.DefaultMaxSnapshotAge}},
+			Budget: budget.Budget{MaxSnapshotAge: budget.DefaultMaxSnapshotAge}},
 		Admin: jobs.Admin{Listen: "127.0.0.1:8080"},
 		Changes: jobs.Changes{Source: jobs.SourceNone, Slot: jobs.SlotTemporary, RunAbove: 10_000,
 			Concurrency: 4},

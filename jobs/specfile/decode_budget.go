@@ -1,11 +1,11 @@
 package specfile
 
 import (
-	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/budget"
 	"github.com/stokerhq/stoker/jobs/specfile/field"
 )
 
-func (d *decoder) budgetFields(b *jobs.Budget) []field.Field {
+func (d *decoder) budgetFields(b *budget.Budget) []field.Field {
 	return []field.Field{
 		{Name: "budget", Type: field.BudgetShare, Default: "no limit", InWords: true, Example: "25%",
 			Doc: "The share of one connection's time that all runs of all daemons take together.",
@@ -19,14 +19,14 @@ func (d *decoder) budgetFields(b *jobs.Budget) []field.Field {
 				"empty or NULL.",
 			Set: single(d, &b.Query, parseQuery)},
 		{Name: "max_snapshot_age", Type: field.Duration, Default: "5m",
-			Doc: "How old the snapshot of a run may get by its pauses, which keep Postgres from cleaning up; from then on " +
-				"the run goes on without.",
+			Doc: "How old the snapshot of a run may get by its pauses, which keep Postgres from cleaning up; from " +
+				"then on the run goes on without.",
 			Set: single(d, &b.MaxSnapshotAge, parsePositive)},
 	}
 }
 
 func parseBudgetShare(s string) (float64, error) {
-	share, err := jobs.ParseBudgetShare(s)
+	share, err := budget.ParseShare(s)
 	if err != nil {
 		return 0, wrong(err.Error(), "write it as in 25%, or leave it out for no limit")
 	}

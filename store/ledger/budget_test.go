@@ -27,7 +27,9 @@ func TestBudget(t *testing.T) {
 	if n := part("b", time.Minute); n != 2 {
 		t.Errorf("two are %d", n)
 	}
-	storetest.Eventually(t, 5*time.Second, "the killed one counts no more", func() bool { return part("b", time.Minute) == 1 })
+	storetest.Eventually(t, 5*time.Second, "the killed one counts no more", func() bool {
+		return part("b", time.Minute) == 1
+	})
 	part("c", time.Minute)
 	if err := l.EndPart(ctx, "c"); err != nil || part("b", time.Minute) != 1 {
 		t.Errorf("the end of a part: %v", err)

@@ -26,6 +26,7 @@ import (
 //	stoker:pending:<job> string  changed keys that could not be loaded yet; short TTL
 //	stoker:lease:<job>   string  the worker that runs the job now; short TTL
 //	stoker:objective:<job> hash  the account of its objective: see web/objective
+//	stoker:budget:#runs, stoker:budget:#share  what runs may take of the database's time
 //	stoker:freshness:#changes    string  what the follower of the change feed knows of how fresh jobs are
 //
 // In a namespace, stoker:ns:<namespace>: is what they begin with.

@@ -70,7 +70,8 @@ func (p *part) begin(ctx context.Context) error {
 		}
 		p.note(ctx, h.reason)
 		if err := sleep(ctx, lookEvery/2); err != nil {
-			return fmt.Errorf("wait for the database, for %s: %s: %w", time.Since(began).Round(time.Second), h.reason, err)
+			return fmt.Errorf("wait for the database, for %s: %s: %w", time.Since(began).Round(time.Second), h.reason,
+				err)
 		}
 		p.t.c.Metrics.waited(h.kind, lookEvery/2)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/budget"
 	"github.com/stokerhq/stoker/store"
 )
 
@@ -20,15 +21,15 @@ type Ledger interface {
 
 // Pressure says why the database must not be asked for more now; "" if it may. *pressure.Watch is one.
 type Pressure interface {
-	Look(ctx context.Context) (reason string, kind string, err error)
+	Reason(ctx context.Context) (reason string, kind string, err error)
 	Close()
 }
 
 // Config is what a Throttle needs.
 type Config struct {
-	Budget   func() jobs.Budget // of the spec in use
+	Budget   func() budget.Budget // of the spec in use
 	Ledger   Ledger
-	Pressure func(jobs.Budget) Pressure // opened while runs go on, if the budget watches
+	Pressure func(budget.Budget) Pressure // opened while runs go on, if the budget watches
 	Metrics  *Metrics
 	Log      *slog.Logger
 }
@@ -110,15 +111,15 @@ func (t *Throttle) watch(ctx context.Context) (stop func()) {
 			t.renew(ctx, ids)
 		}
 	})
-	if budget := t.c.Budget(); !budget.Watches() {
+	if bounds := t.c.Budget(); !bounds.Watches() {
 		t.held.Store(nil)
 	} else {
-		pressure := t.c.Pressure(budget)
-		t.look(ctx, pressure) // before the first row
+		pressure := t.c.Pressure(bounds)
+		t.sense(ctx, pressure) // before the first row
 		all.Go(func() {
 			defer pressure.Close()
 			for store.Sleep(ctx, lookEvery) {
-				t.look(ctx, pressure)
+				t.sense(ctx, pressure)
 			}
 		})
 	}
@@ -128,12 +129,12 @@ func (t *Throttle) watch(ctx context.Context) (stop func()) {
 	}
 }
 
-// look notes whether something forbids to go on. A look that fails forbids it: whoever asked for the guard wants to
+// sense notes whether something forbids to go on. A look that fails forbids it: whoever asked for the guard wants to
 // be safe.
-func (t *Throttle) look(ctx context.Context, pressure Pressure) {
+func (t *Throttle) sense(ctx context.Context, pressure Pressure) {
 	limited, cancel := context.WithTimeout(ctx, partEvery)
 	defer cancel()
-	reason, kind, err := pressure.Look(limited)
+	reason, kind, err := pressure.Reason(limited)
 	if ctx.Err() != nil {
 		return
 	}
@@ -168,7 +169,7 @@ func (t *Throttle) renew(ctx context.Context, ids []string) {
 		}
 		runs = max(n, 1)
 		if set != "" {
-			if share, err = jobs.ParseBudgetShare(set); err != nil {
+			if share, err = budget.ParseShare(set); err != nil {
 				share = t.c.Budget().Share // a newer version has set what this one does not know
 			}
 		}
@@ -184,6 +185,6 @@ func (t *Throttle) ofEach() (share float64, reason string) {
 		return 0, ""
 	}
 	share = float64(millionths) / 1e6
-	total := jobs.BudgetShareText(float64(int64(share*float64(runs)*1e4+0.5)) / 1e4)
+	total := budget.ShareText(float64(int64(share*float64(runs)*1e4+0.5)) / 1e4)
 	return share, fmt.Sprintf("postgres.budget leaves %s of a connection's time to %d runs", total, runs)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
-	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/budget"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/postgres/pressure"
 )
@@ -43,7 +43,7 @@ type brake struct {
 	fails  atomic.Bool
 }
 
-func (b *brake) Look(context.Context) (string, string, error) {
+func (b *brake) Reason(context.Context) (string, string, error) {
 	if b.fails.Load() {
 		return "", pressure.ByQuery, errors.New("no such table")
 	}
@@ -63,13 +63,13 @@ type rig struct {
 	reasons []string // that were noted
 }
 
-func newRig(b jobs.Budget) *rig {
+func newRig(b budget.Budget) *rig {
 	r := &rig{ledger: &shared{}, brake: &brake{}}
 	if b.MaxSnapshotAge == 0 {
-		b.MaxSnapshotAge = jobs.DefaultMaxSnapshotAge
+		b.MaxSnapshotAge = budget.DefaultMaxSnapshotAge
 	}
-	r.Throttle = New(Config{Budget: func() jobs.Budget { return b }, Ledger: r.ledger,
-		Pressure: func(jobs.Budget) Pressure { return r.brake }, Metrics: NewMetrics(prometheus.NewRegistry()),
+	r.Throttle = New(Config{Budget: func() budget.Budget { return b }, Ledger: r.ledger,
+		Pressure: func(budget.Budget) Pressure { return r.brake }, Metrics: NewMetrics(prometheus.NewRegistry()),
 		Log: slog.New(slog.DiscardHandler)})
 	return r
 }
@@ -126,7 +126,7 @@ func TestShare(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(jobs.Budget{Share: test.share, MaxSnapshotAge: time.Hour})
+				r := newRig(budget.Budget{Share: test.share, MaxSnapshotAge: time.Hour})
 				r.ledger.set = test.set
 				r.ledger.others.Store(test.others)
 				took := r.read(t, 5000, func(i int) {
@@ -149,7 +149,7 @@ func TestShare(t *testing.T) {
 // begins beside a reason.
 func TestHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(jobs.Budget{Query: "SELECT true"})
+		r := newRig(budget.Budget{Query: "SELECT true"})
 		var held, freed time.Time
 		took := r.read(t, 1000, func(i int) {
 			switch i {
@@ -178,7 +178,7 @@ func TestHold(t *testing.T) {
 // Broken by: a run that begins while something forbids it, and one whose context ends and that goes on waiting.
 func TestBegin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(jobs.Budget{MaxLag: time.Second})
+		r := newRig(budget.Budget{MaxLag: time.Second})
 		r.brake.reason.Store(new("a standby is 5s behind"))
 		time.AfterFunc(3*time.Second, func() { r.brake.reason.Store(nil) })
 		defer r.enter(t.Context(), "run")()
@@ -200,7 +200,7 @@ func TestBegin(t *testing.T) {
 // A snapshot that is open keeps Postgres from cleaning up. Broken by: pauses without a bound.
 func TestMaxSnapshotAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(jobs.Budget{Query: "SELECT true", MaxSnapshotAge: 2 * time.Minute})
+		r := newRig(budget.Budget{Query: "SELECT true", MaxSnapshotAge: 2 * time.Minute})
 		took := r.read(t, 1000, func(i int) {
 			if i == 500 {
 				r.brake.reason.Store(new("busy for good"))

@@ -1,5 +1,5 @@
-// Package pressure asks Postgres whether it can bear more: how far its standbys are behind, and what a query of the user
-// says.
+// Package pressure asks Postgres whether it can bear more: how far its standbys are behind, and what a query of the
+// user says.
 package pressure
 
 import (
@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/budget"
 	"github.com/stokerhq/stoker/store/postgres"
 )
 
@@ -25,13 +26,13 @@ const (
 type Watch struct {
 	source *postgres.Source
 	at     jobs.Endpoint
-	budget jobs.Budget
-	conn   *pgconn.PgConn // nil: opened at the next look
+	bounds budget.Budget
+	conn   *pgconn.PgConn // nil: opened at the next question
 }
 
-// New returns a watch. It connects at the first look.
-func New(source *postgres.Source, at jobs.Endpoint, budget jobs.Budget) *Watch {
-	return &Watch{source: source, at: at, budget: budget}
+// New returns a watch. It connects at the first question.
+func New(source *postgres.Source, at jobs.Endpoint, bounds budget.Budget) *Watch {
+	return &Watch{source: source, at: at, bounds: bounds}
 }
 
 // lagSQL is the lag of the physical standby that is furthest behind, in seconds. One whose lag we have no right to see
@@ -40,18 +41,18 @@ const lagSQL = `SELECT coalesce(max(extract(epoch FROM replay_lag)), 0), count(*
 FROM pg_stat_replication r
 WHERE NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')`
 
-// Look asks for the lag of standbys, and what throttle_query says. reason is "" if runs may go on; kind is ByLag or
+// Reason asks for the lag of standbys, and what throttle_query says. reason is "" if runs may go on; kind is ByLag or
 // ByQuery, also of an error.
-func (w *Watch) Look(ctx context.Context) (reason string, kind string, err error) {
+func (w *Watch) Reason(ctx context.Context) (reason string, kind string, err error) {
 	kind = ByLag
-	if w.budget.MaxLag > 0 {
+	if w.bounds.MaxLag > 0 {
 		if reason, err = w.lag(ctx); reason != "" || err != nil {
 			return reason, kind, err
 		}
 	}
-	if w.budget.Query != "" {
+	if w.bounds.Query != "" {
 		kind = ByQuery
-		row, err := w.row(ctx, w.budget.Query)
+		row, err := w.row(ctx, w.bounds.Query)
 		if err != nil {
 			return "", kind, fmt.Errorf("throttle_query: %w", err)
 		}
@@ -84,8 +85,8 @@ func (w *Watch) lag(ctx context.Context) (reason string, err error) {
 		return "", fmt.Errorf("max_lag: the role may not see the lag of standbys: GRANT pg_monitor TO it, or take " +
 			"max_lag out")
 	}
-	if lag := time.Duration(seconds * float64(time.Second)); lag > w.budget.MaxLag {
-		return fmt.Sprintf("a standby is %s behind, max_lag is %s", lag.Round(time.Millisecond), w.budget.MaxLag), nil
+	if lag := time.Duration(seconds * float64(time.Second)); lag > w.bounds.MaxLag {
+		return fmt.Sprintf("a standby is %s behind, max_lag is %s", lag.Round(time.Millisecond), w.bounds.MaxLag), nil
 	}
 	return "", nil
 }

@@ -73,6 +73,7 @@ func Run(ctx context.Context, spec *jobs.Spec, s *connect.Servers) *Findings {
 	}
 	f.redis(ctx, spec, s)
 	if f.postgres(ctx, spec, s) {
+		f.budget(ctx, spec, s)
 		for _, job := range spec.Jobs {
 			f.job(ctx, spec.File, job, s)
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/jobs/budget"
 	"github.com/stokerhq/stoker/store/postgres/pressure"
 	"github.com/stokerhq/stoker/worker"
 	"github.com/stokerhq/stoker/worker/scope"
@@ -30,8 +31,8 @@ func NewScope(s *Servers, w *worker.Worker) *scope.Fencer {
 // throttled is the source of runs.
 func (s *Servers) throttled(spec *jobs.Spec, metrics prometheus.Registerer, log *slog.Logger) *throttle.Source {
 	return throttle.NewSource(s.Source, throttle.New(throttle.Config{
-		Budget: func() jobs.Budget { return spec.Postgres.Budget }, Ledger: s.Ledger,
-		Pressure: func(b jobs.Budget) throttle.Pressure {
+		Budget: func() budget.Budget { return spec.Postgres.Budget }, Ledger: s.Ledger,
+		Pressure: func(b budget.Budget) throttle.Pressure {
 			return pressure.New(s.Source, spec.Postgres.Endpoint(), b)
 		},
 		Metrics: throttle.NewMetrics(metrics), Log: log,

@@ -32,6 +32,7 @@ import (
 	"github.com/stokerhq/stoker/web/doorbell"
 	"github.com/stokerhq/stoker/web/notify"
 	"github.com/stokerhq/stoker/web/objective"
+	"github.com/stokerhq/stoker/web/sourcebudget"
 	"github.com/stokerhq/stoker/web/state"
 	"github.com/stokerhq/stoker/web/warmz"
 	"github.com/stokerhq/stoker/worker"
@@ -250,6 +251,7 @@ func (d *Daemon) startAdmin() (stop func(), err error) {
 		Warm: warm,
 		Spec: d.current(), Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(), Enqueuer: d.enqueuer(),
 		Reload: d.askReload, SpecRefused: d.specRefused, Conflicts: d.conflicting,
+		Budget: &sourcebudget.Handler{Spec: d.current, Shared: d.servers.Ledger, Log: d.log},
 		Fencer: d.worker, Scope: connect.NewScope(d.servers, d.worker),
 		Doorbell: doorbell.New(loads, d.loadMissed), Tasks: d.servers.Inspector(),
 		Queue:    connect.QueueOption{Endpoint: d.current().Redis.Queue(), Namespace: d.current().Namespace},

@@ -1,4 +1,5 @@
-package jobs
+// Package budget has what runs may ask of the database.
+package budget
 
 import (
 	"errors"
@@ -14,7 +15,8 @@ type Budget struct {
 	Share float64
 	// MaxLag is how far a physical standby may be behind before runs wait; 0: nobody looks.
 	MaxLag time.Duration
-	// Query says by its first value whether runs wait: false, 0, an empty text, NULL and no row let them go on. "": none.
+	// Query says by its first value whether runs wait: false, 0, an empty text, NULL and no row let them go on.
+	// "": none.
 	Query string
 	// MaxSnapshotAge bounds how long a run waits while its snapshot is open: that keeps Postgres from cleaning up.
 	MaxSnapshotAge time.Duration
@@ -26,8 +28,8 @@ const DefaultMaxSnapshotAge = 5 * time.Minute
 // Watches reports whether the database is asked while runs go on.
 func (b Budget) Watches() bool { return b.MaxLag > 0 || b.Query != "" }
 
-// ParseBudgetShare reads "25%" as 0.25, and "none" as 0.
-func ParseBudgetShare(text string) (float64, error) {
+// ParseShare reads "25%" as 0.25, and "none" as 0.
+func ParseShare(text string) (float64, error) {
 	if text == "none" {
 		return 0, nil
 	}
@@ -42,8 +44,8 @@ func ParseBudgetShare(text string) (float64, error) {
 	return math.Round(v*1e10) / 1e12, nil
 }
 
-// BudgetShareText is what ParseBudgetShare reads.
-func BudgetShareText(share float64) string {
+// ShareText is what ParseShare reads.
+func ShareText(share float64) string {
 	if share == 0 {
 		return "none"
 	}
