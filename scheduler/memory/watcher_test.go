@@ -5,7 +5,6 @@ import (
 	"context"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,7 +20,6 @@ import (
 // world is a cache with one job of 1000 keys and 1 MB.
 type world struct {
 	*Watcher
-	mu   sync.Mutex
 	warm int // of 100 sampled keys
 	kept []store.Eviction
 	runs int
