@@ -28,7 +28,7 @@ jobs:
 
 // memoryLimit is what a daemon may take, whatever the size of a result, and less than this result's values beside an
 // idle daemon. The peak has the pages of the binary in it, some 25 MB, and varies with when memory is collected: 90 to
-// 99 MB were measured in six runs.
+// 99 MB were measured in four runs of three builds.
 const memoryLimit = 128 << 20
 
 // pgbench's own tables, a million rows, kept warm while pgbench writes to them.
