@@ -132,6 +132,17 @@ func (w *race) counted() map[string]int64 {
 	return maps.Clone(w.n)
 }
 
+// missing is something that has not happened yet; "" if all has. Values are kept only between two runs of one job that
+// nothing came between, which a slow machine may not have.
+func (w *race) missing() string {
+	for name, n := range w.counted() {
+		if n == 0 && name != "kept" {
+			return name
+		}
+	}
+	return ""
+}
+
 func (w *race) counts() string { return fmt.Sprint(w.counted()) }
 
 // slowSource is a Source whose runs are slow now and then: between the snapshot

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +15,7 @@ import (
 	"github.com/stokerhq/stoker/cmd/bench/internal/baseline"
 	"github.com/stokerhq/stoker/cmd/bench/internal/proc"
 	"github.com/stokerhq/stoker/cmd/bench/internal/report"
+	"github.com/stokerhq/stoker/store/testserver"
 )
 
 // daemon is a `stoker run` with a spec of one job.
@@ -43,7 +43,7 @@ func (b *bench) startDaemon(ctx context.Context, name string, job baseline.Job, 
 
 // launchDaemon starts a daemon with a spec of one job of that name.
 func (b *bench) launchDaemon(name, text string, server *redisServer, env ...string) (*daemon, error) {
-	listen, err := freeAddress()
+	listen, err := testserver.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -169,13 +169,3 @@ func (d *daemon) call(ctx context.Context, method, path string, want int, answer
 
 // peak is the most memory the daemon has had resident.
 func (d *daemon) peak() (int64, error) { return proc.Peak(d.cmd.Process.Pid) }
-
-// freeAddress is where no server listens.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
-}

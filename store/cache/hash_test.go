@@ -27,22 +27,26 @@ func columns(texts ...string) string {
 	return string(b)
 }
 
-// hashWays claim a run and a refresh of a hash job.
-var hashWays = map[string]func(*rig, uint64) *cache.Claim{
-	"run": func(r *rig, clock uint64) *cache.Claim {
-		r.armed = arm(r, r.values)
-		cl, err := r.values.ClaimRun(r.Context(), r.armed, hashJob, at(clock), cache.NewID())
-		if err != nil {
-			r.Fatal(err)
-		}
-		r.Cleanup(cl.Close)
-		return cl
-	},
-	"refresh": func(r *rig, clock uint64) *cache.Claim {
-		r.armed = arm(r, r.values)
-		return r.values.ClaimRefresh(r.armed, hashJob, at(clock))
-	},
+// waysOf claim a run and a refresh of a job.
+func waysOf(job *jobs.Job) map[string]func(*rig, uint64) *cache.Claim {
+	return map[string]func(*rig, uint64) *cache.Claim{
+		"run": func(r *rig, clock uint64) *cache.Claim {
+			r.armed = arm(r, r.values)
+			cl, err := r.values.ClaimRun(r.Context(), r.armed, job, at(clock), cache.NewID())
+			if err != nil {
+				r.Fatal(err)
+			}
+			r.Cleanup(cl.Close)
+			return cl
+		},
+		"refresh": func(r *rig, clock uint64) *cache.Claim {
+			r.armed = arm(r, r.values)
+			return r.values.ClaimRefresh(r.armed, job, at(clock))
+		},
+	}
 }
+
+var hashWays = waysOf(hashJob)
 
 // A hash is written whole, in the place of whatever was there, and lives as long as
 // any value.

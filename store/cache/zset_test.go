@@ -18,7 +18,10 @@ import (
 	"github.com/stokerhq/stoker/store/cache"
 )
 
-var zsetJob = &jobs.Job{Name: "row", Type: jobs.TypeZSet, TTL: time.Hour}
+var (
+	zsetJob  = &jobs.Job{Name: "row", Type: jobs.TypeZSet, TTL: time.Hour}
+	zsetWays = waysOf(zsetJob)
+)
 
 // ranking is rows as the encoder packs them for a sorted set: a msgpack array of arrays of score and member.
 func ranking(rows ...[]string) string {
@@ -31,23 +34,6 @@ func ranking(rows ...[]string) string {
 		}
 	}
 	return string(b)
-}
-
-// zsetWays claim a run and a refresh of a job of rankings.
-var zsetWays = map[string]func(*rig, uint64) *cache.Claim{
-	"run": func(r *rig, clock uint64) *cache.Claim {
-		r.armed = arm(r, r.values)
-		cl, err := r.values.ClaimRun(r.Context(), r.armed, zsetJob, at(clock), cache.NewID())
-		if err != nil {
-			r.Fatal(err)
-		}
-		r.Cleanup(cl.Close)
-		return cl
-	},
-	"refresh": func(r *rig, clock uint64) *cache.Claim {
-		r.armed = arm(r, r.values)
-		return r.values.ClaimRefresh(r.armed, zsetJob, at(clock))
-	},
 }
 
 // scoresOf is a sorted set as Redis has it.

@@ -21,8 +21,8 @@ import (
 const (
 	orderWriters = 6
 	orderLookers = 3
-	orderEnough  = 3000 // snapshots
-	orderLongest = 5 * time.Second
+	orderEnough  = 3000             // snapshots
+	orderLongest = 30 * time.Second // if the machine is busy
 )
 
 // seen is what one snapshot said of itself, and what it showed.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -129,8 +130,14 @@ func newFolder(name string, o *owner) (string, error) {
 	return dir, nil
 }
 
-// freePort asks the kernel for a free port. Another process may
-// take it before the server does; callers start again with a new one.
+// FreeAddress returns an address, host:port, of this machine where nothing listens. Another process may take it before
+// the caller does, who then starts again with a new one.
+func FreeAddress() (string, error) {
+	port, err := freePort()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), err
+}
+
+// freePort is the port of FreeAddress.
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -140,7 +147,7 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// startOnFreePort tries a few ports, for the race that freePort describes.
+// startOnFreePort tries a few ports, for the race that FreeAddress describes.
 func startOnFreePort(ctx context.Context, s *Server) error {
 	var errs error
 	for range 3 {

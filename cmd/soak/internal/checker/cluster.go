@@ -134,29 +134,31 @@ func (w *Cluster) startServers(ctx context.Context) (err error) {
 		return err
 	}
 	w.cache = redis.NewClient(o)
-	conn, err := w.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close(ctx)
-	for _, sql := range append([]string{schemaSQL}, fill()...) {
-		if _, err := conn.Exec(ctx, sql); err != nil {
-			return fmt.Errorf("make the tables: %w", err)
-		}
+	if err := w.exec(ctx, append([]string{schemaSQL}, fill()...)...); err != nil {
+		return fmt.Errorf("make the tables: %w", err)
 	}
 	return nil
 }
 
 // connect opens a session past all proxies.
 func (w *Cluster) connect(ctx context.Context) (*pgx.Conn, error) {
+	return connectTo(ctx, w.postgres.URL("postgres"))
+}
+
+func connectTo(ctx context.Context, url string) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	return pgx.Connect(ctx, w.postgres.URL("postgres"))
+	return pgx.Connect(ctx, url)
 }
 
 // exec runs statements in a session of their own.
 func (w *Cluster) exec(ctx context.Context, statements ...string) error {
-	conn, err := w.connect(ctx)
+	return execAt(ctx, w.postgres.URL("postgres"), statements...)
+}
+
+// execAt is exec in another database.
+func execAt(ctx context.Context, url string, statements ...string) error {
+	conn, err := connectTo(ctx, url)
 	if err != nil {
 		return err
 	}

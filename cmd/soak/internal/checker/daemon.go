@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -14,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/stokerhq/stoker/store/testserver"
 )
 
 // daemon is a `stoker run` behind proxies of its own.
@@ -84,12 +85,9 @@ func (d *daemon) prepare() (err error) {
 			return err
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	if d.listen, err = testserver.FreeAddress(); err != nil {
 		return err
 	}
-	d.listen = l.Addr().String()
-	l.Close()
 	d.environment = os.Environ()
 	if d.w.o.Mutant != "" {
 		d.environment = append(d.environment, "STOKER_MUTANT="+d.w.o.Mutant)

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +15,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/stokerhq/stoker/store/testserver"
 )
 
 // neighbour is a daemon of another spec, in a namespace of its own on the same Redis servers: its job is named as one
@@ -66,24 +66,18 @@ jobs:
 `))
 
 func (n *neighbour) prepare(ctx context.Context) error {
-	u, err := url.Parse(n.w.postgres.URL(n.name))
-	if err != nil {
-		return err
-	}
-	n.database = u.String()
+	n.database = n.w.postgres.URL(n.name)
 	if err := n.w.exec(ctx, "CREATE DATABASE "+n.name); err != nil {
 		return err
 	}
-	if err := n.exec(ctx, fmt.Sprintf("CREATE TABLE item AS SELECT i AS id, 0 AS v FROM generate_series(1, %d) i",
+	if err := execAt(ctx, n.database, fmt.Sprintf("CREATE TABLE item AS SELECT i AS id, 0 AS v FROM generate_series(1, %d) i",
 		neighbourRows), "ALTER TABLE item ADD PRIMARY KEY (id)"); err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	listen, err := testserver.FreeAddress()
 	if err != nil {
 		return err
 	}
-	listen := l.Addr().String()
-	l.Close()
 	var text bytes.Buffer
 	if err := neighbourText.Execute(&text, map[string]any{"Name": n.name, "Postgres": n.database, "Listen": listen,
 		"Source": n.source, "Redis": n.w.redis.URL(0), "Queue": n.w.queue.URL(0)}); err != nil {
@@ -100,20 +94,6 @@ func (n *neighbour) command(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, n.w.o.Binary, append(args, "--config", n.spec)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out)
-	}
-	return nil
-}
-
-func (n *neighbour) exec(ctx context.Context, statements ...string) error {
-	conn, err := pgx.Connect(ctx, n.database)
-	if err != nil {
-		return err
-	}
-	defer conn.Close(ctx)
-	for _, sql := range statements {
-		if _, err := conn.Exec(ctx, sql); err != nil {
-			return fmt.Errorf("%w in %s", err, sql)
-		}
 	}
 	return nil
 }
