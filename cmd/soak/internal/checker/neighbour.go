@@ -70,8 +70,8 @@ func (n *neighbour) prepare(ctx context.Context) error {
 	if err := n.w.exec(ctx, "CREATE DATABASE "+n.name); err != nil {
 		return err
 	}
-	if err := execAt(ctx, n.database, fmt.Sprintf("CREATE TABLE item AS SELECT i AS id, 0 AS v FROM generate_series(1, %d) i",
-		neighbourRows), "ALTER TABLE item ADD PRIMARY KEY (id)"); err != nil {
+	if err := execAt(ctx, n.database, "CREATE TABLE item (id int PRIMARY KEY, v int)", fmt.Sprintf(
+		"INSERT INTO item SELECT i, 0 FROM generate_series(1, %d) i", neighbourRows)); err != nil {
 		return err
 	}
 	listen, err := testserver.FreeAddress()
