@@ -17,6 +17,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/web/past"
 	"github.com/stokerhq/stoker/web/wording"
 )
 
@@ -78,7 +79,7 @@ func (s *Server) jobPage(w http.ResponseWriter, r *http.Request) {
 	view.Job = jobView{detail.JobStatus, view.Now}
 	view.Column, view.Arg = exampleKey(job)
 	for _, run := range detail.Runs {
-		view.Runs = append(view.Runs, runView{run, view.Now})
+		view.Runs = append(view.Runs, past.Run{Record: run, Now: view.Now})
 	}
 	s.render(w, http.StatusOK, "job.html", view)
 }

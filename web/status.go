@@ -12,6 +12,7 @@ import (
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/web/mask"
 	"github.com/stokerhq/stoker/web/objective"
+	"github.com/stokerhq/stoker/web/past"
 )
 
 // Ledger is what the page reads of the past. store/cache implements it.
@@ -61,7 +62,7 @@ type JobStatus struct {
 	// changed keys that could not be loaded and are tried again; nil when there are none
 	Pending *store.Pending `json:"pending,omitempty"`
 
-	Audit *AuditStatus `json:"audit,omitempty"` // nil when nothing was audited
+	Audit *past.Audit `json:"audit,omitempty"` // nil when nothing was audited
 
 	Objective *objective.Status `json:"objective,omitempty"` // nil when the job has none
 
@@ -216,7 +217,7 @@ func (st *JobStatus) readTally(ctx context.Context, l Ledger, now time.Time) err
 	}
 	st.Missed, st.Skipped = t.Missed, t.Skipped
 	st.Refreshes, st.Refreshed, st.LastRefresh = t.Refreshes, t.Refreshed, t.LastRefresh
-	st.Audit = auditStatus(t.Audit, now)
+	st.Audit = past.NewAudit(t.Audit, now)
 	pending, is, err := l.Pending(ctx, st.Name)
 	if err != nil {
 		return fmt.Errorf("read the pending changes: %w", err)

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
-	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/web/past"
 	"github.com/stokerhq/stoker/web/wording"
 )
 
@@ -22,7 +22,7 @@ type statusView struct {
 type jobPageView struct {
 	frame
 	Job    jobView
-	Runs   []runView
+	Runs   []past.Run
 	Notice string
 	Base   string // where the API is, as the browser sees it
 	Column string // an example of a key, as JSON and as an argument; empty without key columns
@@ -96,7 +96,7 @@ func (v jobView) AgeLevel() string {
 	return "good"
 }
 
-func (v jobView) Last() runView { return runView{*v.LastRun, v.Now} }
+func (v jobView) Last() past.Run { return past.Run{Record: *v.LastRun, Now: v.Now} }
 
 // Progress is the line of a run that is going on.
 func (v jobView) Progress() string {
@@ -137,80 +137,6 @@ func (v statusView) Paused() []jobs.PausedQueue {
 		return nil
 	}
 	return v.Jobs[0].JobStatus.Paused
-}
-
-// runView words a Record.
-type runView struct {
-	store.Record
-	Now time.Time
-}
-
-func (v runView) EndedAgo() string     { return wording.Ago(v.Now, v.End) }
-func (v runView) Took() string         { return wording.Duration(v.End.Sub(v.Start)) }
-func (v runView) RowsPerSec() string   { return wording.Rate(v.Rows, v.End.Sub(v.Start)) }
-func (v runView) DatabaseTime() string { return wording.Duration(v.Database) }
-
-// Late is how long after its tick the run began.
-func (v runView) Late() string {
-	if v.Due.IsZero() {
-		return ""
-	}
-	return wording.Duration(v.Start.Sub(v.Due))
-}
-
-// Notes are what a run did beside writing keys.
-func (v runView) Notes() []string {
-	var notes []string
-	if v.Removed > 0 {
-		notes = append(notes, wording.Quantity(v.Removed, "key", "keys")+" removed")
-	}
-	switch {
-	case v.Unchanged:
-		notes = append(notes, "nothing was committed since the last run: the query was not run")
-	case v.Kept > 0:
-		notes = append(notes, wording.Quantity(v.Kept, "key", "keys")+" in Redis already, "+
-			wording.Size(v.Sent)+" sent")
-	}
-	if v.Old > 0 {
-		notes = append(notes, wording.Quantity(v.Old, "key", "keys")+" left to a newer refresh")
-	}
-	if v.Restarts > 0 {
-		notes = append(notes, "began again "+wording.Quantity(int64(v.Restarts), "time", "times")+
-			" with a new snapshot")
-	}
-	if v.NullKeys > 0 {
-		notes = append(notes, wording.Quantity(v.NullKeys, "row", "rows")+" skipped for NULL in a key column")
-	}
-	return notes
-}
-
-// Warnings are what a run should have written and did not.
-func (v runView) Warnings() []string {
-	var warnings []string
-	if v.Held > 0 {
-		warnings = append(warnings, "the result shrank by more than shrink_guard: "+
-			wording.Quantity(v.Held, "key", "keys")+
-			" no longer in it kept (if that is right: stoker warm "+v.Job+" --accept-shrink)")
-	}
-	if v.Oversized > 0 {
-		warnings = append(warnings, wording.Quantity(v.Oversized, "key", "keys")+" not written, over max_value_bytes")
-	}
-	if v.BadKeys > 0 {
-		warnings = append(warnings, wording.Quantity(v.BadKeys, "row", "rows")+
-			" skipped for a key that is empty or reserved")
-	}
-	if v.Duplicates > 0 {
-		warnings = append(warnings, wording.Quantity(v.Duplicates, "row", "rows")+
-			" skipped, of keys that another row had before")
-	}
-	if v.Returned > 0 {
-		warnings = append(warnings, wording.Quantity(v.Returned, "key", "keys")+
-			" removed, whose rows did not follow one another")
-	}
-	if v.Warning != "" {
-		warnings = append(warnings, v.Warning)
-	}
-	return warnings
 }
 
 // totals is the line above the jobs.

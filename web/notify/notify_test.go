@@ -20,6 +20,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/web"
+	"github.com/stokerhq/stoker/web/past"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -264,7 +265,7 @@ func TestDetect(t *testing.T) {
 	}
 	held := web.JobStatus{Name: "a", Warmth: &warm, LastRun: &store.Record{State: store.StateOK, Held: 7}}
 	is("held", types(held), "shrink held")
-	stale := web.JobStatus{Name: "a", Warmth: &warm, Audit: &web.AuditStatus{Stale: 1, LastFind: now}}
+	stale := web.JobStatus{Name: "a", Warmth: &warm, Audit: &past.Audit{Stale: 1, LastFind: now}}
 	is("stale", types(stale), "stale found")
 	n.Close()
 }

@@ -1,4 +1,5 @@
-package web
+// Package past words what is known of the past of a job, its runs and its audit, for the page and the API.
+package past
 
 import (
 	"fmt"
@@ -9,9 +10,9 @@ import (
 	"github.com/stokerhq/stoker/web/wording"
 )
 
-// AuditStatus is what the continuous comparison of the cache with the database
+// Audit is what the continuous comparison of the cache with the database
 // says of a job.
-type AuditStatus struct {
+type Audit struct {
 	Checked  int64   `json:"checked"`  // keys that were compared
 	Stale    int64   `json:"stale"`    // of these, with another value than the database
 	Missing  int64   `json:"missing"`  // keys that were gone though they have a row
@@ -25,13 +26,13 @@ type AuditStatus struct {
 	LastFind   time.Time `json:"last_find,omitzero"`                 // when something was wrong last
 }
 
-// auditStatus words a tally; nil where nothing was audited.
-func auditStatus(a store.Audit, now time.Time) *AuditStatus {
+// NewAudit words a tally; nil where nothing was audited.
+func NewAudit(a store.Audit, now time.Time) *Audit {
 	nines, atLeast, ok := a.Nines()
 	if !ok && a.Confirm.IsZero() && a.Missing == 0 {
 		return nil
 	}
-	st := &AuditStatus{Checked: a.Checked, Stale: a.Stale, Missing: a.Missing, Repaired: a.Repaired, Nines: nines,
+	st := &Audit{Checked: a.Checked, Stale: a.Stale, Missing: a.Missing, Repaired: a.Repaired, Nines: nines,
 		AtLeast: atLeast, Confidence: store.Confidence, Since: a.Since, LastFind: a.LastFind}
 	if !a.Confirm.IsZero() {
 		st.Confirmed = new(max(0, now.Sub(a.Confirm).Seconds()))
@@ -40,7 +41,7 @@ func auditStatus(a store.Audit, now time.Time) *AuditStatus {
 }
 
 // NinesText is how much was right, as a person reads it.
-func (a AuditStatus) NinesText() string {
+func (a Audit) NinesText() string {
 	switch {
 	case a.Checked == 0:
 		return "no value compared"
@@ -52,7 +53,7 @@ func (a AuditStatus) NinesText() string {
 func down(nines float64) float64 { return math.Floor(nines*10+1e-9) / 10 }
 
 // ConfirmedText says since when every key has been looked at.
-func (a AuditStatus) ConfirmedText() string {
+func (a Audit) ConfirmedText() string {
 	if a.Confirmed == nil {
 		return "not every key yet"
 	}
@@ -60,7 +61,7 @@ func (a AuditStatus) ConfirmedText() string {
 }
 
 // Details is the whole of it, in one line.
-func (a AuditStatus) Details() string {
+func (a Audit) Details() string {
 	text := fmt.Sprintf("%s checked, %s stale, %s missing, %s repaired", wording.Quantity(a.Checked, "key", "keys"),
 		wording.Count(a.Stale), wording.Count(a.Missing), wording.Count(a.Repaired))
 	if !a.Since.IsZero() {
@@ -69,7 +70,7 @@ func (a AuditStatus) Details() string {
 	return text
 }
 
-// AuditBad reports whether something was wrong lately, within a day.
-func (v jobView) AuditBad() bool {
-	return v.Audit != nil && !v.Audit.LastFind.IsZero() && v.Now.Sub(v.Audit.LastFind) < 24*time.Hour
+// Bad reports whether something was wrong lately, within a day.
+func (a Audit) Bad(now time.Time) bool {
+	return !a.LastFind.IsZero() && now.Sub(a.LastFind) < 24*time.Hour
 }

@@ -1,4 +1,4 @@
-package web
+package past
 
 import (
 	"testing"
@@ -7,7 +7,7 @@ import (
 	"github.com/stokerhq/stoker/store"
 )
 
-func TestAuditStatus(t *testing.T) {
+func TestAudit(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for _, tt := range []struct {
 		audit            store.Audit
@@ -25,16 +25,15 @@ func TestAuditStatus(t *testing.T) {
 		{store.Audit{Confirm: now.Add(-90 * time.Second)}, "no value compared", "every key within 1 min 30 s", false},
 		{store.Audit{Missing: 1, LastFind: now}, "no value compared", "not every key yet", true},
 	} {
-		st := auditStatus(tt.audit, now)
+		st := NewAudit(tt.audit, now)
 		if st == nil {
 			if tt.nines != "" {
 				t.Errorf("%+v is not shown", tt.audit)
 			}
 			continue
 		}
-		v := jobView{JobStatus{Audit: st}, now}
-		if st.NinesText() != tt.nines || st.ConfirmedText() != tt.confirmed || v.AuditBad() != tt.bad {
-			t.Errorf("%+v: %q, %q, bad: %v", tt.audit, st.NinesText(), st.ConfirmedText(), v.AuditBad())
+		if st.NinesText() != tt.nines || st.ConfirmedText() != tt.confirmed || st.Bad(now) != tt.bad {
+			t.Errorf("%+v: %q, %q, bad: %v", tt.audit, st.NinesText(), st.ConfirmedText(), st.Bad(now))
 		}
 	}
 }
