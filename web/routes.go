@@ -97,6 +97,9 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 		// 200 all the same: whoever takes an unready process out of service takes away the dashboard, too
 		text += "\nbut " + p.String()
 	}
+	if e := s.eviction(ctx); e != nil {
+		text += "\nbut " + e.String()
+	}
 	answerText(w, http.StatusOK, text)
 }
 

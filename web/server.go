@@ -18,6 +18,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/jobs/tracing"
+	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/web/mask"
 )
 
@@ -67,6 +68,9 @@ type Config struct {
 
 	Reload      func(context.Context) (Reloaded, error) // loads the spec again; nil: that is not done
 	SpecRefused func(context.Context) *Failure          // why that was refused the last time; nil: it was not
+
+	// an eviction that a person should know of now; nil: it is not looked at
+	Eviction func(context.Context) (*store.Eviction, error)
 
 	Conflicts func() []string // specs that get in the way of this one; nil: not known
 
@@ -123,6 +127,7 @@ func New(cfg Config) (*Server, error) {
 			MarkConflicts(statuses, cfg.Conflicts())
 		}
 		MarkPaused(statuses, s.paused(ctx))
+		MarkEviction(statuses, s.eviction(ctx))
 		return statuses
 	})
 	if !cfg.Spec.Admin.Token.IsZero() {

@@ -82,14 +82,34 @@ const (
 	FailedWrites  = "writes"  // every write: Redis refuses them
 	FailedSpec    = "spec"    // the loading of the spec: the one before goes on
 	FailedApart   = "apart"   // the keeping apart of specs: another one gets in the way
+	FailedMemory  = "memory"  // the cache's memory: Redis evicts keys
 )
 
 // Failure is one thing that is wrong with a job now. It goes away with the next
 // run, refresh or look that succeeds.
 type Failure struct {
-	Of      string    `json:"of"` // FailedRun, FailedRefresh, FailedStatus, FailedWrites, FailedSpec or FailedApart
+	Of      string    `json:"of"` // FailedRun or another of these
 	Message string    `json:"message"`
 	At      time.Time `json:"at,omitzero"`
+}
+
+// Title words Of as the beginning of a sentence.
+func (f Failure) Title() string {
+	switch f.Of {
+	case FailedRun:
+		return "The last run failed"
+	case FailedRefresh:
+		return "The last refresh failed"
+	case FailedWrites:
+		return "Nothing can be written since"
+	case FailedSpec:
+		return "The spec was not loaded, the one before goes on, since"
+	case FailedApart:
+		return "Specs are not kept apart"
+	case FailedMemory:
+		return "Keys are evicted since"
+	}
+	return "The status is incomplete"
 }
 
 // How many records tell a job's state, and how many are read when none of these

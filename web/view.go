@@ -14,7 +14,7 @@ import (
 type statusView struct {
 	frame
 	Jobs   []jobView
-	Common []Failure // what is wrong with all jobs: Redis servers that take no writes, the spec, other specs
+	Common []Failure // what is wrong with all jobs at once: see JobStatus.once
 	Notice string    // one line above the jobs: what was asked for
 }
 
@@ -126,6 +126,9 @@ func (v statusView) Spec() []Failure { return v.only(FailedSpec) }
 
 // Conflicts are where other specs get in the way of this one.
 func (v statusView) Conflicts() []Failure { return v.only(FailedApart) }
+
+// Evictions is that the cache's Redis evicts keys, if it does.
+func (v statusView) Evictions() []Failure { return v.only(FailedMemory) }
 
 func (v statusView) only(of string) []Failure {
 	return slices.DeleteFunc(slices.Clone(v.Common), func(f Failure) bool { return f.Of != of })

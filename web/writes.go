@@ -40,14 +40,15 @@ func (s *Server) refused() []Refused {
 	return list
 }
 
-// once takes what Redis refuses, and what is wrong with the spec or between specs, out of a job's failures: the page
-// shows it above all jobs. What was taken is the same for every job.
+// once takes what Redis refuses or evicts, and what is wrong with the spec or between specs, out of a job's failures:
+// the page shows it above all jobs. What was taken is the same for every job.
 func (st JobStatus) once() (JobStatus, []Failure) {
 	var rest, taken []Failure
 	for _, f := range st.Failures {
-		if f.Of == FailedWrites || f.Of == FailedSpec || f.Of == FailedApart {
+		switch f.Of {
+		case FailedWrites, FailedSpec, FailedApart, FailedMemory:
 			taken = append(taken, f)
-		} else {
+		default:
 			rest = append(rest, f)
 		}
 	}

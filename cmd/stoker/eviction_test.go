@@ -51,7 +51,8 @@ jobs: [{name: item, key: "i:{id}", query: "SELECT id, v FROM item", schedule: "0
 		return strings.Contains(d.log.String(), "redis evicts keys"), nil
 	})
 	t.Logf("told %s after the first key", time.Since(begun).Round(time.Millisecond))
-	for path, want := range map[string]string{"/metrics": "stoker_cache_evicting 1"} {
+	for path, want := range map[string]string{"/metrics": "stoker_cache_evicting 1",
+		"/api/v1/jobs": `"of":"memory"`, "/readyz": "but the cache's Redis has evicted", "/": "Keys are evicted"} {
 		eventually(t, 10*time.Second, path, func() (bool, error) { return strings.Contains(body(path), want), nil })
 	}
 	if r := stoker(t, w.vars, "status", "--config", spec); !strings.Contains(r.stdout, "raise maxmemory") {
@@ -77,7 +78,8 @@ jobs: [{name: item, key: "i:{id}", query: "SELECT id, v FROM item", schedule: "0
 		t.Error("it was not the refill")
 	}
 	eventually(t, 10*time.Second, "no more is said", func() (bool, error) {
-		return strings.Contains(body("/metrics"), "stoker_cache_evicting 0"), nil
+		return strings.Contains(body("/metrics"), "stoker_cache_evicting 0") && body("/readyz") == "ready\n" &&
+			!strings.Contains(body("/"), "Keys are evicted"), nil
 	})
 }
 

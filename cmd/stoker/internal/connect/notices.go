@@ -31,11 +31,17 @@ func (s *Servers) Notices(ctx context.Context, spec *jobs.Spec) (n Notices, err 
 	if n.conflicts, err = s.Conflicts(ctx, spec); err != nil {
 		return n, err
 	}
-	e, is, err := s.Ledger.Eviction(ctx)
-	if is && e.Wrong() {
-		n.eviction = &e
-	}
+	n.eviction, err = s.Eviction(ctx)
 	return n, err
+}
+
+// Eviction returns the eviction that a person should know of now; nil: there is none.
+func (s *Servers) Eviction(ctx context.Context) (*store.Eviction, error) {
+	e, is, err := s.Ledger.Eviction(ctx)
+	if err != nil || !is || !e.Wrong() {
+		return nil, err
+	}
+	return &e, nil
 }
 
 // Mark notes in the status of each job what is wrong.
@@ -43,13 +49,7 @@ func (n Notices) Mark(list []web.JobStatus) {
 	web.MarkPaused(list, n.paused)
 	web.MarkRefused(list, n.refused)
 	web.MarkConflicts(list, n.conflicts)
-	if n.eviction == nil {
-		return
-	}
-	for i := range list {
-		list[i].Failures = append(list[i].Failures, web.Failure{Of: "memory", Message: n.eviction.String(),
-			At: n.eviction.Since})
-	}
+	web.MarkEviction(list, n.eviction)
 }
 
 // Lines say what is wrong, one thing a line.
