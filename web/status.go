@@ -101,15 +101,20 @@ func (f Failure) Title() string {
 	case FailedRefresh:
 		return "The last refresh failed"
 	case FailedWrites:
-		return "Nothing can be written since"
+		return "Nothing can be written"
 	case FailedSpec:
-		return "The spec was not loaded, the one before goes on, since"
+		return "The spec was not loaded, the one before goes on"
 	case FailedApart:
 		return "Specs are not kept apart"
 	case FailedMemory:
-		return "Keys are evicted since"
+		return "Keys are evicted"
 	}
 	return "The status is incomplete"
+}
+
+// Lasts reports whether it has been so since At; else it happened then.
+func (f Failure) Lasts() bool {
+	return f.Of == FailedWrites || f.Of == FailedSpec || f.Of == FailedMemory
 }
 
 // How many records tell a job's state, and how many are read when none of these

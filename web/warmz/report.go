@@ -148,7 +148,8 @@ func (j *Job) explain(st web.JobStatus, othersRun bool, now time.Time) (eta floa
 		}
 		return max(0, float64(p.Expected-p.Rows)) * spent / float64(p.Rows), true
 	case len(st.Failures) > 0:
-		j.Reason = "its last " + st.Failures[0].Of + " failed (stoker status says why)"
+		title := st.Failures[0].Title()
+		j.Reason = strings.ToLower(title[:1]) + title[1:] + " (stoker status says why)"
 		return 0, false
 	case len(st.Paused) > 0:
 		j.Reason = st.Paused[0].String()

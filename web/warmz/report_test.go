@@ -39,6 +39,9 @@ func TestOf(t *testing.T) {
 	unknown := web.JobStatus{Name: "j"}
 	several := []web.JobStatus{running(run(1000, time.Second), 500, 1000, 10*time.Second, ""),
 		run(1000, 20*time.Second), run(1000, 30*time.Second)}
+	failed := func(of string) web.JobStatus {
+		return web.JobStatus{Name: "j", Failures: []web.Failure{{Of: of, Message: "x", At: now}}}
+	}
 	list := func(l ...web.JobStatus) []web.JobStatus { return l }
 	for name, test := range map[string]struct {
 		jobs []web.JobStatus
@@ -64,6 +67,10 @@ func TestOf(t *testing.T) {
 			"100 % warm (± 0.8 at 95 %)"},
 		"a cold run that waits": {list(running(unknown, 1, 10, time.Second, "redis is full")), false,
 			"10 % warm: j: its run waits: redis is full"},
+		"a run that failed": {list(failed(web.FailedRun)), false,
+			"0 % warm: j: the last run failed (stoker status says why)"},
+		"a Redis that is full": {list(failed(web.FailedMemory)), false,
+			"0 % warm: j: keys are evicted (stoker status says why)"},
 		"two at a time": {several, false, "16.66 % warm (± 47.2 at 95 %), all in about 30s: " +
 			"j: its run has read 500 rows of about 1000"},
 	} {
