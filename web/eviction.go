@@ -10,12 +10,8 @@ import (
 // MarkEviction adds to every job that the cache's Redis has evicted keys; nil: there is nothing to speak of. Whose keys
 // they were the server does not say.
 func MarkEviction(statuses []JobStatus, e *store.Eviction) {
-	if e == nil {
-		return
-	}
-	for i := range statuses {
-		statuses[i].Failures = append(statuses[i].Failures,
-			Failure{Of: FailedMemory, Message: e.String(), At: e.Since})
+	if e != nil {
+		markAll(statuses, Failure{Of: FailedMemory, Message: e.String(), At: e.Since})
 	}
 }
 

@@ -90,18 +90,14 @@ func (s *Server) specRefused(ctx context.Context) *Failure {
 // MarkConflicts adds to every job where specs of other daemons get in the way: tasks and changes of any job may go
 // there.
 func MarkConflicts(statuses []JobStatus, conflicts []string) {
-	for i := range statuses {
-		for _, conflict := range conflicts {
-			statuses[i].Failures = append(statuses[i].Failures, Failure{Of: FailedApart, Message: conflict})
-		}
+	for _, conflict := range conflicts {
+		markAll(statuses, Failure{Of: FailedApart, Message: conflict})
 	}
 }
 
 // MarkSpec adds to every job that this process goes on with an older spec than the file has.
 func MarkSpec(statuses []JobStatus, f *Failure) {
-	for i := range statuses {
-		if f != nil {
-			statuses[i].Failures = append(statuses[i].Failures, *f)
-		}
+	if f != nil {
+		markAll(statuses, *f)
 	}
 }

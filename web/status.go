@@ -117,6 +117,13 @@ func (f Failure) Lasts() bool {
 	return f.Of == FailedWrites || f.Of == FailedSpec || f.Of == FailedMemory
 }
 
+// markAll adds to every job what is wrong with all of them at once.
+func markAll(statuses []JobStatus, f Failure) {
+	for i := range statuses {
+		statuses[i].Failures = append(statuses[i].Failures, f)
+	}
+}
+
 // How many records tell a job's state, and how many are read when none of these
 // is of a complete run.
 const (

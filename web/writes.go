@@ -20,11 +20,8 @@ func (r Refused) String() string { return "the " + r.Redis + "'s Redis refuses w
 
 // MarkRefused adds to every job that its Redis takes no writes: none of them can be warmed.
 func MarkRefused(statuses []JobStatus, refused []Refused) {
-	for i := range statuses {
-		for _, r := range refused {
-			statuses[i].Failures = append(statuses[i].Failures,
-				Failure{Of: FailedWrites, Message: r.String(), At: r.Since})
-		}
+	for _, r := range refused {
+		markAll(statuses, Failure{Of: FailedWrites, Message: r.String(), At: r.Since})
 	}
 }
 

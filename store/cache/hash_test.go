@@ -30,19 +30,8 @@ func columns(texts ...string) string {
 // waysOf claim a run and a refresh of a job.
 func waysOf(job *jobs.Job) map[string]func(*rig, uint64) *cache.Claim {
 	return map[string]func(*rig, uint64) *cache.Claim{
-		"run": func(r *rig, clock uint64) *cache.Claim {
-			r.armed = arm(r, r.values)
-			cl, err := r.values.ClaimRun(r.Context(), r.armed, job, at(clock), cache.NewID())
-			if err != nil {
-				r.Fatal(err)
-			}
-			r.Cleanup(cl.Close)
-			return cl
-		},
-		"refresh": func(r *rig, clock uint64) *cache.Claim {
-			r.armed = arm(r, r.values)
-			return r.values.ClaimRefresh(r.armed, job, at(clock))
-		},
+		"run":     func(r *rig, clock uint64) *cache.Claim { return r.claimOf(job, clock) },
+		"refresh": func(r *rig, clock uint64) *cache.Claim { return r.claimRefreshOf(job, clock) },
 	}
 }
 

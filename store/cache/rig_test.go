@@ -104,8 +104,13 @@ func (r *rig) all(keys ...string) (values, book map[string]string) {
 // claim is one of the first process, of a clock.
 func (r *rig) claim(clock uint64) *cache.Claim {
 	r.Helper()
+	return r.claimOf(product, clock)
+}
+
+func (r *rig) claimOf(job *jobs.Job, clock uint64) *cache.Claim {
+	r.Helper()
 	r.armed = arm(r, r.values)
-	cl, err := r.values.ClaimRun(r.Context(), r.armed, product, at(clock), cache.NewID())
+	cl, err := r.values.ClaimRun(r.Context(), r.armed, job, at(clock), cache.NewID())
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -123,8 +128,13 @@ func (r *rig) claimByScript(clock uint64) *cache.Claim {
 
 func (r *rig) claimRefresh(clock uint64) *cache.Claim {
 	r.Helper()
+	return r.claimRefreshOf(product, clock)
+}
+
+func (r *rig) claimRefreshOf(job *jobs.Job, clock uint64) *cache.Claim {
+	r.Helper()
 	r.armed = arm(r, r.values)
-	return r.values.ClaimRefresh(r.armed, product, at(clock))
+	return r.values.ClaimRefresh(r.armed, job, at(clock))
 }
 
 // age makes a field of the book older by a number of lives, and a little.
