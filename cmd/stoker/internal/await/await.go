@@ -40,8 +40,11 @@ type Waiter struct {
 const (
 	lookEvery = 100 * time.Millisecond
 
-	// unheard is how long a task may lie untouched before we ask whether anybody
-	// listens: an idle worker takes it within a tenth of a second.
+	// askEvery is how often it is asked whether anybody listens while a task lies untouched.
+	askEvery = time.Second
+
+	// unheard is how long a task may lie untouched while no worker is busy: an idle one takes it within a tenth of
+	// a second, and one that has just ended another task on a busy machine a little later.
 	unheard = 3 * time.Second
 
 	// unknown is how long workers may hand a task back that they do not know: a deploy may be going on.
@@ -52,7 +55,7 @@ const (
 // well. That no worker takes it is an error after a few seconds, and that each
 // hands it back is one after a minute; the task then stays queued.
 func (w *Waiter) Wait(ctx context.Context, job string, task *asynq.TaskInfo) ([]byte, error) {
-	pending, known := time.Now(), time.Now()
+	asked, pending, known := time.Now(), time.Now(), time.Now()
 	noted := ""
 	for {
 		info, err := jobs.FindTask(w.Inspector, task.Queue, task.ID)
@@ -81,14 +84,14 @@ func (w *Waiter) Wait(ctx context.Context, job string, task *asynq.TaskInfo) ([]
 					show.Duration(unknown), strings.TrimSuffix(info.LastErr, jobs.HandedBack))
 			}
 		case asynq.TaskStatePending:
-			if time.Since(pending) > unheard {
-				if err := w.Probe(ctx); err != nil {
-					return nil, fmt.Errorf("no worker can take task %s from the queue: %w; it stays there", task.ID,
-						err)
-				}
-				if err := w.heard(task.Queue); err != nil {
-					return nil, err
-				}
+			if time.Since(asked) < askEvery {
+				break
+			}
+			asked = time.Now()
+			if err := w.heard(ctx, task); err == nil {
+				pending = time.Now()
+			} else if time.Since(pending) > unheard {
+				return nil, err
 			}
 		case asynq.TaskStateActive:
 			pending = time.Now()
@@ -102,10 +105,14 @@ func (w *Waiter) Wait(ctx context.Context, job string, task *asynq.TaskInfo) ([]
 	}
 }
 
-// heard reports an error when no worker takes tasks from the queue: it is paused,
+// heard reports an error when no worker takes tasks from the task's queue: its Redis refuses writes, it is paused,
 // or no worker is registered, or one is but does nothing, though our task lies there.
 // What is registered outlives a worker that was killed by some ten seconds.
-func (w *Waiter) heard(queue string) error {
+func (w *Waiter) heard(ctx context.Context, task *asynq.TaskInfo) error {
+	queue := task.Queue
+	if err := w.Probe(ctx); err != nil {
+		return fmt.Errorf("no worker can take task %s from the queue: %w; it stays there", task.ID, err)
+	}
 	info, err := w.Inspector.GetQueueInfo(queue)
 	if err != nil {
 		return fmt.Errorf("look at queue %s: %w", queue, err)
