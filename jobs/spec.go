@@ -62,8 +62,9 @@ type Postgres struct {
 type Redis struct {
 	URL         Secret // complete, with the passwords of files
 	Access      Access
-	QueueURL    Secret // equal to URL when the spec names none
-	QueueAccess Access // equal to Access then
+	QueueURL    Secret  // equal to URL when the spec names none
+	QueueAccess Access  // equal to Access then
+	Headroom    float64 // 0 to 0.9: the share of maxmemory that runs leave free; default 0.1
 }
 
 // Endpoint is the database that queries read.
@@ -155,6 +156,7 @@ type Job struct {
 	Jitter        float64       // 0 to 1, a share of TTL
 	Timeout       time.Duration // of a whole run
 	MaxRate       int           // rows a second that a run reads at most; 0: no limit
+	Evictable     bool          // other keys may be evicted for its values: redis.headroom does not hold for it
 	Priority      int           // default 0: where many jobs are to be run, those of a higher one are first
 	MaxValueBytes int           // a larger value is not written; default 16 MiB
 	StaleGrace    time.Duration // how long a value stays readable after its fence; 0 removes it at once; default 30s

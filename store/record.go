@@ -55,6 +55,20 @@ type Record struct {
 	Warning  string   `json:"warning,omitempty"` // the first key that was not written, by name, and why
 }
 
+// keyCost is what a key takes of Redis' memory besides itself and its value, in bytes.
+const keyCost = 100
+
+// Footprint is about how many bytes of Redis' memory the keys of the run take.
+func (r Record) Footprint() int64 { return r.Bytes + keyCost*r.Keys }
+
+// Missing is about how many of these bytes are gone, where present keys of a sample are still there.
+func (r Record) Missing(present, sampled int) int64 {
+	if sampled == 0 {
+		return 0
+	}
+	return r.Footprint() * int64(sampled-present) / int64(sampled)
+}
+
 // RunResult is what a run task leaves behind for who waits for it.
 type RunResult struct {
 	Record  Record `json:"record"`

@@ -26,7 +26,8 @@ var errBusy = errors.New("another run of the job is going on; this one starts wh
 // outcome turns an error into what Asynq understands: what asking again cannot
 // mend is not tried again.
 func outcome(err error) error {
-	if store.Permanent(err) {
+	_, full := errors.AsType[*store.HeadroomError](err)
+	if full || store.Permanent(err) {
 		return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
 	}
 	return err

@@ -13,6 +13,7 @@ import (
 	"github.com/stokerhq/stoker/jobs/tracing"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/worker/headroom"
 	"github.com/stokerhq/stoker/worker/render"
 )
 
@@ -89,11 +90,15 @@ func (r *run) attempt(ctx context.Context) error {
 		return err
 	}
 	done, err := r.tryUnchanged(ctx, armed)
+	var room *headroom.Watch
+	if err == nil && !done && !r.task.Remove {
+		room, err = r.w.headroom.Begin(ctx, r.job)
+	}
 	if err == nil && !done {
 		ctx, span := tracing.Child(ctx, "snapshot", r.job.Name)
 		err = r.w.source.Run(ctx, r.job, func(reading *store.Reading) error {
 			defer func() { r.rec.Database = time.Since(reading.Begun) }()
-			return r.write(ctx, armed, reading)
+			return r.write(ctx, armed, reading, room)
 		})
 		span.EndWith(err)
 	}
@@ -114,7 +119,7 @@ func (r *run) claim(ctx context.Context, armed *cache.Armed, s store.Snapshot, i
 }
 
 // write writes what is read, and then what has gone and what is to be remembered.
-func (r *run) write(ctx context.Context, armed *cache.Armed, reading *store.Reading) error {
+func (r *run) write(ctx context.Context, armed *cache.Armed, reading *store.Reading, room *headroom.Watch) error {
 	claim, err := r.claim(ctx, armed, reading.Snapshot, cache.NewID())
 	if err != nil {
 		return err
@@ -127,6 +132,9 @@ func (r *run) write(ctx context.Context, armed *cache.Armed, reading *store.Read
 	defer m.previous.close()
 	notes := tracing.BatchesOf(ctx, r.job.Name, r.batchSpans())
 	pipe := render.NewPipeline(ctx, noting(notes, func(ctx context.Context, b *store.Batch) (cache.Outcome, error) {
+		if err := room.Check(ctx, b.Size()); err != nil {
+			return cache.Outcome{}, err
+		}
 		return r.w.calls.put(ctx, claim, b)
 	}))
 	r.pipe.Store(pipe)

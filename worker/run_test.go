@@ -14,6 +14,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/worker/preview"
 )
 
 const shop = `
@@ -341,7 +342,7 @@ func TestPreviewShowsWhatARunWrites(t *testing.T) {
 			"less, or raise max_value_bytes"},
 	} {
 		got := make(map[string]string)
-		warning, err := Preview(t.Context(), r.source, tc.job, tc.limit, func(e store.Entry) error {
+		warning, err := preview.Show(t.Context(), r.source, tc.job, tc.limit, func(e store.Entry) error {
 			got[string(e.Key)] = string(e.Value)
 			return nil
 		})

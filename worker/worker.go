@@ -24,6 +24,7 @@ import (
 	"github.com/stokerhq/stoker/store/ledger"
 	"github.com/stokerhq/stoker/worker/debt"
 	"github.com/stokerhq/stoker/worker/equal"
+	"github.com/stokerhq/stoker/worker/headroom"
 	"github.com/stokerhq/stoker/worker/inhand"
 )
 
@@ -45,38 +46,40 @@ type Analyst interface {
 	Filtered(ctx context.Context, job *jobs.Job) ([]string, error)
 }
 
-// Config is what a Worker needs. Every field but Analyst and Tracer is required.
+// Config is what a Worker needs. Every field but Analyst, Headroom and Tracer is required.
 type Config struct {
-	Spec    *jobs.Spec
-	Source  Source
-	Analyst Analyst // nil: a query is taken for a function of tables unless its job is volatile
-	Cache   *cache.Cache
-	Ledger  *ledger.Ledger // of runs, and of the leases that keep two runs of one job apart
-	Metrics *Metrics
-	Tracer  *tracing.Tracer // of tasks; nil: none is traced
-	Log     *slog.Logger
+	Spec     *jobs.Spec
+	Source   Source
+	Analyst  Analyst // nil: a query is taken for a function of tables unless its job is volatile
+	Cache    *cache.Cache
+	Headroom *headroom.Guard // nil: runs write whatever memory the cache has
+	Ledger   *ledger.Ledger  // of runs, and of the leases that keep two runs of one job apart
+	Metrics  *Metrics
+	Tracer   *tracing.Tracer // of tasks; nil: none is traced
+	Log      *slog.Logger
 }
 
 // Worker does runs and refreshes. It is safe for concurrent use.
 type Worker struct {
-	defs    *inhand.Definitions
-	source  Source
-	analyst Analyst
-	cache   *cache.Cache
-	calls   calls
-	ledger  *ledger.Ledger
-	metrics *Metrics
-	tracer  *tracing.Tracer
-	log     *slog.Logger
-	gate    *debt.Gate // of the cache
+	defs     *inhand.Definitions
+	source   Source
+	analyst  Analyst
+	cache    *cache.Cache
+	headroom *headroom.Guard
+	calls    calls
+	ledger   *ledger.Ledger
+	metrics  *Metrics
+	tracer   *tracing.Tracer
+	log      *slog.Logger
+	gate     *debt.Gate // of the cache
 }
 
 // New returns a worker of the spec's jobs.
 func New(c Config) *Worker {
 	c.Metrics.begin(c.Spec.Jobs)
 	return &Worker{defs: inhand.New(c.Spec, ErrStopping), source: c.Source, analyst: c.Analyst, cache: c.Cache,
-		gate: debt.NewGate(c.Cache), calls: callsOf(c.Cache), ledger: c.Ledger, metrics: c.Metrics, tracer: c.Tracer,
-		log: c.Log}
+		headroom: c.Headroom, gate: debt.NewGate(c.Cache), calls: callsOf(c.Cache), ledger: c.Ledger,
+		metrics: c.Metrics, tracer: c.Tracer, log: c.Log}
 }
 
 // calls are the calls of the cache on which a guarantee rests. Tests replace them, one at a time, to show

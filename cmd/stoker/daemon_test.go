@@ -394,7 +394,7 @@ jobs:
 	d.stop(syscall.SIGKILL)
 	begin := time.Now()
 	if r := stoker(t, vars, "warm", "quick", "--wait", "--config", spec); r.status != 1 ||
-		!strings.Contains(r.stderr, "no worker is listening") || time.Since(begin) > 8*time.Second { // what it had registered lasts for ten
+		!strings.Contains(r.stderr, "no worker is listening") || time.Since(begin) > 8*time.Second {
 		t.Errorf("after a kill: %s, %+v", time.Since(begin), r)
 	}
 }

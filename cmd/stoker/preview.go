@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -10,10 +11,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/vmihailenco/msgpack/v5"
 
+	"github.com/stokerhq/stoker/cmd/stoker/internal/estimate"
 	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
-	"github.com/stokerhq/stoker/worker"
+	"github.com/stokerhq/stoker/worker/preview"
 )
 
 func (a *app) previewCmd() *cobra.Command {
@@ -34,15 +36,15 @@ func (a *app) previewCmd() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				p := printer{app: a, job: list[0]}
-				warning, err := worker.Preview(cmd.Context(), r.servers.Source, list[0], limit, p.show)
+				p := printer{app: a, job: list[0], list: []previewEntry{}}
+				warning, err := preview.Show(cmd.Context(), r.servers.Source, list[0], limit, p.show)
 				if err != nil {
 					return err
 				}
 				if warning != "" {
 					r.say("stoker: %s", warning)
 				}
-				return p.end(list[0].Name)
+				return p.end(cmd.Context(), r, limit)
 			})
 		},
 	}
@@ -126,14 +128,23 @@ func (p *printer) text(value []byte) (json.RawMessage, error) {
 
 func isJSON(f jobs.Format) bool { return f == jobs.FormatJSON || f == jobs.FormatFastAPIRedis }
 
-func (p *printer) end(job string) error {
+// end says what a run would do with the whole set. A preview shows what it can where Redis is not there.
+func (p *printer) end(ctx context.Context, r *runner, limit int) error {
+	full, err := estimate.Refusal(ctx, r.spec, r.servers, p.job)
+	switch {
+	case err != nil:
+		r.say("stoker: it is not known whether the cache has room: %v", err)
+	case full != nil:
+		r.say("stoker: a run would be refused now: %v", full)
+	}
 	if p.json {
-		if p.list == nil {
-			p.list = []previewEntry{}
-		}
 		return p.printJSON(p.list)
 	}
-	_, err := fmt.Fprintf(p.stdout, "%s: %s shown, %s; nothing was written\n", job, show.Plural(p.keys, "key"),
-		show.Bytes(p.bytes))
-	return err
+	_, err = fmt.Fprintf(p.stdout, "%s: %s shown, %s; nothing was written\n", p.job.Name,
+		show.Plural(p.keys, "key"), show.Bytes(p.bytes))
+	if err != nil {
+		return err
+	}
+	return estimate.Print(ctx, p.stdout, r.servers, p.job,
+		estimate.Sample{Keys: p.keys, Bytes: p.bytes, Whole: p.keys < limit})
 }

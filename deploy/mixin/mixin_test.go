@@ -25,6 +25,7 @@ var leftOut = map[string]string{
 	"stoker_book_pruned_total":                        "housekeeping of the book of fences",
 	"stoker_build_info":                               "for joins; the page shows it",
 	"stoker_cache_evicting":                           "stoker_cache_evicted_keys_total shows when",
+	"stoker_cache_headroom_refusals_total":            "each is a failed run, which is alerted",
 	"stoker_cache_refills_total":                      "in the log, with the eviction",
 	"stoker_changes_barrier_waits_total":              "a part of the fence lag",
 	"stoker_changes_keys_refreshed_total":             "beside stoker_changes_keys_total it says how much was folded",

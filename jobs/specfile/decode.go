@@ -19,6 +19,7 @@ func (d *decoder) spec(n *yaml.Node) *jobs.Spec {
 		File: d.file,
 		Postgres: jobs.Postgres{MaxConnections: 8, StatementTimeout: time.Minute,
 			Budget: budget.Budget{MaxSnapshotAge: budget.DefaultMaxSnapshotAge}},
+		Redis: jobs.Redis{Headroom: 0.1},
 		Admin: jobs.Admin{Listen: "127.0.0.1:8080"},
 		Changes: jobs.Changes{Source: jobs.SourceNone, Slot: jobs.SlotTemporary, RunAbove: 10_000,
 			Concurrency: 4},
@@ -151,6 +152,9 @@ func (d *decoder) redisFields(r *jobs.Redis) []field.Field {
 			Example: "${QUEUE_REDIS_URL:-}",
 			Doc:     "The Redis that Asynq's queues, run records and leases live in, which may evict nothing.",
 			Set:     single(d, &r.QueueURL, d.redisURL)},
+		{Name: "headroom", Type: field.Headroom, Default: "10%",
+			Doc: "The share of the cache's maxmemory that runs leave free: one that would take it is refused.",
+			Set: single(d, &r.Headroom, parseHeadroom)},
 	}, d.fileFields("", "the cache", &r.Access), d.sentinelFields("", &r.Access),
 		d.fileFields("queue_", "the queue", &r.QueueAccess), d.sentinelFields("queue_", &r.QueueAccess))
 }

@@ -163,6 +163,9 @@ func (d *decoder) jobFields(j *jobs.Job, zone **time.Location) []field.Field {
 			Example: `"*/5 * * * *"`,
 			Doc:     "When the job is run; @every fires at multiples of the duration on the clock.",
 			Set:     field.Later}, // wants the time zone
+		{Name: "evictable", Type: field.Boolean, Default: "false",
+			Doc: "Whether other keys may be evicted for the job's values, so that redis.headroom does not hold for it.",
+			Set: boolean(d, &j.Evictable)},
 		{Name: "priority", Type: field.Number(-1000, 1000), Default: "0",
 			Doc: "Where many jobs are to be run again, as when the cache was lost, those of a higher one are first.",
 			Set: whole(d, &j.Priority, "0 is as any other job, a higher one is run earlier")},

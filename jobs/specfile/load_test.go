@@ -103,6 +103,9 @@ func describe(s *jobs.Spec) string {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("postgres %q %d %v", s.Postgres.URL.Reveal(), s.Postgres.MaxConnections, s.Postgres.StatementTimeout)
 	line("redis %q queue %q", s.Redis.URL.Reveal(), s.Redis.QueueURL.Reveal())
+	if s.Redis.Headroom != 0.1 {
+		line("headroom %v", s.Redis.Headroom)
+	}
 	line("admin %s token %q write %v", s.Admin.Listen, s.Admin.Token.Reveal(), s.Admin.QueuesWrite)
 	if s.Admin.BasePath != "" {
 		line("admin below %s", s.Admin.BasePath)
@@ -120,6 +123,9 @@ func describe(s *jobs.Spec) string {
 		line("  ttl %v jitter %v timeout %v max %d", j.TTL, j.Jitter, j.Timeout, j.MaxValueBytes)
 		line("  grace %v volatile %v steady %v rewrite %s shrink %v", j.StaleGrace, j.Volatile, j.Steady, j.Rewrite,
 			j.ShrinkGuard)
+		if j.Evictable {
+			line("  evictable")
+		}
 		line("  type %s format %s compress %s above %d", j.Type, j.Format, j.Compress, j.CompressAbove)
 		if len(j.Omit) > 0 {
 			line("  omit %q", j.Omit)

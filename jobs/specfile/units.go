@@ -54,6 +54,15 @@ func parseShrinkGuard(s string) (float64, error) {
 	return parseShare(s, "write it as in 50%", "it is the share of its keys that a run may remove")
 }
 
+func parseHeadroom(s string) (float64, error) {
+	const meaning = "it is the share of maxmemory that runs leave free, at most 90%"
+	share, err := parseShare(s, "write it as in 10%, or 0 for none", meaning)
+	if err == nil && share > 0.9 {
+		return 0, wrong("leaves runs no room", meaning)
+	}
+	return share, err
+}
+
 // parseShare reads "10%" as 0.1. The hints say how it is written and what it is.
 func parseShare(s, syntax, meaning string) (float64, error) {
 	number, percent := strings.CutSuffix(s, "%")

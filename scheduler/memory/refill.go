@@ -16,9 +16,6 @@ const (
 
 	// soon is how long after a refill an eviction is taken for the refill's.
 	soon = 5 * time.Minute
-
-	// keyCost is what a key takes of memory besides itself and its value.
-	keyCost = 100
 )
 
 // end says that an eviction has ended, and does what can be done about it.
@@ -54,8 +51,7 @@ func (w *Watcher) missing(ctx context.Context) (list []lack) {
 		if err != nil || !is {
 			continue
 		}
-		whole := last.Bytes + keyCost*last.Keys
-		list = append(list, lack{job, whole * int64(of-present) / int64(of)})
+		list = append(list, lack{job, last.Missing(present, of)})
 	}
 	return list
 }

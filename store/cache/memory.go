@@ -31,6 +31,9 @@ func (c *Cache) Memory(ctx context.Context) (Memory, error) {
 	return Memory{Used: all.Used, Max: all.Max, Evicted: all.Evicted}, nil
 }
 
+// Nodes asks every server of the cache what it says now. The error is ErrNoInfo where one may not be asked.
+func (c *Cache) Nodes(ctx context.Context) ([]info.Node, error) { return c.info.Read(ctx) }
+
 // OnState has fn called with what the servers say each time that Lost has asked them. It is set before Lost is called.
 func (c *Cache) OnState(fn func(nodes []info.Node, at time.Time)) { c.sight.observe = fn }
 

@@ -35,6 +35,8 @@ var (
 		Pattern: re(`^([+-]?(` + unit + `)+|-?` + days + `|[+-]?0)$`), Never: re(`^-[^$]*[1-9]`)}
 	Share = Type{Words: "a percentage from 0% to 100%, as in 10%", Zero: true,
 		Pattern: re(`^\+?0*(100(\.0*)?|[0-9]{1,2}(\.[0-9]*)?|\.[0-9]+)[ \t]*%$|^0+(\.0*)?$`)}
+	Headroom = Type{Words: "a percentage from 0% to 90%, as in 10%", Zero: true,
+		Pattern: re(`^\+?0*(90(\.0*)?|[1-8]?[0-9](\.[0-9]*)?|\.[0-9]+)[ \t]*%$|^0+(\.0*)?$`)}
 	BudgetShare = Type{Words: "a percentage from 1% to 100%, as in 25%, or none",
 		Pattern: re(`^(none|\+?0*(100(\.0*)?|[1-9][0-9]?(\.[0-9]*)?)[ \t]*%)$`)}
 	Ratio = Type{Words: "a percentage above 0% and below 100%, as in 99.9%",

@@ -148,7 +148,7 @@ func isList(path []string) bool {
 // table alone.
 func TestDefaultsOfTheTable(t *testing.T) {
 	r := newRig(t)
-	const head = "postgres: {url: host=db%s}\nredis: {url: redis://cache}\n" +
+	const head = "postgres: {url: host=db%s}\nredis: {url: redis://cache%s}\n" +
 		"jobs: [{name: a, query: SELECT 1 AS id, key: \"a:{id}\", schedule: '@daily'%s%s}]\n"
 	load := func(text string) *jobs.Spec {
 		t.Helper()
@@ -164,6 +164,7 @@ func TestDefaultsOfTheTable(t *testing.T) {
 	}
 	fill := func(within map[string]string, rest string) string {
 		text := strings.Replace(head, "%s", within["postgres"], 1)
+		text = strings.Replace(text, "%s", within["redis"], 1)
 		text = strings.Replace(text, "%s", within["jobs"], 1)
 		return strings.Replace(text, "%s", within["watch"], 1) + rest
 	}
@@ -187,7 +188,7 @@ func TestDefaultsOfTheTable(t *testing.T) {
 			const entry = ", objective: {age: 60s, ratio: 99%%s}"
 			within["watch"] = strings.Replace(entry, "%s", ", "+assignment, 1)
 			without = strings.Replace(entry, "%s", "", 1)
-		case section == "postgres" || section == "jobs":
+		case section == "postgres" || section == "redis" || section == "jobs":
 			within[section] = ", " + assignment
 		case section == "notify":
 			rest = "notify: [{url: \"https://x/y\", " + assignment + "}]\n"

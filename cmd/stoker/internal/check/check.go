@@ -72,6 +72,7 @@ func Run(ctx context.Context, spec *jobs.Spec, s *connect.Servers) *Findings {
 		f.add(Warn, "admin", "the token has %d characters: with %d or more nobody guesses it", n, shortToken)
 	}
 	f.redis(ctx, spec, s)
+	f.memory(ctx, spec, s)
 	if f.postgres(ctx, spec, s) {
 		f.budget(ctx, spec, s)
 		for _, job := range spec.Jobs {

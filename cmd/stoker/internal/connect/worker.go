@@ -10,6 +10,7 @@ import (
 	"github.com/stokerhq/stoker/jobs/budget"
 	"github.com/stokerhq/stoker/store/postgres/pressure"
 	"github.com/stokerhq/stoker/worker"
+	"github.com/stokerhq/stoker/worker/headroom"
 	"github.com/stokerhq/stoker/worker/scope"
 	"github.com/stokerhq/stoker/worker/throttle"
 	"github.com/stokerhq/stoker/worker/verify"
@@ -18,9 +19,16 @@ import (
 // NewWorker returns what does runs and refreshes of a spec on its servers.
 func NewWorker(spec *jobs.Spec, s *Servers, metrics prometheus.Registerer, log *slog.Logger) *worker.Worker {
 	return worker.New(worker.Config{
-		Spec: spec, Source: s.throttled(spec, metrics, log), Analyst: s.Analyst, Cache: s.Cache, Ledger: s.Ledger,
+		Spec: spec, Source: s.throttled(spec, metrics, log), Analyst: s.Analyst, Cache: s.Cache,
+		Headroom: s.Headroom(spec, metrics), Ledger: s.Ledger,
 		Metrics: worker.NewMetrics(metrics), Tracer: s.Tracer(), Log: log,
 	})
+}
+
+// Headroom is what keeps the runs of a spec from filling the cache.
+func (s *Servers) Headroom(spec *jobs.Spec, metrics prometheus.Registerer) *headroom.Guard {
+	return headroom.New(headroom.Config{Share: spec.Redis.Headroom, Cache: s.Cache, Warmth: s.Sampler(),
+		Ledger: s.Ledger, Metrics: metrics})
 }
 
 // NewScope returns what fences the keys of a job that a condition on columns names.

@@ -1,4 +1,5 @@
-package worker
+// Package preview shows what a run of a job would write, and writes nothing.
+package preview
 
 import (
 	"context"
@@ -9,13 +10,18 @@ import (
 	"github.com/stokerhq/stoker/worker/render"
 )
 
+// Source reads a job's rows; store/postgres is one.
+type Source interface {
+	Run(ctx context.Context, job *jobs.Job, fn func(*store.Reading) error) error
+}
+
 // errEnough ends a preview that has shown what was asked for.
 var errEnough = errors.New("enough")
 
-// Preview shows the first entries that a run of job would write, up to limit,
+// Show shows the first entries that a run of job would write, up to limit,
 // and writes nothing. The slices of an entry are valid inside show. It returns
 // what a run would warn of among the rows it looked at.
-func Preview(ctx context.Context, src Source, job *jobs.Job, limit int, show func(store.Entry) error) (warning string,
+func Show(ctx context.Context, src Source, job *jobs.Job, limit int, show func(store.Entry) error) (warning string,
 	err error) {
 	ctx, cancel := context.WithTimeout(ctx, job.Timeout)
 	defer cancel()
