@@ -18,7 +18,8 @@ type Armed struct {
 	nonces   []string // :: number of a book -> its nonce
 	deadline int64    // ms, by Redis' own clock
 	epoch    uint32
-	server   string // run id of the Redis that was armed
+	server   string // run id of the Redis that was armed; "" in a Cluster
+	masters  string // of a Cluster
 	origin   string // of the epoch's snapshots; "" when it has seen none yet
 	clock    string // the highest that was seen in the epoch, 20 digits
 }

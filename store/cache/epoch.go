@@ -10,20 +10,22 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache/info"
 )
 
 // readEpoch reads which epoch it is. A record that is gone means that it is not known
-// what the books' stamps are worth. One that another server has written says that
-// fences may be lost: Redis was started again, from data of a moment ago, or a
-// replica that lagged was promoted. In both cases a new epoch begins, and the
-// books with it.
+// what the books' stamps are worth. One that another server has written, or that does
+// not know a master of a Cluster, says that fences may be lost: Redis was started again,
+// from data of a moment ago, or a replica that lagged was promoted. In both cases a new
+// epoch begins, and the books with it.
 func (c *Cache) readEpoch(ctx context.Context) (*Armed, error) {
 	for {
 		server, err := c.server(ctx)
 		if err != nil {
 			return nil, err
 		}
-		record, err := c.c.HMGet(ctx, c.names.Epoch(), "epoch", "origin", "clock", "server", "format").Result()
+		record, err := c.c.HMGet(ctx, c.names.Epoch(), "epoch", "origin", "clock", "server", "format",
+			"masters").Result()
 		if err != nil {
 			return nil, err
 		}
@@ -36,6 +38,9 @@ func (c *Cache) readEpoch(ctx context.Context) (*Armed, error) {
 			return nil, err
 		}
 		a := &Armed{server: server}
+		if a.masters, err = c.masters(ctx); err != nil {
+			return nil, err
+		}
 		if record[0] != nil {
 			if a.epoch, err = parseEpoch(record[0]); err != nil {
 				return nil, err
@@ -43,8 +48,12 @@ func (c *Cache) readEpoch(ctx context.Context) (*Armed, error) {
 			c.seen.Store(max(c.seen.Load(), a.epoch))
 			a.origin, _ = record[1].(string)
 			a.clock, _ = record[2].(string)
-			if record[3] == server {
-				return a, nil
+			known, _ := record[5].(string)
+			if record[3] == server && !info.Joined(a.masters, known) {
+				if known == "" && a.masters != "" { // the record is of an older version
+					err = c.c.HSet(ctx, c.names.Epoch(), "masters", a.masters).Err()
+				}
+				return a, err
 			}
 		}
 		if err := c.beginBooks(ctx, a); err != nil {
@@ -69,6 +78,18 @@ func (c *Cache) server(ctx context.Context) (string, error) {
 	_, id, _ := strings.Cut(text, "run_id:")
 	id, _, _ = strings.Cut(id, "\r")
 	return id, nil
+}
+
+// masters are those of a Cluster; "" where they do not say.
+func (c *Cache) masters(ctx context.Context) (string, error) {
+	if !c.names.Cluster {
+		return "", nil
+	}
+	nodes, err := c.info.Read(ctx)
+	if errors.Is(err, ErrNoInfo) {
+		return "", nil
+	}
+	return info.Masters(nodes), err
 }
 
 // beginBooks empties the books, and then opens an epoch whose origin is not known
@@ -112,7 +133,7 @@ func (c *Cache) Gap(ctx context.Context) error {
 func (c *Cache) openEpoch(ctx context.Context, a *Armed, origin string, gap bool) (opened bool, err error) {
 	defer c.sight.forget()
 	cmds, err := c.run(ctx, epochScript, call{[]string{c.names.Epoch()},
-		[]any{a.epoch, a.origin, origin, a.server, gap, c.seen.Load()}})
+		[]any{a.epoch, a.origin, origin, a.server, gap, c.seen.Load(), a.masters}})
 	if err != nil {
 		return false, err
 	}

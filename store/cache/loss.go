@@ -42,7 +42,7 @@ const (
 // which they are. Where connections were opened since, as after a restart or a failover they must be, they are asked
 // which they are in any case. It changes nothing: who finds a loss arms anew.
 //
-// In Cluster only the loss of the epoch's record is seen.
+// In Cluster any master may be lost: the record knows their run ids.
 func (c *Cache) Lost(ctx context.Context) (reason string, err error) {
 	record, server, err := c.glance(ctx)
 	if err != nil {
@@ -67,6 +67,9 @@ func (c *Cache) Lost(ctx context.Context) (reason string, err error) {
 		}
 		c.sight.known(dials)
 	}
+	if known, _ := record[4].(string); info.Joined(info.Masters(c.sight.nodesNow()), known) {
+		return "a master of the cluster was started again, or another server has taken its place", nil
+	}
 	return "", c.sight.keep(record)
 }
 
@@ -75,7 +78,7 @@ func (c *Cache) Lost(ctx context.Context) (reason string, err error) {
 func (c *Cache) glance(ctx context.Context) (record []any, server string, err error) {
 	due := c.sight.infoDue()
 	p := c.c.Pipeline()
-	epoch := p.HMGet(ctx, c.names.Epoch(), "epoch", "history", "server", "format")
+	epoch := p.HMGet(ctx, c.names.Epoch(), "epoch", "history", "server", "format", "masters")
 	var state *redis.StringCmd
 	if due && !c.names.Cluster {
 		state = c.info.Queue(ctx, p)

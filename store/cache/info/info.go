@@ -17,6 +17,7 @@ import (
 // Node is what one server says. What it does not say is zero.
 type Node struct {
 	RunID   string
+	Role    string // "master"
 	Version string // "7.0.15"
 	Policy  string // maxmemory_policy
 	Used    int64  // bytes
@@ -41,7 +42,7 @@ type Reader struct {
 // NewReader returns a reader for a client, which the caller closes.
 func NewReader(c redis.UniversalClient) *Reader { return &Reader{c: c} }
 
-// Read asks every master: one command each.
+// Read asks every master: one command each. A server of a Cluster that was one a moment ago is an error.
 func (r *Reader) Read(ctx context.Context) ([]Node, error) {
 	cluster, is := r.c.(*redis.ClusterClient)
 	if !is {
@@ -52,6 +53,9 @@ func (r *Reader) Read(ctx context.Context) ([]Node, error) {
 	var nodes []Node
 	err := cluster.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error {
 		node, err := r.Parse(r.Queue(ctx, c))
+		if err == nil && node.Role != "master" {
+			err = fmt.Errorf("the masters of the cluster change: one is now a %s", node.Role)
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		nodes = append(nodes, node)
@@ -63,7 +67,7 @@ func (r *Reader) Read(ctx context.Context) ([]Node, error) {
 // Queue sends the command, or adds it to a pipeline.
 func (r *Reader) Queue(ctx context.Context, c redis.Cmdable) *redis.StringCmd {
 	if r.several.Load() {
-		return c.Info(ctx, "server", "memory", "stats")
+		return c.Info(ctx, "server", "memory", "stats", "replication")
 	}
 	return c.Info(ctx)
 }
@@ -78,7 +82,8 @@ func (r *Reader) Parse(cmd *redis.StringCmd) (n Node, err error) {
 	if err != nil {
 		return n, fmt.Errorf("ask redis for its state: %w", err)
 	}
-	texts := map[string]*string{"run_id": &n.RunID, "redis_version": &n.Version, "maxmemory_policy": &n.Policy}
+	texts := map[string]*string{"run_id": &n.RunID, "redis_version": &n.Version, "maxmemory_policy": &n.Policy,
+		"role": &n.Role}
 	numbers := map[string]*int64{"used_memory": &n.Used, "maxmemory": &n.Max, "evicted_keys": &n.Evicted,
 		"expired_keys": &n.Expired, "keyspace_hits": &n.Hits, "keyspace_misses": &n.Misses}
 	for line := range strings.Lines(text) {

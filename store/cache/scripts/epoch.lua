@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Epoch opens a new epoch, or says which history of Postgres the one there is belongs to, if nobody has since the caller looked.
 -- KEYS record   ARGV epoch and origin that the caller knows (0 and '': none), origin, server, 1 if changes were missed in one history,
---   the highest epoch that the caller has ever seen
+--   the highest epoch that the caller has ever seen, masters of the cluster
 -- -> {epoch now, 1 if it was done}
 -- An epoch is never lower than the hours since 2020, nor than what the caller has seen: one that follows the loss of the
 -- record is not taken for an older one.
@@ -14,5 +14,5 @@ if epoch == 0 or belongs ~= '' or origin == '' then
   epoch = math.max(epoch + 1, hours, seen + 1)
   if not gap then history = epoch end
 end
-redis.call('HSET', record, 'epoch', epoch, 'origin', origin, 'server', server, 'clock', string.format('%020d', 0), 'history', history)
+redis.call('HSET', record, 'epoch', epoch, 'origin', origin, 'server', server, 'clock', string.format('%020d', 0), 'history', history, 'masters', ARGV[7])
 return {epoch, 1}

@@ -1,0 +1,26 @@
+package info
+
+import (
+	"slices"
+	"strings"
+)
+
+// Masters are the run ids of servers, in one text that Joined reads.
+func Masters(nodes []Node) string {
+	ids := make([]string, len(nodes))
+	for i, n := range nodes {
+		ids[i] = n.RunID
+	}
+	slices.Sort(ids)
+	return strings.Join(ids, " ")
+}
+
+// Joined reports whether among the masters there are now is one that was not known: it was started again, a replica
+// has taken another one's place, or it is new. If none were known, none has joined. One that is gone is no news: who
+// has its slots is.
+func Joined(now, known string) bool {
+	list := strings.Fields(known)
+	return len(list) > 0 && slices.ContainsFunc(strings.Fields(now), func(id string) bool {
+		return !slices.Contains(list, id)
+	})
+}
