@@ -65,6 +65,6 @@ func (n Names) Manifest(job, part string) string {
 	return n.Namespace.Key("manifest:" + job + ":" + part)
 }
 
-// Epoch is the name of the record that the epoch of our one source is kept in: {epoch, origin, clock, server, masters}, beside
-// the format of all keys of the namespace.
+// Epoch is the name of the record that the epoch of our one source is kept in: {epoch, origin, clock, server, masters},
+// beside the format of all keys of the namespace.
 func (n Names) Epoch() string { return n.Namespace.Key("epoch:postgres") }
