@@ -34,8 +34,8 @@ func StartSentinel(ctx context.Context, master *Redis, quorum int) (*Sentinel, e
 		soft: syscall.SIGTERM, hard: syscall.SIGKILL,
 		ready: redisReady,
 		argv: func(s *Server) []string {
-			return []string{program, filepath.Join(s.dir, "sentinel.conf"), "--sentinel", "--port", strconv.Itoa(s.port),
-				"--bind", "127.0.0.1"}
+			return []string{program, filepath.Join(s.dir, "sentinel.conf"), "--sentinel",
+				"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1"}
 		},
 	}}
 	if err := s.configure(master, quorum); err != nil {
