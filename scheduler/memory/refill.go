@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
@@ -73,10 +74,19 @@ func (w *Watcher) decide(e store.Eviction, missing []lack) store.Refill {
 		return store.RefillNone
 	case w.futile:
 		return store.RefillFutile
-	case e.Max > 0 && e.Used+bytes > e.Max:
+	case e.Max > 0 && e.Used+bytes > w.room(e.Max, missing):
 		return store.RefillNoRoom
 	}
 	return store.RefillBegun
+}
+
+// room is up to where the runs may fill a memory: they leave redis.headroom free, or would be refused, unless all are
+// of jobs that may evict other keys.
+func (w *Watcher) room(most int64, missing []lack) int64 {
+	if !slices.ContainsFunc(missing, func(l lack) bool { return !l.job.Evictable }) {
+		return most
+	}
+	return most - int64(float64(most)*w.cfg.Spec().Redis.Headroom)
 }
 
 // refill enqueues the runs, if no other replica does.

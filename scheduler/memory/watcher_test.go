@@ -20,6 +20,7 @@ import (
 // world is a cache with one job of 1000 keys and 1 MB.
 type world struct {
 	*Watcher
+	spec *jobs.Spec
 	warm int // of 100 sampled keys
 	kept []store.Eviction
 	runs int
@@ -66,8 +67,8 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec := &jobs.Spec{Jobs: []*jobs.Job{{Name: "k", Key: template}}}
-	w.Watcher = New(Config{Spec: func() *jobs.Spec { return spec }, Warmth: w, Ledger: w, Enqueuer: w,
+	w.spec = &jobs.Spec{Jobs: []*jobs.Job{{Name: "k", Key: template}}}
+	w.Watcher = New(Config{Spec: func() *jobs.Spec { return w.spec }, Warmth: w, Ledger: w, Enqueuer: w,
 		Metrics: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(&w.log, nil))})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -110,7 +111,8 @@ func TestEvictionIsSaidOnce(t *testing.T) {
 }
 
 // Jobs are run again where what they have lost fits, and only once if that is evicted again. Broken by: a refill beside
-// a full memory; one after another for ever; one that is never tried again, although maxmemory was raised.
+// a full memory, or where it would be refused; one after another for ever; one that is never tried again, although
+// maxmemory was raised.
 func TestRefillHelpsOrIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -121,6 +123,12 @@ func TestRefillHelpsOrIsLeft(t *testing.T) {
 			t.Errorf("a full memory: %d runs, %+v", w.runs, e)
 		}
 		w.node.Used = 5_000_000 // another application has gone
+		w.spec.Redis.Headroom = 0.5
+		w.evict(100, 3)
+		if e := w.last(); w.runs != 0 || e.Refill != store.RefillNoRoom {
+			t.Errorf("room that runs would leave free: %d runs, %+v", w.runs, e)
+		}
+		w.spec.Jobs[0].Evictable = true
 		w.evict(100, 3)
 		if e := w.last(); w.runs != 1 || e.Refill != store.RefillBegun || e.Wrong() {
 			t.Errorf("with room: %d runs, %+v", w.runs, e)

@@ -17,7 +17,7 @@ import (
 // Node is what one server says. What it does not say is zero.
 type Node struct {
 	RunID   string
-	Role    string // "master"
+	Role    string // "master" or "slave"
 	Version string // "7.0.15"
 	Policy  string // maxmemory_policy
 	Used    int64  // bytes
@@ -53,7 +53,7 @@ func (r *Reader) Read(ctx context.Context) ([]Node, error) {
 	var nodes []Node
 	err := cluster.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error {
 		node, err := r.Parse(r.Queue(ctx, c))
-		if err == nil && node.Role != "master" {
+		if err == nil && node.Role == "slave" { // "" where it does not say
 			err = fmt.Errorf("the masters of the cluster change: one is now a %s", node.Role)
 		}
 		mu.Lock()
