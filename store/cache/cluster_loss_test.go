@@ -104,6 +104,9 @@ func TestClusterLost(t *testing.T) {
 		}
 		eventually(name+": it is lost", func(ctx context.Context) bool {
 			lost, err := values[0].Lost(ctx)
+			if err != nil {
+				t.Log(name, err) // until the others know of it
+			}
 			return err == nil && lost != ""
 		})
 		for _, v := range values {

@@ -85,11 +85,7 @@ func (c *Cache) masters(ctx context.Context) (string, error) {
 	if !c.names.Cluster {
 		return "", nil
 	}
-	nodes, err := c.info.Read(ctx)
-	if errors.Is(err, ErrNoInfo) {
-		return "", nil
-	}
-	return info.Masters(nodes), err
+	return c.info.Masters(ctx)
 }
 
 // beginBooks empties the books, and then opens an epoch whose origin is not known

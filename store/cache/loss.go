@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -26,7 +27,7 @@ type sight struct {
 	observe          func([]info.Node, time.Time)
 	askedAt, nodesAt time.Time   // when the servers were asked what they count, and when they answered
 	nodes            []info.Node // their last answer
-	blind            bool        // they did not answer the last time
+	blind            bool        // they do not say
 }
 
 // How long an answer of Lost is good for Epoch, and how often the run id is read although no connection was opened.
@@ -90,7 +91,11 @@ func (c *Cache) glance(ctx context.Context) (record []any, server string, err er
 	switch {
 	case !due:
 	case c.names.Cluster:
-		c.sight.saw(c.info.Read(ctx))
+		nodes, err := c.info.Read(ctx)
+		c.sight.saw(nodes, err)
+		if err != nil && !errors.Is(err, ErrNoInfo) {
+			return nil, "", err // a master that does not answer may be lost: who has its slots is asked anew
+		}
 	default:
 		node, err := c.info.Parse(state)
 		c.sight.saw([]info.Node{node}, err)

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/stokerhq/stoker/store/cache/info"
@@ -47,7 +48,7 @@ func (s *sight) nodesNow() []info.Node {
 	return s.nodes
 }
 
-// infoDue reports whether the servers are to be asked what they count. One that does not answer is asked seldom.
+// infoDue reports whether the servers are to be asked what they count. One that does not say is asked seldom.
 func (s *sight) infoDue() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,7 +67,7 @@ func (s *sight) infoDue() bool {
 func (s *sight) saw(nodes []info.Node, err error) {
 	s.mu.Lock()
 	now := time.Now()
-	if s.blind = err != nil; !s.blind {
+	if s.blind = errors.Is(err, ErrNoInfo); err == nil {
 		s.nodes, s.nodesAt = nodes, now
 	}
 	s.mu.Unlock()

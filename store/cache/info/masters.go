@@ -1,6 +1,8 @@
 package info
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"strings"
 )
@@ -13,6 +15,15 @@ func Masters(nodes []Node) string {
 	}
 	slices.Sort(ids)
 	return strings.Join(ids, " ")
+}
+
+// Masters asks who the masters are; "" where they do not say.
+func (r *Reader) Masters(ctx context.Context) (string, error) {
+	nodes, err := r.Read(ctx)
+	if errors.Is(err, ErrNoInfo) {
+		return "", nil
+	}
+	return Masters(nodes), err
 }
 
 // Joined reports whether among the masters there are now is one that was not known: it was started again, a replica

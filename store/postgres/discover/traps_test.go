@@ -23,7 +23,7 @@ ANALYZE;
 SELECT pg_stat_statements_reset()`
 
 // callOften runs each statement often, on a connection of its own, by the simple protocol if it has no parameters.
-// Where keep is not set, the connection is closed: nobody sees what it has sent.
+// Where keep is not set, the connection is closed, and its session gone: nobody sees what it has sent.
 func callOften(t *testing.T, url string, keep bool, statements ...string) {
 	t.Helper()
 	for _, sql := range statements {
@@ -51,6 +51,23 @@ func callOften(t *testing.T, url string, keep bool, statements ...string) {
 			t.Fatal(err)
 		}
 	}
+	if keep {
+		return
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	storetest.Eventually(t, 10*time.Second, "the sessions are gone", func() bool {
+		var n int
+		err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()`).Scan(&n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n == 0
+	})
 }
 
 // verdicts are what became of each statement, on one line.
