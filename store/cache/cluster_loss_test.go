@@ -3,6 +3,7 @@ package cache_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,8 @@ func TestClusterLost(t *testing.T) {
 	nodes := make([]*testserver.Redis, 3) // two masters, and a replica of the second
 	singles := make([]redis.UniversalClient, len(nodes))
 	for i := range nodes {
-		nodes[i] = storetest.OwnRedis(t, "--cluster-enabled", "yes", "--databases", "1", "--save", "")
+		nodes[i] = storetest.OwnRedis(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "5000",
+			"--databases", "1", "--save", "")
 		singles[i] = client(t, nodes[i].URL(0))
 	}
 	do := func(i int, args ...any) {
@@ -31,6 +33,9 @@ func TestClusterLost(t *testing.T) {
 		if err := singles[i].Do(t.Context(), args...).Err(); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for i := range nodes { // as redis-cli --cluster create does: of two of one epoch, each may keep a slot
+		do(i, "cluster", "set-config-epoch", i+1)
 	}
 	do(0, "cluster", "addslotsrange", 8192, 16383)
 	do(1, "cluster", "addslotsrange", 0, 8191)
@@ -101,6 +106,13 @@ func TestClusterLost(t *testing.T) {
 			}
 		} else {
 			do(2, "cluster", "failover", "takeover")
+			// They tell each other within half a node timeout; who asks the wrong one is sent to a server that is gone.
+			eventually("the other master knows of it", func(ctx context.Context) bool {
+				slots, err := singles[0].ClusterSlots(ctx).Result()
+				return err == nil && slices.ContainsFunc(slots, func(s redis.ClusterSlot) bool {
+					return s.Start == 0 && s.Nodes[0].Addr == nodes[2].Addr()
+				})
+			})
 		}
 		eventually(name+": it is lost", func(ctx context.Context) bool {
 			lost, err := values[0].Lost(ctx)
