@@ -67,6 +67,9 @@ type Redis struct {
 	Headroom    float64 // 0 to 0.9: the share of maxmemory that runs leave free; default 0.1
 }
 
+// Free is how many bytes of a server's maxmemory runs leave free.
+func (r Redis) Free(maxmemory int64) int64 { return int64(float64(maxmemory) * r.Headroom) }
+
 // Endpoint is the database that queries read.
 func (p Postgres) Endpoint() Endpoint {
 	return Endpoint{Field: "postgres", URL: p.URL, Access: p.Access}

@@ -58,15 +58,15 @@ type Record struct {
 // keyCost is what a key takes of Redis' memory besides itself and its value, in bytes.
 const keyCost = 100
 
-// Footprint is about how many bytes of Redis' memory the keys of the run take.
-func (r Record) Footprint() int64 { return r.Bytes + keyCost*r.Keys }
+// Footprint is about how many bytes of Redis' memory keys take that are, with their values, so many bytes long.
+func Footprint(keys, bytes int64) int64 { return bytes + keyCost*keys }
 
 // Missing is about how many of these bytes are gone, where present keys of a sample are still there.
 func (r Record) Missing(present, sampled int) int64 {
 	if sampled == 0 {
 		return 0
 	}
-	return r.Footprint() * int64(sampled-present) / int64(sampled)
+	return Footprint(r.Keys, r.Bytes) * int64(sampled-present) / int64(sampled)
 }
 
 // RunResult is what a run task leaves behind for who waits for it.

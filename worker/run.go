@@ -90,21 +90,29 @@ func (r *run) attempt(ctx context.Context) error {
 		return err
 	}
 	done, err := r.tryUnchanged(ctx, armed)
-	var room *headroom.Watch
-	if err == nil && !done && !r.task.Remove {
-		room, err = r.w.headroom.Begin(ctx, r.job)
-	}
 	if err == nil && !done {
-		ctx, span := tracing.Child(ctx, "snapshot", r.job.Name)
-		err = r.w.source.Run(ctx, r.job, func(reading *store.Reading) error {
-			defer func() { r.rec.Database = time.Since(reading.Begun) }()
-			return r.write(ctx, armed, reading, room)
-		})
-		span.EndWith(err)
+		err = r.read(ctx, armed)
 	}
 	if cache.Again(err) {
 		r.w.cache.Disarm(armed)
 	}
+	return err
+}
+
+// read reads the query's result, if the cache has room for it, and writes it.
+func (r *run) read(ctx context.Context, armed *cache.Armed) (err error) {
+	var room *headroom.Watch
+	if !r.task.Remove {
+		if room, err = r.w.headroom.Begin(ctx, r.job); err != nil {
+			return err
+		}
+	}
+	ctx, span := tracing.Child(ctx, "snapshot", r.job.Name)
+	err = r.w.source.Run(ctx, r.job, func(reading *store.Reading) error {
+		defer func() { r.rec.Database = time.Since(reading.Begun) }()
+		return r.write(ctx, armed, reading, room)
+	})
+	span.EndWith(err)
 	return err
 }
 

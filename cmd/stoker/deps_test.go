@@ -53,10 +53,9 @@ func packages(t *testing.T) []pkg {
 var ours = map[string][]string{
 	"cmd/stoker":                {"*"},
 	"cmd/stoker/internal/await": {"cmd/stoker/internal/show", "jobs", "store"},
-	"cmd/stoker/internal/check": {"cmd/stoker/internal/connect", "cmd/stoker/internal/estimate",
-		"cmd/stoker/internal/show", "jobs",
+	"cmd/stoker/internal/check": {"cmd/stoker/internal/connect", "cmd/stoker/internal/show", "jobs",
 		"jobs/budget", "store",
-		"store/cache", "store/feed", "store/feed/outbox", "store/feed/wal", "store/postgres",
+		"store/cache", "store/cache/info", "store/feed", "store/feed/outbox", "store/feed/wal", "store/postgres",
 		"store/postgres/analyze", "store/postgres/pressure", "store/rights"},
 	"cmd/stoker/internal/connect": {"cmd/stoker/internal/trace", "jobs", "jobs/access", "jobs/budget", "jobs/specfile",
 		"jobs/specfile/connurl", "jobs/tracing", "store", "store/cache", "store/ledger", "store/postgres",

@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/store"
-	"github.com/stokerhq/stoker/store/testserver"
+	"github.com/stokerhq/stoker/store/cache/info"
+	"github.com/stokerhq/stoker/store/storetest"
 )
 
 // Runs leave room in the cache: one of which that is known in advance is refused before it reads; one of which it is
@@ -17,15 +18,7 @@ import (
 func TestRunsLeaveRoom(t *testing.T) {
 	t.Parallel()
 	vars, _ := newTicks(t)
-	cache, err := testserver.StartRedis(t.Context(), "--maxmemory", "40mb", "--maxmemory-policy", "noeviction")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cache.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	cache := storetest.OwnRedis(t, "--maxmemory", "40mb", "--maxmemory-policy", "noeviction")
 	vars["CACHE"] = cache.URL(0)
 	text := func(rows int, more string) string {
 		return specFile(t, fmt.Sprintf(`postgres: {url: "${PG}"}
@@ -36,17 +29,11 @@ jobs:
 `, rows, more))
 	}
 	used := func() int64 {
-		n, err := client(t, vars["CACHE"]).Info(t.Context(), "memory").Result()
+		nodes, err := info.NewReader(client(t, vars["CACHE"])).Read(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		var bytes int64
-		for line := range strings.Lines(n) {
-			if _, err := fmt.Sscanf(line, "used_memory:%d", &bytes); err == nil {
-				break
-			}
-		}
-		return bytes
+		return nodes[0].Used
 	}
 	const limit = 36 << 20
 	// want demands an exit status and parts of what is said.

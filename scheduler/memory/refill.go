@@ -86,7 +86,7 @@ func (w *Watcher) room(most int64, missing []lack) int64 {
 	if !slices.ContainsFunc(missing, func(l lack) bool { return !l.job.Evictable }) {
 		return most
 	}
-	return most - int64(float64(most)*w.cfg.Spec().Redis.Headroom)
+	return most - w.cfg.Spec().Redis.Free(most)
 }
 
 // refill enqueues the runs, if no other replica does.

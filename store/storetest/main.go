@@ -147,6 +147,17 @@ func OwnRedis(t testing.TB, args ...string) *testserver.Redis {
 	return server
 }
 
+// OwnSentinel starts a Sentinel of this test's own; see testserver.StartSentinel.
+func OwnSentinel(t testing.TB, master *testserver.Redis, quorum int) *testserver.Sentinel {
+	t.Helper()
+	server, err := testserver.StartSentinel(context.Background(), master, quorum)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeAfter(t, server)
+	return server
+}
+
 func closeAfter(t testing.TB, server interface{ Close() error }) {
 	t.Cleanup(func() {
 		if err := server.Close(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -37,7 +38,7 @@ type Ledger interface {
 
 // Config is what a Guard needs. Every field is required.
 type Config struct {
-	Share   float64 // of maxmemory that stays free, 0 to 1
+	Free    func(maxmemory int64) int64 // bytes of a server that stay free; jobs.Redis says how many
 	Cache   Cache
 	Warmth  Warmth
 	Ledger  Ledger
@@ -75,48 +76,32 @@ func (g *Guard) Begin(ctx context.Context, job *jobs.Job) (*Watch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look at redis' memory: %w", err)
 	}
-	if g.unbounded(nodes) || job.Evictable && evicts(nodes) {
+	bounded := slices.ContainsFunc(nodes, func(n info.Node) bool { return n.Max > 0 })
+	if !bounded || mayEvict(job, nodes...) {
 		return nil, nil
 	}
-	if err := g.fits(ctx, job, nodes); err != nil {
+	if _, err := g.Fits(ctx, job, nodes); err != nil {
 		return nil, err
 	}
 	return newWatch(g, job, nodes), nil
 }
 
-// unbounded reports whether no server has a limit of memory.
-func (g *Guard) unbounded(nodes []info.Node) bool {
-	for _, n := range nodes {
-		if n.Max > 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// evicts reports whether every server removes keys rather than refuse a write.
-func evicts(nodes []info.Node) bool { return barren(nodes) == "" }
-
-// barren is the policy of a server that evicts nothing; "": all evict.
-func barren(nodes []info.Node) string {
-	for _, n := range nodes {
-		if n.Policy == "noeviction" || n.Policy == "" {
-			return "noeviction"
-		}
-	}
-	return ""
+// mayEvict reports whether other keys may go for a job's, and servers remove keys rather than refuse a write.
+func mayEvict(job *jobs.Job, nodes ...info.Node) bool {
+	return job.Evictable && !slices.ContainsFunc(nodes, func(n info.Node) bool {
+		return n.Policy == "noeviction" || n.Policy == ""
+	})
 }
 
 // limit is up to where runs may fill a server, in bytes.
-func (g *Guard) limit(n info.Node) int64 { return n.Max - g.free(n) }
+func (g *Guard) limit(n info.Node) int64 { return n.Max - g.cfg.Free(n.Max) }
 
-func (g *Guard) free(n info.Node) int64 { return int64(float64(n.Max) * g.cfg.Share) }
-
-// fits refuses a run that would take a server past its limit. Servers of a Cluster get an equal part each.
-func (g *Guard) fits(ctx context.Context, job *jobs.Job, nodes []info.Node) error {
-	growth, known, err := g.Growth(ctx, job)
-	if err != nil {
-		return err
+// Fits returns about how many bytes a run adds, as far as that is known, and refuses one that would take a server past
+// its limit. Servers of a Cluster get an equal part each.
+func (g *Guard) Fits(ctx context.Context, job *jobs.Job, nodes []info.Node) (growth int64, err error) {
+	growth, known, err := g.growth(ctx, job)
+	if err != nil || mayEvict(job, nodes...) {
+		return growth, err
 	}
 	each := growth / int64(len(nodes))
 	for _, n := range nodes {
@@ -124,18 +109,18 @@ func (g *Guard) fits(ctx context.Context, job *jobs.Job, nodes []info.Node) erro
 			continue
 		}
 		if known && growth > 0 && n.Used+each > g.limit(n) {
-			return g.refuse(job, n, store.HeadroomError{Growth: growth})
+			return growth, g.refuse(job, n, store.HeadroomError{Growth: growth})
 		}
 		if !known && n.Used > g.limit(n) {
-			return g.refuse(job, n, store.HeadroomError{})
+			return growth, g.refuse(job, n, store.HeadroomError{})
 		}
 	}
-	return nil
+	return growth, nil
 }
 
-// Growth is about how many bytes a run adds. It is not known of a job that has never been complete. One whose
+// growth is about how many bytes a run adds. It is not known of a job that has never been complete. One whose
 // definition has changed replaces the keys that it has; what it adds to them shows while it writes.
-func (g *Guard) Growth(ctx context.Context, job *jobs.Job) (bytes int64, known bool, err error) {
+func (g *Guard) growth(ctx context.Context, job *jobs.Job) (bytes int64, known bool, err error) {
 	last, is, err := g.cfg.Ledger.LastComplete(ctx, job.Name)
 	if err != nil || !is {
 		return 0, false, err
@@ -150,9 +135,9 @@ func (g *Guard) Growth(ctx context.Context, job *jobs.Job) (bytes int64, known b
 // refuse completes the error for a server that is too full.
 func (g *Guard) refuse(job *jobs.Job, n info.Node, e store.HeadroomError) error {
 	g.refusals.WithLabelValues(job.Name).Inc()
-	e.Job, e.Used, e.Max, e.Free = job.Name, n.Used, n.Max, g.free(n)
-	if job.Evictable {
-		e.Policy = barren([]info.Node{n})
+	e.Job, e.Used, e.Max, e.Free = job.Name, n.Used, n.Max, g.cfg.Free(n.Max)
+	if job.Evictable && !mayEvict(job, n) {
+		e.Policy = "noeviction"
 	}
 	return &e
 }

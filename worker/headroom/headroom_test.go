@@ -40,7 +40,8 @@ func (w *world) LastComplete(context.Context, string) (store.Record, bool, error
 func (w *world) guard(t *testing.T) (*headroom.Guard, *prometheus.Registry) {
 	t.Helper()
 	r := prometheus.NewRegistry()
-	return headroom.New(headroom.Config{Share: 0.1, Cache: w, Warmth: w, Ledger: w, Metrics: r}), r
+	return headroom.New(headroom.Config{Free: jobs.Redis{Headroom: 0.1}.Free, Cache: w, Warmth: w, Ledger: w,
+		Metrics: r}), r
 }
 
 // refused demands the error of a guard.

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/stokerhq/stoker/store"
 )
 
 // signature says which statements one job can answer: all of it but the list must agree.
@@ -75,7 +77,7 @@ func (d *discovery) join(ctx context.Context, to *Found, f Found) error {
 				return err
 			}
 			if why == "" {
-				to.Rows, to.Keys, to.Bytes, to.Run = sz.rows, sz.keys, sz.bytes+sz.keys*perKey, sz.took
+				to.Rows, to.Keys, to.Bytes, to.Run = sz.rows, sz.keys, store.Footprint(sz.keys, sz.bytes), sz.took
 			}
 		}
 	}

@@ -113,9 +113,6 @@ type size struct {
 // largestValue is what a job allows by default, in bytes.
 const largestValue = 16 << 20
 
-// perKey is about what Redis needs for a key besides its value.
-const perKey = 100
-
 // prove has Postgres confirm a set query, and measures it. lone says that a call returns one row at most.
 func (d *discovery) prove(ctx context.Context, q *set, lone bool) (f *Found, why string, err error) {
 	if why, err = d.group(ctx, q); why != "" || err != nil {
@@ -139,8 +136,8 @@ func (d *discovery) prove(ctx context.Context, q *set, lone bool) (f *Found, why
 	if q.top < 0 && (many || len(q.keys) == 0) {
 		return nil, "its LIMIT is not known: " + noConstant, nil
 	}
-	f = &Found{Value: jobs.ValueRow, Rows: sz.rows, Keys: sz.keys, Bytes: sz.bytes + sz.keys*perKey, Run: sz.took,
-		Measured: true, Query: q.query(d, many)}
+	f = &Found{Value: jobs.ValueRow, Rows: sz.rows, Keys: sz.keys, Bytes: store.Footprint(sz.keys, sz.bytes),
+		Run: sz.took, Measured: true, Query: q.query(d, many)}
 	if many {
 		f.Value = jobs.ValueRows
 	}
@@ -154,7 +151,7 @@ func (d *discovery) prove(ctx context.Context, q *set, lone bool) (f *Found, why
 		if sz, why, err = d.measure(ctx, q, f.Query); why != "" || err != nil {
 			return nil, why, err
 		}
-		f.Rows, f.Keys, f.Bytes, f.Run = sz.rows, sz.keys, sz.bytes+sz.keys*perKey, sz.took
+		f.Rows, f.Keys, f.Bytes, f.Run = sz.rows, sz.keys, store.Footprint(sz.keys, sz.bytes), sz.took
 	}
 	if why, err = d.confirm(ctx, f); why != "" || err != nil {
 		return nil, why, err

@@ -27,7 +27,7 @@ func NewWorker(spec *jobs.Spec, s *Servers, metrics prometheus.Registerer, log *
 
 // Headroom is what keeps the runs of a spec from filling the cache.
 func (s *Servers) Headroom(spec *jobs.Spec, metrics prometheus.Registerer) *headroom.Guard {
-	return headroom.New(headroom.Config{Share: spec.Redis.Headroom, Cache: s.Cache, Warmth: s.Sampler(),
+	return headroom.New(headroom.Config{Free: spec.Redis.Free, Cache: s.Cache, Warmth: s.Sampler(),
 		Ledger: s.Ledger, Metrics: metrics})
 }
 

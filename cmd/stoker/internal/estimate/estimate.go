@@ -31,7 +31,7 @@ func Print(ctx context.Context, w io.Writer, s *connect.Servers, job *jobs.Job, 
 		return err
 	}
 	_, err = fmt.Fprintf(w, "a run writes about %d keys, %s, which take some %s of Redis' memory (%s)\n", keys,
-		show.Bytes(bytes), show.Bytes(store.Record{Keys: keys, Bytes: bytes}.Footprint()), by)
+		show.Bytes(bytes), show.Bytes(store.Footprint(keys, bytes)), by)
 	return err
 }
 
@@ -50,19 +50,6 @@ func size(ctx context.Context, s *connect.Servers, job *jobs.Job, seen Sample) (
 	}
 	rows, err := s.Source.Estimate(ctx, job)
 	return rows, rows * seen.Bytes / int64(seen.Keys), "by the rows that the planner expects", err
-}
-
-// Growth is about how many bytes of memory the next runs of all jobs add together, as far as that is known.
-func Growth(ctx context.Context, spec *jobs.Spec, s *connect.Servers) (sum int64, err error) {
-	guard := s.Headroom(spec, prometheus.NewRegistry())
-	for _, job := range spec.Jobs {
-		bytes, _, err := guard.Growth(ctx, job)
-		if err != nil {
-			return 0, err
-		}
-		sum += bytes
-	}
-	return sum, nil
 }
 
 // Refusal says why a run of a job would be refused now for want of memory; nil: it would not.
