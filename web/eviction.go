@@ -5,6 +5,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/web/reads"
 )
 
 // MarkEviction adds to every job that the cache's Redis has evicted keys; nil: there is nothing to speak of. Whose keys
@@ -27,4 +28,17 @@ func (s *Server) eviction(ctx context.Context) *store.Eviction {
 		return nil
 	}
 	return e
+}
+
+// reads is how often readers find their key; nil where it cannot be read, which has the reasons that the jobs show.
+func (s *Server) reads(ctx context.Context) *reads.Report {
+	if s.cfg.Reads == nil {
+		return nil
+	}
+	report, err := s.cfg.Reads.Report(ctx)
+	if err != nil {
+		s.log.Warn("the count of reads could not be looked at", jobs.LogErr, s.mask.Text(err.Error()))
+		return nil
+	}
+	return &report
 }

@@ -55,7 +55,7 @@ func (s *Server) statusPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusServiceUnavailable, "the status was not read in time: reload the page")
 		return
 	}
-	view := statusView{frame: s.frame(), Notice: s.notice(r)}
+	view := statusView{frame: s.frame(), Notice: s.notice(r), Reads: s.reads(r.Context())}
 	for _, st := range statuses {
 		st, view.Common = st.once()
 		view.Jobs = append(view.Jobs, jobView{st, view.Now})

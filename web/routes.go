@@ -26,6 +26,9 @@ func (s *Server) routes() http.Handler {
 	if b := s.cfg.Budget; b != nil {
 		s.handle(mux, "/api/v1/budget", methods{"GET": b.ServeHTTP, "POST": b.ServeHTTP})
 	}
+	if h := s.cfg.Reads; h != nil {
+		s.handle(mux, "/api/v1/reads", methods{"GET": h.ServeHTTP})
+	}
 	s.handle(mux, "/api/v1/reload", methods{"POST": s.reload})
 	s.handle(mux, "/api/reload", methods{"POST": s.reload}) // as other daemons have it, without a version
 

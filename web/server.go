@@ -20,6 +20,7 @@ import (
 	"github.com/stokerhq/stoker/jobs/tracing"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/web/mask"
+	"github.com/stokerhq/stoker/web/reads"
 )
 
 // Enqueuer puts a task on its queue. *asynq.Client is one.
@@ -75,6 +76,8 @@ type Config struct {
 	Conflicts func() []string // specs that get in the way of this one; nil: not known
 
 	Budget http.Handler // answers /api/v1/budget; nil: there is none
+	// Reads says how often readers find their key. It may be nil.
+	Reads *reads.Handler
 	// which queues are paused; nil: they are not looked at
 	Paused func(context.Context) ([]jobs.PausedQueue, error)
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/web/past"
+	"github.com/stokerhq/stoker/web/reads"
 	"github.com/stokerhq/stoker/web/wording"
 )
 
@@ -16,6 +17,7 @@ type statusView struct {
 	Jobs   []jobView
 	Common []Failure // what is wrong with all jobs at once: see JobStatus.once
 	Notice string    // one line above the jobs: what was asked for
+	Reads  *reads.Report
 }
 
 // jobPageView is what job.html shows.

@@ -2,73 +2,59 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
-	"sync/atomic"
+	"math"
+	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/stokerhq/stoker/cmd/bench/internal/report"
 )
 
-// tracedRuns is how many runs of one daemon are measured in a round.
-const tracedRuns = 3
+// tracedPackage is where BenchmarkTraces is: two daemons in one process take turns. Daemons of their own, which is how
+// all else is measured here, differ by 15 % from one process to the next, and traces cost a hundredth of that.
+const tracedPackage = "./cmd/stoker/internal/daemon"
 
-// traces measures runs of products that are all new, by a daemon that exports traces and by one that does not, in turn.
-func (b *bench) traces(ctx context.Context) (err error) {
-	server, err := b.startRedis(ctx)
+// tracedPairs is how many runs with and without traces are compared in a process at scale 1.
+const tracedPairs = 20
+
+// traces compares runs whose spans are exported with runs that make none, each round in a new process.
+func (b *bench) traces(ctx context.Context) error {
+	root, err := b.command(ctx, ".", b.goTool, "list", "-m", "-f", "{{.Dir}}")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, server.close()) }()
-	var arrived atomic.Int64
-	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		arrived.Add(1)
-	}))
-	defer collector.Close()
-	for round := range b.rounds {
-		for turn := range 2 {
-			traced := (round+turn)%2 == 1 // the first one of a round is not always the same
-			var env []string
-			if traced {
-				env = []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.URL}
-			}
-			if err := b.tracedTurn(ctx, round+1, traced, server, env); err != nil {
-				return err
-			}
-		}
+	binary := filepath.Join(b.dir, "traces.test")
+	if _, err := b.command(ctx, root, b.goTool, "test", "-c", "-trimpath", "-o", binary, tracedPackage); err != nil {
+		return err
 	}
-	if arrived.Load() == 0 {
-		return errors.New("no trace has arrived: the daemons with OTEL_EXPORTER_OTLP_ENDPOINT have exported none")
+	pairs := max(2, int(math.Round(tracedPairs*b.scale)))
+	for round := range b.rounds {
+		out, err := b.command(ctx, filepath.Join(root, tracedPackage), binary, "-test.run", "^$",
+			"-test.bench", "^BenchmarkTraces$", "-test.benchtime", strconv.Itoa(pairs)+"x")
+		if err != nil {
+			return err
+		}
+		t := report.Traced{Round: round + 1, Pairs: pairs}
+		if t.Wall, err = metricOf(out, "traced/plain"); err != nil {
+			return err
+		}
+		if t.CPU, err = metricOf(out, "traced/plain-cpu"); err != nil {
+			return err
+		}
+		b.report.Traced = append(b.report.Traced, t)
+		b.say("traces, round %d of %d, %d pairs: run %.3f, CPU %.3f", round+1, b.rounds, pairs, t.Wall, t.CPU)
 	}
 	return nil
 }
 
-// tracedTurn is the runs of one daemon.
-func (b *bench) tracedTurn(ctx context.Context, round int, traced bool, server *redisServer, env []string) (err error) {
-	if err := server.flush(ctx); err != nil {
-		return err
-	}
-	d := b.products()
-	daemon, err := b.startDaemon(ctx, d.name, d.job, server, env...)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, daemon.stop()) }()
-	for range tracedRuns {
-		// A flush would have the daemon run the job by itself, too.
-		if _, err := b.sql.Exec("UPDATE product SET stock = stock + 1"); err != nil {
-			return fmt.Errorf("change all products: %w", err)
+// metricOf returns what a Go benchmark has reported in a unit.
+func metricOf(out, unit string) (value float64, err error) {
+	fields := strings.Fields(out)
+	for i, field := range fields {
+		if field == unit && i > 0 {
+			return strconv.ParseFloat(fields[i-1], 64)
 		}
-		o, err := daemon.run(ctx)
-		if err != nil {
-			return fmt.Errorf("traced: %t: %w", traced, err)
-		}
-		b.report.Traced = append(b.report.Traced, report.Traced{Round: round, Traced: traced, Wall: o.wall(),
-			Client: o.client})
-		b.say("traces, round %d of %d: exported: %t, %.2f s", round, b.rounds, traced, float64(o.wall()))
 	}
-	return nil
+	return 0, fmt.Errorf("the benchmark reports no %s:\n%s", unit, out)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,8 +20,7 @@ func (a *app) statusCmd() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withKnown(cmd.Context(), false, false, func(r *runner) error {
-				if err := r.servers.QueueClient.Ping(cmd.Context()).Err(); err != nil {
-					// once, not for each job
+				if err := r.servers.QueueClient.Ping(cmd.Context()).Err(); err != nil { // once, not for each job
 					return fmt.Errorf("reach redis at %s: %w", r.spec.Redis.QueueURL.Redacted(), err)
 				}
 				list, err := web.Collect(cmd.Context(), r.spec, r.servers.Ledger, r.servers.Sampler(), time.Now())
@@ -38,7 +38,8 @@ func (a *app) statusCmd() *cobra.Command {
 				for _, line := range notices.Lines() {
 					fmt.Fprintf(a.stdout, "%s\n\n", line)
 				}
-				return statustable.Print(a.stdout, list, time.Now())
+				known, err := r.servers.Ledger.Reads(cmd.Context())
+				return errors.Join(err, statustable.Print(a.stdout, list, known, time.Now()))
 			})
 		},
 	}

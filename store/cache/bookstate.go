@@ -49,6 +49,7 @@ func (s *txBatch) readAnswers() error {
 	if err != nil {
 		return err
 	}
+	s.cl.lookups.Add(oneKey(head[0] != nil, 2))
 	pruned, _ := head[2].(string)
 	s.w.book = bookState{
 		valid:  true,
@@ -84,6 +85,7 @@ func (s *txBatch) free(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	s.cl.lookups.Add(1, 0) // the book
 	fields, ok := reply.([]any)
 	for _, f := range fields {
 		ok = ok && f == nil

@@ -13,6 +13,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store/cache/info"
 	"github.com/stokerhq/stoker/store/cache/layout"
+	"github.com/stokerhq/stoker/store/lookups"
 )
 
 // Cache is the Redis that API nodes read. It is safe for concurrent use.
@@ -23,8 +24,9 @@ type Cache struct {
 	flagless atomic.Bool   // this Redis knows no flags of scripts
 	seen     atomic.Uint32 // the highest epoch that this process has seen
 
-	sight sight
-	info  *info.Reader
+	sight   sight
+	info    *info.Reader
+	lookups *lookups.Counter // nil: nobody counts them
 
 	mu    sync.Mutex
 	armed *Armed // for refreshes; nil: none

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/lookups"
 )
 
 // Claim is the right of one run, or of one refresh, to write what it read in one
@@ -28,6 +29,7 @@ type Claim struct {
 	meta    int64  // fields of the book that are no key's; -1: not known
 	began   int64  // ms, by Redis' own clock
 	conns   chan *bookConn
+	lookups *lookups.Counter
 }
 
 // ClaimRun begins the writing of a run: from here on, no older run or refresh of
@@ -36,7 +38,7 @@ type Claim struct {
 func (c *Cache) ClaimRun(ctx context.Context, a *Armed, job *jobs.Job, s store.Stamp, id string) (*Claim, error) {
 	cl := newClaim(a, job, s, "run")
 	cl.id, cl.journal = id, c.names.Journal(job.Name, id)
-	cl.conns = make(chan *bookConn, maxConns)
+	cl.conns, cl.lookups = make(chan *bookConn, maxConns), c.lookups
 	cl.meta, cl.began = -1, a.At.UnixMilli()
 	if c.names.Cluster {
 		return cl, nil // there is a book a slot: each is told by the first put that reaches it

@@ -37,7 +37,7 @@ func (c *Cache) Fence(ctx context.Context, a *Armed, stamp store.Stamp, keys [][
 			return removed, fmt.Errorf("fence %d keys, the first is %s: %w", len(keys), keys[0], err)
 		}
 		for i, g := range groups {
-			for _, pos := range replies[i] {
+			for _, pos := range replies[i][lookedUpHead:] {
 				removed = append(removed, part[g.at[pos-1]])
 			}
 		}

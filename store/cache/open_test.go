@@ -9,6 +9,7 @@ import (
 
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/cache/info"
 	"github.com/stokerhq/stoker/store/storetest"
 )
 
@@ -122,69 +123,29 @@ func TestOpenErrors(t *testing.T) {
 func TestInspect(t *testing.T) {
 	r := storetest.OwnRedis(t, "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru")
 	c := client(t, r.URL(0))
-	info, err := cache.Inspect(t.Context(), c)
+	found, err := info.Inspect(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info.Policy != "allkeys-lru" || info.MaxMemory != 64<<20 || !info.Evicts() {
-		t.Errorf("%+v", info)
+	if found.Policy != "allkeys-lru" || found.MaxMemory != 64<<20 || !found.Evicts() {
+		t.Errorf("%+v", found)
 	}
-	if !info.AtLeast(6, 2) || info.AtLeast(100, 0) || info.Version == "" {
-		t.Errorf("version %q", info.Version)
+	if !found.AtLeast(6, 2) || found.AtLeast(100, 0) || found.Version == "" {
+		t.Errorf("version %q", found.Version)
 	}
 	if err := c.Do(t.Context(), "acl", "setuser", "limited", "on", ">pw", "~*", "+@all", "-info").Err(); err != nil {
 		t.Fatal(err)
 	}
 	limited := client(t, "redis://limited:pw@"+r.Addr())
-	if info, err = cache.Inspect(t.Context(), limited); err != nil || info != (cache.Info{}) {
-		t.Errorf("without the right to INFO: %+v, %v", info, err)
+	if found, err = info.Inspect(t.Context(), limited); err != nil || found != (info.Server{}) {
+		t.Errorf("without the right to INFO: %+v, %v", found, err)
 	}
 	refused := client(t, "redis://limited:wrong@"+r.Addr())
-	if _, err := cache.Inspect(t.Context(), refused); err == nil || !strings.Contains(err.Error(), "reach redis") {
+	if _, err := info.Inspect(t.Context(), refused); err == nil || !strings.Contains(err.Error(), "reach redis") {
 		t.Errorf("with a wrong password: %v", err)
 	}
 	c.Close()
-	if _, err := cache.Inspect(t.Context(), c); err == nil {
+	if _, err := info.Inspect(t.Context(), c); err == nil {
 		t.Error("inspected through a closed client")
-	}
-}
-
-func TestInfoAtLeast(t *testing.T) {
-	for _, tt := range []struct {
-		version      string
-		major, minor int
-		want         bool
-	}{
-		{"7.0.15", 6, 2, true},
-		{"7.0.15", 7, 0, true},
-		{"7.0.15", 7, 1, false},
-		{"6.2", 6, 2, true},
-		{"6.0.16", 6, 2, false},
-		{"5.9.9", 6, 2, false},
-		{"10.0.0", 6, 2, true}, // as numbers, not as text
-		{"6.10.1", 6, 2, true},
-		{"255.255.255", 7, 4, true}, // built from source
-		// A server that does not say is given the benefit of the doubt.
-		{"", 7, 0, true},
-		{"7", 8, 0, true},
-		{"unstable", 7, 0, true},
-		{"x.y.z", 7, 0, true},
-		{"5.x", 7, 0, true},
-	} {
-		if got := (cache.Info{Version: tt.version}).AtLeast(tt.major, tt.minor); got != tt.want {
-			t.Errorf("%q is at least %d.%d: %v, want %v", tt.version, tt.major, tt.minor, got, tt.want)
-		}
-	}
-}
-
-func TestInfoEvicts(t *testing.T) {
-	for policy, want := range map[string]bool{
-		"": false, "noeviction": false, "volatile-lru": false, "volatile-lfu": false, "volatile-ttl": false,
-		"volatile-random": false,
-		"allkeys-lru":     true, "allkeys-lfu": true, "allkeys-random": true,
-	} {
-		if got := (cache.Info{Policy: policy}).Evicts(); got != want {
-			t.Errorf("%s evicts: %v, want %v", policy, got, want)
-		}
 	}
 }

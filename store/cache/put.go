@@ -113,7 +113,8 @@ func (c *Cache) put(ctx context.Context, cl *Claim, b *store.Batch, at []int) (o
 		return out, wrap(err, "write", b, at)
 	}
 	for i, g := range groups {
-		out.Add(g.outcome(b, replies[i][0], replies[i][1:]))
+		reply := replies[i][lookedUpHead:]
+		out.Add(g.outcome(b, reply[0], reply[1:]))
 	}
 	return out, nil
 }
@@ -131,7 +132,7 @@ func (c *Cache) touch(ctx context.Context, cl *Claim, b *store.Batch, at []int) 
 		return nil, wrap(err, "see to", b, at)
 	}
 	for i, g := range groups {
-		for _, pos := range replies[i] {
+		for _, pos := range replies[i][lookedUpHead:] {
 			missing = append(missing, g.at[pos-1])
 		}
 	}

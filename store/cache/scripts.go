@@ -72,6 +72,7 @@ func (c *Cache) run(ctx context.Context, s script, calls ...call) ([]*redis.Cmd,
 		s = s.plain()
 	}
 	cmds, err := c.pipeline(ctx, s, calls)
+	defer func() { c.countScript(s.name, calls, cmds) }()
 	if !redis.HasErrorPrefix(err, "NOSCRIPT") {
 		return cmds, err
 	}

@@ -278,6 +278,10 @@ func (s *txBatch) counted() (bool, error) {
 	if len(s.keep) == 0 {
 		return true, nil
 	}
-	n, err := s.w.Reply()
+	reply, err := s.w.Reply()
+	n, _ := reply.(int64)
+	if err == nil {
+		s.cl.lookups.Add(float64(n), float64(len(s.keep))-float64(n))
+	}
 	return n == int64(len(s.keep)), err
 }

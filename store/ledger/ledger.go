@@ -28,6 +28,8 @@ import (
 //	stoker:objective:<job> hash  the account of its objective: see web/objective
 //	stoker:budget:#runs, stoker:budget:#share  what runs may take of the database's time
 //	stoker:freshness:#changes    string  what the follower of the change feed knows of how fresh jobs are
+//	stoker:lookups       hash    what Stoker's processes look up in the servers of the cache
+//	stoker:reads         string  what readers look up there: see web/reads
 //
 // In a namespace, stoker:ns:<namespace>: is what they begin with.
 //

@@ -6,7 +6,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/web"
+	"github.com/stokerhq/stoker/web/reads"
 )
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -40,6 +42,9 @@ var (
 		"maxmemory of the cache's Redis, over all masters; 0: no limit.")
 	cacheEvicted = describe("stoker_cache_evicted_keys_total",
 		"Keys that the cache's Redis has evicted because its memory was full, since it began.")
+	cacheReads = describe("stoker_cache_reads_total",
+		"Keys that readers have asked the cache's Redis for, without what Stoker itself looks up; hit or miss. Absent "+
+			"where that is not known.", "result")
 )
 
 func gauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
@@ -72,4 +77,15 @@ func specMetrics(job *jobs.Job, now time.Time) []prometheus.Metric {
 			gauge(objectiveWindow, o.Window.Seconds(), job.Name))
 	}
 	return list
+}
+
+// readMetrics are the reads, where they are known.
+func readMetrics(r store.Reads, now time.Time) []prometheus.Metric {
+	if reads.NewReport(r, now).Unknown != "" {
+		return nil
+	}
+	return []prometheus.Metric{
+		prometheus.MustNewConstMetric(cacheReads, prometheus.CounterValue, float64(r.Hits), "hit"),
+		prometheus.MustNewConstMetric(cacheReads, prometheus.CounterValue, float64(r.Misses), "miss"),
+	}
 }

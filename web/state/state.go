@@ -27,6 +27,7 @@ type Config struct {
 	Sampler web.Sampler
 	Queues  Queues
 	Memory  func(context.Context) (cache.Memory, error)
+	Reads   func(context.Context) (store.Reads, error)
 	Leases  Leases
 	Log     *slog.Logger
 	// Observe is called with each state that was read, in the process that exports it. It may be nil.
@@ -175,6 +176,10 @@ func (e *Exporter) read(ctx context.Context, now time.Time) []prometheus.Metric 
 	if e.warn("memory", err); err == nil {
 		values = append(values, gauge(cacheMemory, float64(m.Used)), gauge(cacheMaxMemory, float64(m.Max)),
 			prometheus.MustNewConstMetric(cacheEvicted, prometheus.CounterValue, float64(m.Evicted)))
+	}
+	r, err := e.cfg.Reads(ctx)
+	if e.warn("reads", err); err == nil {
+		values = append(values, readMetrics(r, now)...)
 	}
 	return values
 }

@@ -78,6 +78,9 @@ func newExporter(t *testing.T, l Leases, ledger *storetest.FakeLedger, memory er
 			return cache.Memory{Used: 5, Max: 9, Evicted: 3},
 				memory
 		},
+		Reads: func(context.Context) (store.Reads, error) {
+			return store.Reads{At: time.Now(), Hits: 11, Misses: 2}, nil
+		},
 	})
 }
 
@@ -144,6 +147,8 @@ func TestValues(t *testing.T) {
 			"stoker_cache_memory_bytes":                   5,
 			"stoker_cache_maxmemory_bytes":                9,
 			"stoker_cache_evicted_keys_total":             3,
+			"stoker_cache_reads_total hit":                11,
+			"stoker_cache_reads_total miss":               2,
 		}
 		if got := series(t, e); !maps.Equal(got, want) {
 			t.Errorf("got %v\nwant %v", got, want)

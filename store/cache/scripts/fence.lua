@@ -2,7 +2,7 @@
 -- Fence comes after a change, with the stamp of a snapshot that shows it: no value read before is written from here on.
 -- What is there stays readable for a short grace, or is removed. A full Redis must not keep a stale value: hence allow-oom.
 -- KEYS book, key...   ARGV nonce, stamp, grace in ms (0: remove what is older; -1: remove whatever is there)
--- -> LOST, or the positions of the keys that were removed
+-- -> LOST, or {lookups, of these of absent keys, then the positions of the keys that were removed}
 -- Without a book nothing is armed: there is nothing to remember. In another book the stamp may be worth nothing.
 local book, nonce, stamp, grace = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local open = redis.call('HGET', book, '#n')
@@ -10,13 +10,15 @@ if open and open ~= nonce then return 'LOST' end
 local t = redis.call('TIME')
 local mark = stamp .. string.format('%013.0f', t[1] * 1000 + math.floor(t[2] / 1000))
 
-local removed = {}
+local removed = open and {2, 0} or {1, 1}
 local function expire(at, key)
   if grace <= 0 then
     if redis.call('UNLINK', key) == 1 then removed[#removed + 1] = at end
     return
   end
   local left = redis.call('PTTL', key)
+  removed[1] = removed[1] + 1
+  if left == -2 then removed[2] = removed[2] + 1 end
   if left == -1 or left > grace then redis.call('PEXPIRE', key, grace) end -- never longer: a fence again does not prolong the grace
 end
 

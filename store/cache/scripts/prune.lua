@@ -1,5 +1,5 @@
 -- Prune removes the fields of keys that no armed write can still be older than: it is past the deadline of every such arm.
--- KEYS book   ARGV cursor, life in ms, count   -> {next cursor, fields removed}
+-- KEYS book   ARGV cursor, life in ms, count   -> {next cursor, fields removed, 1 if there is a book}
 local book, cursor, life, count = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local t = redis.call('TIME')
 local head = redis.call('HMGET', book, '#t', '#p')
@@ -15,4 +15,4 @@ for i = 1, #page[2], 2 do
   end
 end
 if removed > 0 then redis.call('HSET', book, '#p', newest) end -- digests older than this are void
-return {page[1], removed}
+return {page[1], removed, head[1] and 1 or 0}

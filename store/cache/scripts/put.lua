@@ -1,7 +1,7 @@
 -- Put writes a batch of values that were read in one snapshot, and removes the keys that have none.
 -- KEYS book, key..., untracked   ARGV nonce, stamp, deadline in ms, run field, run|refresh, string|hash|zset, then for each key: ttl in ms, value
 -- A ttl of 0 removes the key. A hash is one msgpack array: field, text, field, text... A sorted set is one of arrays: {score, member}
--- -> LOST, LATE, SUPERSEDED or {keys removed, then the positions of the keys that are OLD: a newer fence or refresh owns them}
+-- -> LOST, LATE, SUPERSEDED or {lookups, of these of absent keys, keys removed, then the positions of the keys that are OLD: a newer fence or refresh owns them}
 local book, untracked, nonce, stamp, deadline, run = KEYS[1], KEYS[#KEYS], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local refresh, kind = ARGV[5] == 'refresh', ARGV[6]
 local fields = {'#n', run}
@@ -38,7 +38,7 @@ local function write(key, ttl, value)
 end
 
 local longest = 0
-local newest, old = stamp .. '9999999999999', {0}
+local newest, old = stamp .. '9999999999999', {1, 0, 0}
 local mine = stamp .. string.format('%013.0f', now)
 for i = 2, #KEYS - 1 do
   local fence, ttl = f[i + 1], ARGV[2 * i + 3]
@@ -46,7 +46,13 @@ for i = 2, #KEYS - 1 do
     old[#old + 1] = i - 1
     if not refresh and ttl == '0' then redis.call('SADD', untracked, KEYS[i]) end -- it has come again, and this run's manifest will not have it
   else
-    if refresh and ttl ~= '0' and redis.call('EXISTS', KEYS[i]) == 0 then redis.call('SADD', untracked, KEYS[i]) end
+    if refresh and ttl ~= '0' then
+      old[1] = old[1] + 1
+      if redis.call('EXISTS', KEYS[i]) == 0 then
+        old[2] = old[2] + 1
+        redis.call('SADD', untracked, KEYS[i])
+      end
+    end
     write(KEYS[i], ttl, ARGV[2 * i + 4])
     if refresh then redis.call('HSET', book, KEYS[i], mine) end
     if ttl == '0' then redis.call('SREM', untracked, KEYS[i]) end
@@ -54,5 +60,5 @@ for i = 2, #KEYS - 1 do
   end
 end
 if refresh and longest > 0 then redis.call('PEXPIRE', untracked, 2 * longest + 3600000) end -- it outlives what it tells of
-old[1] = removed
+old[3] = removed
 return old

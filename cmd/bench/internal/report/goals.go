@@ -165,13 +165,15 @@ func (r *Report) scopes() {
 
 // traced compares runs with traces exported with runs without.
 func (r *Report) traced() {
-	walls, cpu := map[bool][]Seconds{}, map[bool][]Seconds{}
-	for _, s := range r.Traced {
-		walls[s.Traced], cpu[s.Traced] = append(walls[s.Traced], s.Wall), append(cpu[s.Traced], s.Client)
+	if len(r.Traced) == 0 {
+		return
 	}
-	r.goal(Goal{Limit: AtMost, Target: 1.02}, "traces: run exported / not",
-		over(Median(walls[true]), Median(walls[false])))
-	r.goal(Goal{}, "traces: CPU of the daemon exported / not", over(Median(cpu[true]), Median(cpu[false])))
+	var walls, cpu []float64
+	for _, t := range r.Traced {
+		walls, cpu = append(walls, t.Wall), append(cpu, t.CPU)
+	}
+	r.goal(Goal{Limit: AtMost, Target: 1.02}, "traces: run exported / not", Median(walls))
+	r.goal(Goal{}, "traces: CPU of the daemon exported / not", Median(cpu))
 }
 
 // goal adds a figure that is known.

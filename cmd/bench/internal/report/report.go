@@ -119,12 +119,12 @@ type Scope struct {
 	Left  int64   `json:"left"` // keys that it has left in Redis, beside the cached ones and the book of fences
 }
 
-// Traced is a run of the products by a daemon that exports traces, or does not.
+// Traced is what runs take whose traces are exported, in runs that make none: medians of pairs in one process.
 type Traced struct {
-	Round  int     `json:"round"`
-	Traced bool    `json:"traced"`
-	Wall   Seconds `json:"wall_s"`
-	Client Seconds `json:"cpu_client_s"` // of the daemon
+	Round int     `json:"round"`
+	Pairs int     `json:"pairs"`
+	Wall  float64 `json:"wall_ratio"`
+	CPU   float64 `json:"cpu_ratio"` // of the whole process, until the spans are exported
 }
 
 // Memory is the most that a daemon has had resident.

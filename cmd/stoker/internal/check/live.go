@@ -14,6 +14,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/cache/info"
 	"github.com/stokerhq/stoker/store/postgres"
 	"github.com/stokerhq/stoker/store/postgres/analyze"
 	"github.com/stokerhq/stoker/store/rights"
@@ -70,24 +71,24 @@ func (f *Findings) rights(ctx context.Context, use connect.Use, n jobs.Namespace
 // oneRedis reports whether the Redis answers.
 func (f *Findings) oneRedis(ctx context.Context, subject string, url jobs.Secret, c redis.UniversalClient,
 	queue bool) (answers bool) {
-	info, err := cache.Inspect(ctx, c)
+	server, err := info.Inspect(ctx, c)
 	switch {
 	case err != nil:
 		f.add(Fail, subject, "%s: %v", url.Redacted(), rights.Explain(c, url, err))
 		return false
-	case !info.AtLeast(connect.OldestMajor, connect.OldestMinor):
-		f.add(Fail, subject, "version %s is too old: Stoker needs %d.%d or newer", info.Version, connect.OldestMajor,
+	case !server.AtLeast(connect.OldestMajor, connect.OldestMinor):
+		f.add(Fail, subject, "version %s is too old: Stoker needs %d.%d or newer", server.Version, connect.OldestMajor,
 			connect.OldestMinor)
-	case info.Version == "":
+	case server.Version == "":
 		f.add(Warn, subject, "%s answers, but does not say its version: Stoker is tested with Redis 7", url.Redacted())
 	default:
-		f.add(Pass, subject, "version %s at %s", info.Version, url.Redacted())
+		f.add(Pass, subject, "version %s at %s", server.Version, url.Redacted())
 	}
-	if !queue && info.Evicts() {
+	if !queue && server.Evicts() {
 		f.add(Warn, subject, "maxmemory_policy is %s: it may evict the book of fences, and then runs and refreshes "+
-			"begin again; volatile-ttl or volatile-lru spares it", info.Policy)
+			"begin again; volatile-ttl or volatile-lru spares it", server.Policy)
 	}
-	if !queue && info.MaxMemory > 0 && info.Policy == "noeviction" {
+	if !queue && server.MaxMemory > 0 && server.Policy == "noeviction" {
 		f.add(Warn, subject, "maxmemory is set with noeviction: when it is full, nothing more can be written; "+
 			"watch its memory, or choose volatile-ttl")
 	}
@@ -96,14 +97,14 @@ func (f *Findings) oneRedis(ctx context.Context, subject string, url jobs.Secret
 
 // queuePolicy: a server that may evict keys without a TTL loses tasks silently.
 func (f *Findings) queuePolicy(ctx context.Context, c redis.UniversalClient, who string) {
-	info, err := cache.Inspect(ctx, c)
+	server, err := info.Inspect(ctx, c)
 	switch {
 	case err != nil: // told already
-	case info.Evicts():
+	case server.Evicts():
 		f.add(Warn, "queue", "maxmemory_policy is %s, and %s: queued tasks may be evicted without a word; set "+
-			"redis.queue_url to another Redis, or choose volatile-* or noeviction", info.Policy, who)
-	case info.Policy != "":
-		f.add(Pass, "queue", "maxmemory_policy %s keeps queued tasks", info.Policy)
+			"redis.queue_url to another Redis, or choose volatile-* or noeviction", server.Policy, who)
+	case server.Policy != "":
+		f.add(Pass, "queue", "maxmemory_policy %s keeps queued tasks", server.Policy)
 	}
 }
 
@@ -113,21 +114,21 @@ const oldestPostgres = 140000
 // postgres looks at the database server and reports whether jobs can be looked
 // at as well.
 func (f *Findings) postgres(ctx context.Context, spec *jobs.Spec, s *connect.Servers) bool {
-	info, err := s.Source.Server(ctx)
+	server, err := s.Source.Server(ctx)
 	if err != nil {
 		f.add(Fail, "postgres", "%s: %v", spec.Postgres.URL.Redacted(), err)
 		return false
 	}
-	if info.Version < oldestPostgres {
-		f.add(Fail, "postgres", "version %s is too old: Stoker needs 14 or newer", info.Text)
+	if server.Version < oldestPostgres {
+		f.add(Fail, "postgres", "version %s is too old: Stoker needs 14 or newer", server.Text)
 		return false
 	}
-	f.add(Pass, "postgres", "version %s at %s, as %s", info.Text, spec.Postgres.URL.Redacted(), info.User)
-	if info.Encoding != "UTF8" {
+	f.add(Pass, "postgres", "version %s at %s, as %s", server.Text, spec.Postgres.URL.Redacted(), server.User)
+	if server.Encoding != "UTF8" {
 		f.add(Warn, "postgres", "the database's encoding is %s: values are converted to UTF-8, and text that "+
-			"cannot be fails a run", info.Encoding)
+			"cannot be fails a run", server.Encoding)
 	}
-	if info.Standby {
+	if server.Standby {
 		f.add(Fail, "postgres", "%v", postgres.ErrStandby)
 		return true
 	}

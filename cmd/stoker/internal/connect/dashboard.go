@@ -18,6 +18,7 @@ import (
 type QueueOption struct {
 	Endpoint  jobs.Endpoint
 	Namespace jobs.Namespace
+	Count     func(redis.UniversalClient) // counts what a client looks up; see Servers.CountQueue
 }
 
 // MakeRedisClient implements asynq.RedisConnOpt.
@@ -28,6 +29,9 @@ func (o QueueOption) MakeRedisClient() any {
 		panic(err)
 	}
 	c.AddHook(ownQueues{o.Namespace})
+	if o.Count != nil {
+		o.Count(c)
+	}
 	return c
 }
 

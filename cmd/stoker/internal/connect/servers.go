@@ -18,6 +18,7 @@ import (
 	"github.com/stokerhq/stoker/jobs/specfile"
 	"github.com/stokerhq/stoker/jobs/tracing"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/cache/info"
 	"github.com/stokerhq/stoker/store/ledger"
 	"github.com/stokerhq/stoker/store/postgres"
 	"github.com/stokerhq/stoker/store/postgres/analyze"
@@ -39,6 +40,7 @@ type Servers struct {
 	namespace jobs.Namespace
 	queueURL  jobs.Secret
 	tracing   *trace.Tracing
+	lookups   ownLookups
 	enqueuer  redis.UniversalClient // QueueClient, or one of its own that makes spans
 }
 
@@ -70,6 +72,12 @@ func OpenTraced(spec *jobs.Spec, log *slog.Logger, t *trace.Tracing) (*Servers, 
 	}
 	s.Cache = cache.NewIn(spec.Namespace, s.CacheClient, Longest(spec))
 	s.Ledger = ledger.NewIn(spec.Namespace, s.QueueClient)
+	s.lookups = newOwnLookups(spec.Redis, s.QueueClient)
+	s.Cache.CountLookups(s.lookups.counter)
+	s.CountQueue(s.QueueClient)
+	if s.enqueuer != s.QueueClient {
+		s.CountQueue(s.enqueuer)
+	}
 	return s, nil
 }
 
@@ -105,6 +113,7 @@ func Longest(spec *jobs.Spec) (d time.Duration) {
 
 // Close ends all connections.
 func (s *Servers) Close() error {
+	s.reportLast()
 	s.Source.Close()
 	var errs error
 	for _, c := range []redis.UniversalClient{s.CacheClient, s.QueueClient} {
@@ -159,16 +168,16 @@ const OldestMajor, OldestMinor = 6, 2
 // Suitable refuses a Redis for tasks that cannot work and warns of one that may lose
 // them.
 func (s *Servers) Suitable(ctx context.Context, log *slog.Logger) error {
-	info, err := cache.Inspect(ctx, s.QueueClient)
+	server, err := info.Inspect(ctx, s.QueueClient)
 	if err != nil {
 		return rights.Explain(s.QueueClient, s.queueURL, err)
 	}
-	if !info.AtLeast(OldestMajor, OldestMinor) {
-		return fmt.Errorf("redis %s is too old: Stoker needs %d.%d or newer", info.Version, OldestMajor, OldestMinor)
+	if !server.AtLeast(OldestMajor, OldestMinor) {
+		return fmt.Errorf("redis %s is too old: Stoker needs %d.%d or newer", server.Version, OldestMajor, OldestMinor)
 	}
-	if info.Evicts() {
+	if server.Evicts() {
 		log.Warn("redis may evict queued tasks without a word: give the queue a Redis of its own "+
-			"(redis.queue_url), or choose a volatile-* policy or noeviction", "maxmemory_policy", info.Policy)
+			"(redis.queue_url), or choose a volatile-* policy or noeviction", "maxmemory_policy", server.Policy)
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ import (
 	"github.com/stokerhq/stoker/web/doorbell"
 	"github.com/stokerhq/stoker/web/notify"
 	"github.com/stokerhq/stoker/web/objective"
+	"github.com/stokerhq/stoker/web/reads"
 	"github.com/stokerhq/stoker/web/sourcebudget"
 	"github.com/stokerhq/stoker/web/state"
 	"github.com/stokerhq/stoker/web/warmz"
@@ -165,6 +166,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	defer end(nil)
 	go d.watchFormats(ctx, end)
 	defer d.startRegister()()
+	go d.servers.ReportLookups(ctx, d.log)
 	if err := d.fitForChanges(ctx, d.current()); err != nil {
 		return err
 	}
@@ -252,10 +254,12 @@ func (d *Daemon) startAdmin() (stop func(), err error) {
 		Spec: d.current(), Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(), Enqueuer: d.enqueuer(),
 		Reload: d.askReload, SpecRefused: d.specRefused, Conflicts: d.conflicting,
 		Eviction: d.servers.Eviction,
+		Reads:    &reads.Handler{Read: d.servers.Ledger.Reads},
 		Budget:   &sourcebudget.Handler{Spec: d.current, Shared: d.servers.Ledger, Log: d.log},
 		Fencer:   d.worker, Scope: connect.NewScope(d.servers, d.worker),
 		Doorbell: doorbell.New(loads, d.loadMissed), Tasks: d.servers.Inspector(),
-		Queue:    connect.QueueOption{Endpoint: d.current().Redis.Queue(), Namespace: d.current().Namespace},
+		Queue: connect.QueueOption{Endpoint: d.current().Redis.Queue(), Namespace: d.current().Namespace,
+			Count: d.servers.CountQueue},
 		Gatherer: d.metrics, Ready: d.isReady,
 		Refused: d.writes.Refused, Probe: d.writes.Probe, Paused: d.servers.Queues().Paused, Version: d.version,
 		Tracer: d.servers.Tracer(), Logger: d.log,
@@ -337,6 +341,7 @@ func (d *Daemon) startWorker() (stop func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	d.servers.CountQueue(client)
 	server := worker.NewServer(d.worker, client, worker.Share(d.connections()))
 	if err := server.Start(); err != nil {
 		return nil, errors.Join(err, client.Close())

@@ -28,12 +28,12 @@ import (
 // configMap is a folder as kubelet makes it of a ConfigMap: the files are links into ..data, and that is a link to a
 // folder of one version. A new version is a new folder, and one rename.
 type configMap struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	next int
 }
 
-func newConfigMap(t *testing.T, files map[string]string) *configMap {
+func newConfigMap(t testing.TB, files map[string]string) *configMap {
 	t.Helper()
 	m := &configMap{t: t, dir: t.TempDir()}
 	m.put(files)

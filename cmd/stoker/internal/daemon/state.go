@@ -11,6 +11,7 @@ import (
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/web/notify"
 	"github.com/stokerhq/stoker/web/objective"
+	"github.com/stokerhq/stoker/web/reads"
 	"github.com/stokerhq/stoker/web/state"
 )
 
@@ -24,7 +25,8 @@ func (d *Daemon) startState() (stop func()) {
 		Following: d.isFollowed, SpecRefused: d.specRefused,
 		Version: d.version, Log: d.log})
 	c := state.Config{Spec: d.current(), Ledger: d.servers.Ledger, Sampler: d.servers.Sampler(),
-		Queues: d.servers.Queues(), Memory: d.servers.Cache.Memory, Leases: d.servers.Ledger,
+		Queues: d.servers.Queues(), Memory: d.servers.Cache.Memory,
+		Reads: d.servers.Ledger.Reads, Leases: d.servers.Ledger,
 		Observe: d.notifier.Observe,
 		Log:     d.log}
 	if len(d.current().Notify) > 0 {
@@ -34,8 +36,11 @@ func (d *Daemon) startState() (stop func()) {
 	d.metrics.MustRegister(d.exporter)
 	d.meter = objective.New(objective.Config{Spec: d.current(), Records: d.servers.Ledger, Epochs: d.servers.Cache,
 		Sampler: d.servers.Sampler(), Accounts: d.servers.Ledger, Leases: d.servers.Ledger, Log: d.log})
+	reading := reads.New(reads.Config{Nodes: d.servers.Cache.Nodes, Accounts: d.servers.Ledger,
+		Leases: d.servers.Ledger, Unknown: d.servers.ReadsUnknown(), Log: d.log})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
+	wg.Go(func() { reading.Run(ctx) })
 	wg.Go(func() { d.exporter.Run(ctx) })
 	wg.Go(func() { d.meter.Run(ctx) })
 	return func() { cancel(); wg.Wait(); d.notifier.Close() }

@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/cmd/stoker/internal/show"
+	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/web"
+	"github.com/stokerhq/stoker/web/reads"
 )
 
-// Print writes a line a job, and what is wrong with jobs below.
-func Print(out io.Writer, list []web.JobStatus, now time.Time) error {
+// Print writes a line a job, and what is wrong with jobs below; and how often readers find their key.
+func Print(out io.Writer, list []web.JobStatus, known store.Reads, now time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "JOB\tKEYS\tWARMTH\tAGE\tLAST RUN\tNEXT TICK\tMISSED\tSKIPPED")
 	for _, st := range list {
@@ -53,6 +55,7 @@ func Print(out io.Writer, list []web.JobStatus, now time.Time) error {
 			fmt.Fprintf(out, "\n%s: %s failed: %s\n", st.Name, f.Of, f.Message)
 		}
 	}
+	fmt.Fprintf(out, "\n%s\n", reads.NewReport(known, now).Sentence())
 	return nil
 }
 
