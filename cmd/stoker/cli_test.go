@@ -347,6 +347,8 @@ product  0     -       -    never     -          0       0
 stock    0     -       -    never     -          0       0
 total    0     -       -    never     -          0       0
 broken   0     -       -    never     -          0       0
+
+How often readers find their key is not known: nobody counts yet: a daemon with the role admin does
 `, "")
 	stoker(t, vars, "warm", "--all", "--local", "--config", spec)
 	client(t, vars["RD"]).Del(t.Context(), "total")

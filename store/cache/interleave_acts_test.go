@@ -74,16 +74,18 @@ func answer(d deed, reply any) (string, error) {
 	switch d.act.what {
 	case doPut, doRefresh:
 		switch len(list) {
-		case 1:
+		case lookedUpHead + 1:
 			return "OK", nil
-		case 2:
+		case lookedUpHead + 2:
 			return "OLD", nil
 		}
 	case doTouch, doKeep:
-		if len(list) == 1 {
+		switch len(list) {
+		case lookedUpHead:
+			return "KEPT", nil
+		case lookedUpHead + 1:
 			return "SEND", nil
 		}
-		return "KEPT", nil
 	case doClaim:
 		before := ""
 		if d.from.writer != none {

@@ -55,6 +55,38 @@ func TestLedgerKeys(t *testing.T) {
 	}
 }
 
+// What Stoker looks up is counted once somebody has asked for it, and leaves no key where nobody has.
+// Broken by: a command that looks at a Redis that no daemon uses, or that was purged, and leaves a count behind.
+func TestLookupsAreCountedOnceAsked(t *testing.T) {
+	ctx := t.Context()
+	c := client(t, storetest.Redis(t))
+	l := ledger.New(c)
+	blind := time.UnixMilli(1_700_000_000_123)
+	add := func(want store.Lookups) {
+		t.Helper()
+		if err := l.AddLookups(ctx, store.Lookups{Hits: 3, Misses: 2, Blind: blind}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := l.Lookups(ctx); err != nil || got != want {
+			t.Errorf("%+v, %v, want %+v", got, err, want)
+		}
+	}
+	add(store.Lookups{})
+	if left := c.Keys(ctx, "*").Val(); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+	for _, first := range []bool{true, false} {
+		if closed, err := l.OpenLookups(ctx); err != nil || closed != first {
+			t.Errorf("closed: %v, %v", closed, err)
+		}
+	}
+	add(store.Lookups{Hits: 3, Misses: 2, Blind: blind})
+	add(store.Lookups{Hits: 6, Misses: 4, Blind: blind})
+	if ttl := c.PTTL(ctx, "stoker:lookups").Val(); ttl <= 0 {
+		t.Errorf("it is kept for %v", ttl)
+	}
+}
+
 // What another version or another program wrote is an error that names it, not
 // a zero.
 func TestLedgerRefusesWhatItCannotRead(t *testing.T) {

@@ -18,22 +18,35 @@ const readsLife = 30 * 24 * time.Hour
 func (l *Ledger) lookups() string { return l.namespace.Key("lookups") }
 func (l *Ledger) reads() string   { return l.namespace.Key("reads") }
 
-// AddLookups adds what a process has looked up in the servers of the cache.
-func (l *Ledger) AddLookups(ctx context.Context, n store.Lookups) error {
-	_, err := l.c.Pipelined(ctx, func(p redis.Pipeliner) error {
-		if n.Hits != 0 {
-			p.HIncrBy(ctx, l.lookups(), "hits", n.Hits)
-		}
-		if n.Misses != 0 {
-			p.HIncrBy(ctx, l.lookups(), "misses", n.Misses)
-		}
-		if !n.Blind.IsZero() {
-			p.HSet(ctx, l.lookups(), "blind", n.Blind.UnixMilli())
-		}
-		p.PExpire(ctx, l.lookups(), readsLife)
-		return nil
-	})
+// openLookups opens the count of Stoker's own lookups, and says whether it was closed.
+var openLookups = redis.NewScript(`local closed = redis.call('HSETNX', KEYS[1], 'hits', 0)
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return closed`)
+
+// addLookups adds to the count, if it is open: else nobody asks for it, and no key is left where none was.
+var addLookups = redis.NewScript(`if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('HINCRBY', KEYS[1], 'hits', ARGV[1])
+redis.call('HINCRBY', KEYS[1], 'misses', ARGV[2])
+if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 'blind', ARGV[3]) end
+return 1`)
+
+// OpenLookups has all processes count what they look up in the servers of the cache. closed reports whether they did
+// not until now.
+func (l *Ledger) OpenLookups(ctx context.Context) (closed bool, err error) {
+	n, err := openLookups.Run(ctx, l.c, []string{l.lookups()}, readsLife.Milliseconds()).Int()
 	if err != nil {
+		return false, fmt.Errorf("begin to count Stoker's own lookups: %w", err)
+	}
+	return n == 1, nil
+}
+
+// AddLookups adds what a process has looked up in the servers of the cache, if somebody counts that (OpenLookups).
+func (l *Ledger) AddLookups(ctx context.Context, n store.Lookups) error {
+	blind := ""
+	if !n.Blind.IsZero() {
+		blind = strconv.FormatInt(n.Blind.UnixMilli(), 10)
+	}
+	if err := addLookups.Run(ctx, l.c, []string{l.lookups()}, n.Hits, n.Misses, blind).Err(); err != nil {
 		return fmt.Errorf("count Stoker's own lookups: %w", err)
 	}
 	return nil

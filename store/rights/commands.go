@@ -111,7 +111,8 @@ func (n *Needs) records(spec *jobs.Spec) {
 		n.own(jobs.Own+key, jobs.Own+key, "hset % f v", "hdel % f", "hgetall %", "zadd % 1 m", "zrem % m",
 			"zrange % 0 1", "zrangebyscore % 0 1", "zremrangebyscore % 0 1", "pexpire % 1", script, "eval return 1 %")
 	}
-	n.own(own, name.Key("lookups"), "hincrby % f 1", "hset % f v", "hmget % f", "pexpire % 1")
+	n.own(own, name.Key("lookups"), "hsetnx % f 0", "exists %", "hincrby % f 1", "hset % f v", "hmget % f",
+		"pexpire % 1")
 	n.own(own, name.Key("reads"), "get %", "set % 1")
 	for _, job := range spec.Jobs {
 		n.own(own, name.Key("runs:"+job.Name), "lpush % v", "ltrim % 0 1", "lrange % 0 1")

@@ -34,6 +34,7 @@ type Config struct {
 
 // Accounts are kept where all replicas find them; store/ledger does.
 type Accounts interface {
+	OpenLookups(ctx context.Context) (closed bool, err error)
 	Lookups(ctx context.Context) (store.Lookups, error)
 	Reads(ctx context.Context) (store.Reads, error)
 	KeepReads(ctx context.Context, r store.Reads) error
@@ -125,6 +126,11 @@ func (m *Meter) measure(ctx context.Context) error {
 	now := time.Now()
 	if kept.Unknown = m.cfg.Unknown; kept.Unknown != "" {
 		return m.keep(ctx, kept, now)
+	}
+	closed, err := m.cfg.Accounts.OpenLookups(ctx)
+	if closed || err != nil { // what Stoker has looked up before was not counted: the next look is the first one
+		m.base = nil
+		return err
 	}
 	nodes, err := m.cfg.Nodes(ctx)
 	if errors.Is(err, info.ErrNoInfo) {
