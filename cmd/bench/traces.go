@@ -16,7 +16,7 @@ import (
 const tracedPackage = "./cmd/stoker/internal/daemon"
 
 // tracedPairs is how many runs with and without traces are compared in a process at scale 1.
-const tracedPairs = 20
+const tracedPairs = 60
 
 // traces compares runs whose spans are exported with runs that make none, each round in a new process.
 func (b *bench) traces(ctx context.Context) error {
