@@ -12,7 +12,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath $(filter-out -trimpath,$(GOFLAGS))
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench soak release alerts test-product test-deploy lint vuln fuzz go servers tools
+.PHONY: help build demo test bench soak release alerts prepare test-product test-deploy lint vuln fuzz go servers tools
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,15 +23,21 @@ build: go ## the binary: bin/stoker
 demo: build servers ## see it work: a shop on private throw-away servers, until Ctrl-C
 	@exec bin/stoker demo
 
-test: lint servers tools ## vet, staticcheck, and every test with the race detector, on private servers
+test: go ## vet, staticcheck, and every test with the race detector, on private servers
+	@$(MAKE) --no-print-directory -j2 lint prepare
 	@$(MAKE) --no-print-directory -j2 test-product test-deploy
+
+prepare: servers tools
 
 # Most tests wait for servers, so that more packages are tested at a time than there are processors. lint has vetted
 # them; without what only debuggers read, test binaries are linked in half the time.
 TESTFLAGS = -vet=off -ldflags='-s -w' -timeout 14m
 
+# They take minutes, and begin first: the last of a package, alone, would leave processors idle.
+LONG = ./cmd/stoker ./cmd/soak/internal/checker ./worker ./store/cache ./cmd/stoker/internal/daemon
+
 test-product: go
-	CGO_ENABLED=1 $(GO) test -race -p 3 $(TESTFLAGS) ./...
+	CGO_ENABLED=1 $(GO) test -race -p 3 $(TESTFLAGS) $(LONG) ./...
 
 # What they build is of the other module, which Go does not look at when it keeps the result of a test.
 test-deploy: go
