@@ -27,7 +27,7 @@ test: go ## vet, staticcheck, and every test with the race detector, on private 
 	@$(MAKE) --no-print-directory -j2 lint prepare
 	@$(MAKE) --no-print-directory -j2 test-product test-deploy
 
-prepare: servers tools
+prepare: tools
 
 # Most tests wait for servers, so that more packages are tested at a time than there are processors. lint has vetted
 # them; without what only debuggers read, test binaries are linked in half the time.
@@ -88,7 +88,7 @@ go:
 servers:
 	@deploy/dev/install.sh
 
-tools:
+tools: servers # one after the other: both may install
 	@deploy/dev/install.sh test
 	@deploy/dev/postgres18.sh
 	@deploy/dev/yaml-language-server.sh

@@ -19,6 +19,8 @@ type Cache interface {
 	Put(ctx context.Context, c *cache.Claim, b *store.Batch) (cache.Outcome, error)
 	Fence(ctx context.Context, a *cache.Armed, s store.Stamp, keys [][]byte, grace time.Duration) ([][]byte, error)
 	Manifest(ctx context.Context, job string) (cache.Manifest, bool, error)
+	Part(ctx context.Context, c *cache.Claim, job string) (cache.Manifest, bool, error)
+	KeepPart(ctx context.Context, job string, m cache.Manifest, ttl time.Duration) error
 	DropChunks(ctx context.Context, job string, m cache.Manifest) error
 	BeginJournal(ctx context.Context, c *cache.Claim, job *jobs.Job, chunk []byte) error
 	Untracked(ctx context.Context, job string) (cache.Untracked, error)
@@ -28,6 +30,7 @@ type Cache interface {
 func (r *rig) newWorker(source Source, direct *cache.Cache, c Cache, m *Metrics, log *slog.Logger) *Worker {
 	w := New(Config{Spec: r.spec, Source: source, Cache: direct, Ledger: r.ledger, Metrics: m, Log: log})
 	w.calls = calls{stamp: c.Stamp, claimRun: c.ClaimRun, put: c.Put, fence: c.Fence, manifest: c.Manifest,
+		part: c.Part, keepPart: c.KeepPart,
 		dropChunks: c.DropChunks, beginJournal: c.BeginJournal, untracked: c.Untracked}
 	return w
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/worker/debt"
 	"github.com/stokerhq/stoker/worker/intake"
+	"github.com/stokerhq/stoker/worker/spans"
 )
 
 // handleRun does one run task.
@@ -114,7 +115,7 @@ func (w *Worker) handleRefresh(ctx context.Context, task *asynq.Task) (err error
 	if spec := w.defs.Now(); !spec.Has(inv.Job) {
 		return &intake.UnfitError{Err: &jobs.UnknownJobError{Job: inv.Job, File: spec.File}}
 	}
-	ctx, span := w.traceTask(ctx, task, "refresh", inv.Job, true)
+	ctx, span := spans.Task(ctx, w.tracer, task, "refresh", inv.Job, true)
 	defer func() { span.EndWith(err) }()
 	out, err := w.Refresh(ctx, task.ResultWriter().TaskID(), inv)
 	if err != nil {

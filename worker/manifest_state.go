@@ -41,8 +41,9 @@ func (r *run) loadManifestState(ctx context.Context, claim *cache.Claim, place s
 		return m, err
 	}
 	if m.previous.trust && !m.previous.extendTTL {
-		m.next.Full = m.previous.Full
+		m.next.Full = m.previous.compared.Full
 	}
+	m.next.part = m.next.Manifest
 	return m, nil
 }
 

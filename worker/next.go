@@ -9,6 +9,8 @@ import (
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/store/manifest"
+	"github.com/stokerhq/stoker/worker/render"
+	"github.com/stokerhq/stoker/worker/written"
 )
 
 // nextManifest is what a run leaves for the next one: its keys with the digests of their values, in chunks
@@ -19,8 +21,10 @@ type nextManifest struct {
 	r     *run
 	claim *cache.Claim
 
-	chunk manifest.Chunk
-	lost  error // why it cannot be kept
+	chunk   manifest.Chunk
+	written written.Chunks
+	part    cache.Manifest // what every part of it has in common
+	lost    error          // why it cannot be kept
 }
 
 // add adds a key.
@@ -38,6 +42,42 @@ func (n *nextManifest) flush() {
 	if n.lost == nil && n.chunk.Len() > 0 {
 		n.lost = n.r.w.cache.KeepChunk(n.ctx, n.r.job.Name, &n.Manifest, n.chunk.Bytes(), n.r.job.TTL)
 		n.chunk.Reset()
+	}
+}
+
+// withOrder returns send with a note of each batch, in the order in which they go.
+func (n *nextManifest) withOrder(send render.Send) render.Send {
+	return func(b *store.Batch) (*store.Batch, error) {
+		if b != nil {
+			n.written.Sent(b, n.Chunks)
+		}
+		return send(b)
+	}
+}
+
+// wrote notes that a batch is written, and keeps how far the run has come.
+func (n *nextManifest) wrote(ctx context.Context, b *store.Batch) {
+	n.written.Written(b, func(chunks int) {
+		part := n.part
+		part.Chunks = chunks
+		if err := n.r.w.calls.keepPart(ctx, n.r.job.Name, part, n.r.job.TTL); err != nil {
+			n.r.w.log.Debug("how far a run has come was not kept", jobs.LogJob, n.r.job.Name, jobs.LogErr, err)
+		}
+	})
+}
+
+// leave ends the manifest of a run that has failed. As far as its values are written it stays, for the next run to go
+// on from, unless that cannot trust it anyway.
+func (n *nextManifest) leave(err error) {
+	if n.written.Count() == 0 || errors.Is(err, cache.ErrSuperseded) || cache.Again(err) {
+		n.discard()
+		return
+	}
+	ctx, cancel := store.Afterwards(n.ctx, afterwardsLimit)
+	defer cancel()
+	if err := n.r.w.cache.DropRest(ctx, n.r.job.Name, n.Manifest, n.written.Count()); err != nil {
+		n.r.w.log.Warn("a part of the manifest of a failed run was not removed; it expires", jobs.LogJob, n.r.job.Name,
+			jobs.LogErr, err)
 	}
 }
 

@@ -5,18 +5,22 @@ import (
 	"time"
 
 	"github.com/stokerhq/stoker/jobs"
+	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/store/manifest"
 	"github.com/stokerhq/stoker/worker/render"
 )
 
-// previousManifest is what the last complete run of the job has left.
+// previousManifest is what the last complete run of the job has left, and the run after it, if that was stopped half
+// way: then what is written is compared with its part of a manifest.
 type previousManifest struct {
 	cache.Manifest
 	ctx context.Context
 	r   *run
 
 	there     bool           // there was such a run
+	part      cache.Manifest // of the run that was stopped; the zero value: there is none
+	compared  cache.Manifest // one of the two
 	diff      *manifest.Diff // nil: there is nothing to compare with
 	trust     bool           // its digests say what Redis holds
 	extendTTL bool           // TTLs have to be extended
@@ -26,15 +30,49 @@ type previousManifest struct {
 func (p *previousManifest) load(claim *cache.Claim, next cache.Manifest) (err error) {
 	r := p.r
 	p.Manifest, p.there, err = r.w.calls.manifest(p.ctx, r.job.Name)
-	if err != nil || !p.there || r.rec.Removal {
+	if err != nil {
 		return err
 	}
-	if p.diff, err = manifest.NewDiff(r.w.cache.Chunks(p.ctx, r.job.Name, p.Manifest)); err != nil {
+	if p.part, _, err = r.w.calls.part(p.ctx, claim, r.job.Name); err != nil || r.rec.Removal {
+		return err
+	}
+	trusted := func(m cache.Manifest) bool {
+		return m.Job == next.Job && claim.Trust(m) && r.job.Rewrite != jobs.RewriteAlways && !r.task.Rewrite
+	}
+	p.compared = p.part
+	if p.trust = p.part.ID != "" && trusted(p.part); !p.trust {
+		if p.compared = p.Manifest; !p.there {
+			return nil
+		}
+		p.trust = trusted(p.Manifest)
+	}
+	if p.diff, err = manifest.NewDiff(r.w.cache.Chunks(p.ctx, r.job.Name, p.compared)); err != nil {
 		return p.ignore(err)
 	}
-	p.trust = p.Job == next.Job && claim.Trust(p.Manifest) && r.job.Rewrite != jobs.RewriteAlways && !r.task.Rewrite
-	p.extendTTL = needsTTLRefresh(r.job, p.Manifest, next.Full)
+	p.extendTTL = needsTTLRefresh(r.job, p.compared, next.Full)
 	return nil
+}
+
+// resumes reports whether the run goes on from one that was stopped half way.
+func (p *previousManifest) resumes() bool { return p.compared.ID != p.ID }
+
+// whole reports whether the result has every key of the last complete run, as far as that is known without reading
+// both again.
+func (p *previousManifest) whole() (bool, error) {
+	if p.diff == nil || p.resumes() {
+		return false, nil
+	}
+	return p.diff.Complete()
+}
+
+// dropPart removes what the run before has left, of which nothing is true any more once this one has written.
+func (p *previousManifest) dropPart() {
+	ctx, cancel := store.Afterwards(p.ctx, afterwardsLimit)
+	defer cancel()
+	if err := p.r.w.cache.DropPart(ctx, p.r.job.Name, p.part); err != nil {
+		p.r.w.log.Warn("a part of the manifest of a run that was stopped was not removed; it expires", jobs.LogJob,
+			p.r.job.Name, jobs.LogErr, err)
+	}
 }
 
 // same reports whether the last run wrote this value to the key.
@@ -68,7 +106,7 @@ func (p *previousManifest) ignore(err error) error {
 	p.r.w.log.Warn("the manifest of the last run cannot be read: all values are sent", jobs.LogJob, p.r.job.Name,
 		jobs.LogErr, err)
 	p.close()
-	p.diff, p.trust, p.there = nil, false, false
+	p.diff, p.trust, p.there = nil, false, p.there && p.resumes()
 	return nil
 }
 

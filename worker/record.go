@@ -11,6 +11,7 @@ import (
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
 	"github.com/stokerhq/stoker/worker/render"
+	"github.com/stokerhq/stoker/worker/spans"
 )
 
 // end completes the record, keeps it and says so in one line. A run that was
@@ -38,7 +39,7 @@ func (r *run) end(ctx context.Context, err error) (store.Record, error) {
 	if rec.State == store.StateOK && rec.Keys == 0 && !rec.Removal {
 		r.explainNone(ctx)
 	}
-	describeRun(tracing.Current(ctx), *rec)
+	spans.Run(tracing.Current(ctx), *rec)
 	r.keepRecord(ctx)
 	r.w.observeRun(*rec, err)
 	return *rec, err

@@ -13,8 +13,10 @@ import (
 	"github.com/stokerhq/stoker/jobs/tracing"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/store/cache/patience"
 	"github.com/stokerhq/stoker/worker/headroom"
 	"github.com/stokerhq/stoker/worker/render"
+	"github.com/stokerhq/stoker/worker/spans"
 )
 
 // run is one full warm of a job, or the removal of its keyset.
@@ -69,7 +71,7 @@ func (r *run) do(ctx context.Context) error {
 	if err := r.w.gate.Probe(ctx); err != nil {
 		return err
 	}
-	ctx = store.OnWait(cache.Patiently(ctx, r.noteWaiting), r.waiting.Store)
+	ctx = store.OnWait(patience.With(ctx, r.noteWaiting), r.waiting.Store)
 	defer r.publishProgress(ctx)()
 	for n := 1; ; n++ {
 		err := r.attempt(ctx)
@@ -137,14 +139,19 @@ func (r *run) write(ctx context.Context, armed *cache.Armed, reading *store.Read
 	if err != nil {
 		return err
 	}
+	defer m.previous.dropPart()
 	defer m.previous.close()
 	notes := tracing.BatchesOf(ctx, r.job.Name, r.batchSpans())
-	pipe := render.NewPipeline(ctx, noting(notes, func(ctx context.Context, b *store.Batch) (cache.Outcome, error) {
+	put := func(ctx context.Context, b *store.Batch) (out cache.Outcome, err error) {
 		if err := room.Check(ctx, b.Size()); err != nil {
-			return cache.Outcome{}, err
+			return out, err
 		}
-		return r.w.calls.put(ctx, claim, b)
-	}))
+		if out, err = r.w.calls.put(ctx, claim, b); err == nil {
+			m.next.wrote(ctx, b)
+		}
+		return out, err
+	}
+	pipe := render.NewPipeline(ctx, spans.Noting(notes, put))
 	r.pipe.Store(pipe)
 	err = pipe.Wait(r.renderAll(ctx, pipe, reading, m))
 	notes.End()
@@ -152,7 +159,7 @@ func (r *run) write(ctx context.Context, armed *cache.Armed, reading *store.Read
 		err = rerr
 	}
 	if err != nil {
-		m.next.discard()
+		m.next.leave(err)
 		return err
 	}
 	return r.complete(ctx, claim, m)
@@ -160,7 +167,7 @@ func (r *run) write(ctx context.Context, armed *cache.Armed, reading *store.Read
 
 // renderAll sends every row of the reading through the renderer into the pipeline.
 func (r *run) renderAll(ctx context.Context, pipe *render.Pipeline, reading *store.Reading, m *manifestState) error {
-	s, err := render.New(r.job, reading, r.withSample(m.journal.withJournal(pipe.Send)))
+	s, err := render.New(r.job, reading, r.withSample(m.journal.withJournal(m.next.withOrder(pipe.Send))))
 	if err != nil {
 		return err
 	}

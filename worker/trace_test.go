@@ -16,6 +16,7 @@ import (
 	"github.com/stokerhq/stoker/jobs/tracing"
 	"github.com/stokerhq/stoker/store"
 	"github.com/stokerhq/stoker/store/cache"
+	"github.com/stokerhq/stoker/worker/spans"
 )
 
 // traced gives the rig's worker a tracer, and returns what keeps its spans.
@@ -27,9 +28,9 @@ func (r *rig) traced() (*tracing.Tracer, *tracetest.InMemoryExporter) {
 
 // followTick goes from a tick to its run, by a link, and on to the snapshot and its batches, within the run's trace.
 // It returns the spans of the run's trace.
-func followTick(spans tracetest.SpanStubs, tick string) (of tracetest.SpanStubs, keys int64, err error) {
+func followTick(list tracetest.SpanStubs, tick string) (of tracetest.SpanStubs, keys int64, err error) {
 	var run tracetest.SpanStub
-	for _, s := range spans {
+	for _, s := range list {
 		if strings.HasPrefix(s.Name, "run ") && s.Parent.IsValid() {
 			return nil, 0, errors.New("the run is a child: the trace of the tick is as long as its run has waited")
 		}
@@ -43,7 +44,7 @@ func followTick(spans tracetest.SpanStubs, tick string) (of tracetest.SpanStubs,
 		return nil, 0, errors.New("no run is linked to the tick")
 	}
 	snapshot := ""
-	for _, s := range spans {
+	for _, s := range list {
 		if s.SpanContext.TraceID() == run.SpanContext.TraceID() {
 			of = append(of, s)
 			if strings.HasPrefix(s.Name, "snapshot ") && s.Parent.SpanID() == run.SpanContext.SpanID() {
@@ -104,8 +105,8 @@ func TestTickIsFollowedToItsBatches(t *testing.T) {
 	}
 }
 
-func countSpans(spans tracetest.SpanStubs, name string) (n int) {
-	for _, s := range spans {
+func countSpans(list tracetest.SpanStubs, name string) (n int) {
+	for _, s := range list {
 		if s.Name == name {
 			n++
 		}
@@ -204,7 +205,7 @@ func BenchmarkNoting(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			batch := &store.Batch{Buf: []byte("key")}
 			batch.Add(0, 3, time.Minute)
-			write := noting(notes, noWrite)
+			write := spans.Noting(notes, noWrite)
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := write(b.Context(), batch); err != nil {

@@ -44,10 +44,10 @@ func (r *run) removeVanished(ctx context.Context, claim *cache.Claim, m *manifes
 			return err
 		}
 	}
-	if m.previous.diff == nil {
+	if !m.previous.there {
 		return nil
 	}
-	complete, err := m.previous.diff.Complete()
+	complete, err := m.previous.whole()
 	if err != nil {
 		return m.previous.ignore(err)
 	}

@@ -90,6 +90,8 @@ type calls struct {
 	put      func(ctx context.Context, c *cache.Claim, b *store.Batch) (cache.Outcome, error)
 	fence    func(ctx context.Context, a *cache.Armed, s store.Stamp, keys [][]byte, grace time.Duration) ([][]byte,
 		error)
+	part         func(ctx context.Context, c *cache.Claim, job string) (cache.Manifest, bool, error)
+	keepPart     func(ctx context.Context, job string, m cache.Manifest, ttl time.Duration) error
 	manifest     func(ctx context.Context, job string) (cache.Manifest, bool, error)
 	dropChunks   func(ctx context.Context, job string, m cache.Manifest) error
 	beginJournal func(ctx context.Context, c *cache.Claim, job *jobs.Job, chunk []byte) error
@@ -98,6 +100,7 @@ type calls struct {
 
 func callsOf(c *cache.Cache) calls {
 	return calls{stamp: c.Stamp, claimRun: c.ClaimRun, put: c.Put, fence: c.Fence, manifest: c.Manifest,
+		part: c.Part, keepPart: c.KeepPart,
 		dropChunks: c.DropChunks, beginJournal: c.BeginJournal, untracked: c.Untracked}
 }
 

@@ -105,6 +105,7 @@ func (b *bench) measureAll(ctx context.Context) (err error) {
 		{partReruns, b.reruns},
 		{partMemory, b.memory},
 		{partScopes, b.scopes},
+		{partLost, b.lost},
 		{partTraces, b.traces},
 	}, func(p part) bool { return !b.wants(p.name) })
 	if len(parts) == 0 {

@@ -25,7 +25,7 @@ func TestBench(t *testing.T) {
 	var said lines
 	status := execute(t.Context(), []string{
 		"-stoker", binary, "-scale", "0.001", "-rounds", "1", "-json", file,
-		"-only", "products, reader,reruns,memory,scopes",
+		"-only", "products, reader,reruns,memory,scopes,lost",
 	}, &out, &said)
 	if status != exitOK {
 		t.Fatalf("status %d\n%s", status, said.String())
@@ -76,6 +76,14 @@ func wantReport(t *testing.T, r report.Report) {
 	for _, s := range r.Scopes {
 		if s.Keys != 1000 || s.Wall <= 0 || s.Old > 0 || s.Left > 0 {
 			t.Errorf("%+v", s)
+		}
+	}
+	if len(r.Lost) != 2 || r.Lost[0].Cause == r.Lost[1].Cause {
+		t.Errorf("%+v", r.Lost)
+	}
+	for _, l := range r.Lost {
+		if l.Keys != 200 || l.Wall <= 0 || l.Run <= 0 {
+			t.Errorf("%+v", l)
 		}
 	}
 	for _, s := range r.Reruns {

@@ -24,8 +24,8 @@ type options struct {
 }
 
 // partNames in the order they are done.
-var partNames = []string{partProducts, partAccounts, partReader, partReruns, partMemory, partScopes, partTraces,
-	partChanges, partMicro}
+var partNames = []string{partProducts, partAccounts, partReader, partReruns, partMemory, partScopes, partLost,
+	partTraces, partChanges, partMicro}
 
 const (
 	partProducts = "products"
@@ -34,6 +34,7 @@ const (
 	partReruns   = "reruns"
 	partMemory   = "memory"
 	partScopes   = "scopes"
+	partLost     = "lost"
 	partTraces   = "traces"
 	partChanges  = "changes"
 	partMicro    = "micro"

@@ -13,6 +13,7 @@ import (
 	"github.com/stokerhq/stoker/jobs"
 	"github.com/stokerhq/stoker/store/cache/info"
 	"github.com/stokerhq/stoker/store/cache/layout"
+	"github.com/stokerhq/stoker/store/cache/patience"
 	"github.com/stokerhq/stoker/store/lookups"
 )
 
@@ -43,8 +44,8 @@ func New(c redis.UniversalClient, longest time.Duration) *Cache { return NewIn("
 // NewIn is New for what the cache has of a namespace.
 func NewIn(n jobs.Namespace, c redis.UniversalClient, longest time.Duration) *Cache {
 	_, cluster := c.(*redis.ClusterClient)
-	c.AddHook(patientHook{c})
 	cache := &Cache{c: c, info: info.NewReader(c), names: layout.Names{Namespace: n, Cluster: cluster}}
+	c.AddHook(patience.Hook(cache.answers))
 	cache.AllowLonger(longest)
 	c.AddHook(dialHook{&cache.sight.dialed})
 	return cache

@@ -79,12 +79,7 @@ func (c *Cache) Manifest(ctx context.Context, job string) (Manifest, bool, error
 func (c *Cache) Chunks(ctx context.Context, job string, m Manifest) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		for n := range m.Chunks {
-			b, err := c.c.Get(ctx, c.chunk(job, m, n)).Bytes()
-			if err != nil {
-				yield(nil, fmt.Errorf("read chunk %d of the manifest of %s: %w", n, job, err))
-				return
-			}
-			if !yield(b, nil) {
+			if b, err := c.Chunk(ctx, job, m, n); !yield(b, err) || err != nil {
 				return
 			}
 		}
@@ -112,9 +107,12 @@ func (c *Cache) KeepManifest(ctx context.Context, cl *Claim, job string, m, befo
 		return err
 	}
 	if m.ID != before.ID {
+		if err := c.dropPart(ctx, job, m); err != nil {
+			return err
+		}
 		return c.DropChunks(ctx, job, before)
 	}
-	return c.eachChunk(ctx, job, m, "prolong", func(p redis.Pipeliner, key string) { p.PExpire(ctx, key, ttl) })
+	return c.eachChunk(ctx, job, m, 0, "prolong", func(p redis.Pipeliner, key string) { p.PExpire(ctx, key, ttl) })
 }
 
 func (c *Cache) keepHead(ctx context.Context, cl *Claim, job string, m Manifest, ttl time.Duration) error {
@@ -141,18 +139,26 @@ func (c *Cache) DropManifest(ctx context.Context, job string, m Manifest) error 
 	return c.DropChunks(ctx, job, m)
 }
 
-// DropChunks removes the chunks of a manifest.
+// DropChunks removes the chunks of a manifest, and what says that it is a part.
 func (c *Cache) DropChunks(ctx context.Context, job string, m Manifest) error {
-	return c.eachChunk(ctx, job, m, "drop", func(p redis.Pipeliner, key string) { p.Unlink(ctx, key) })
+	if err := c.DropRest(ctx, job, m, 0); err != nil || m.ID == "" {
+		return err
+	}
+	return c.dropPart(ctx, job, m)
 }
 
-func (c *Cache) eachChunk(ctx context.Context, job string, m Manifest, verb string,
+// DropRest removes the chunks of a manifest from one on.
+func (c *Cache) DropRest(ctx context.Context, job string, m Manifest, from int) error {
+	return c.eachChunk(ctx, job, m, from, "drop", func(p redis.Pipeliner, key string) { p.Unlink(ctx, key) })
+}
+
+func (c *Cache) eachChunk(ctx context.Context, job string, m Manifest, from int, verb string,
 	do func(redis.Pipeliner, string)) error {
-	if m.Chunks == 0 {
+	if m.Chunks <= from {
 		return nil
 	}
 	_, err := c.c.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for n := range m.Chunks {
+		for n := from; n < m.Chunks; n++ {
 			do(p, c.chunk(job, m, n))
 		}
 		return nil

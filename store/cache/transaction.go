@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stokerhq/stoker/store"
+	"github.com/stokerhq/stoker/store/cache/patience"
 	"github.com/stokerhq/stoker/store/cache/resp"
 )
 
@@ -48,10 +49,10 @@ func (c *Cache) streamed(ctx context.Context, cl *Claim, b *store.Batch) (Outcom
 		return s, rest, err
 	}
 	s, rest, err := attempt(c.conn)
-	if err != nil && !answered(err) && !silent(err) && ctx.Err() == nil {
+	if err != nil && !answered(err) && !patience.Silent(err) && ctx.Err() == nil {
 		s, rest, err = attempt(c.dial) // Redis may have closed all that were idle; to write twice is harmless
 	}
-	for patienceOf(ctx).await(ctx, c.c, err) {
+	for patience.Of(ctx).Await(ctx, c.answers, err) {
 		s, rest, err = attempt(c.dial)
 	}
 	if err != nil {

@@ -61,6 +61,7 @@ func (r *Report) Conclude() {
 	r.reruns()
 	r.memory()
 	r.scopes()
+	r.lost()
 	r.traced()
 	r.changes()
 	r.builds()
@@ -161,6 +162,23 @@ func (r *Report) scopes() {
 	r.goal(Goal{Unit: "ms", Limit: AtMost, Target: 1500}, "scopes: "+keys+" keys fresh", float64(Median(walls[true])))
 	r.goal(Goal{Limit: AtMost}, "scopes: values that were old all the same", old)
 	r.goal(Goal{Limit: AtMost}, "scopes: keys left in Redis", left)
+}
+
+// lost holds the recovery of an empty cache to what a failover may take.
+func (r *Report) lost() {
+	for _, cause := range []string{LostByFlush, LostByRestart} {
+		var walls []Seconds
+		var keys int64
+		for _, l := range r.Lost {
+			if l.Cause == cause {
+				walls, keys = append(walls, l.Wall), l.Keys
+			}
+		}
+		if len(walls) > 0 {
+			r.goal(Goal{Unit: "s", Limit: AtMost, Target: 3, Aim: 2}, "lost: "+count(keys)+" keys whole after a "+cause,
+				float64(Median(walls)))
+		}
+	}
 }
 
 // traced compares runs with traces exported with runs without.

@@ -29,6 +29,7 @@ type Report struct {
 	Reruns  []Rerun   `json:"reruns"`
 	Memory  []Memory  `json:"memory"`
 	Scopes  []Scope   `json:"scopes,omitempty"`
+	Lost    []Lost    `json:"lost,omitempty"`
 	Traced  []Traced  `json:"traced,omitempty"`
 	Lags    []Lag     `json:"lags"`
 	Load    *Load     `json:"load,omitempty"`
@@ -119,6 +120,21 @@ type Scope struct {
 	Left  int64   `json:"left"` // keys that it has left in Redis, beside the cached ones and the book of fences
 }
 
+// Lost is a cache that has lost everything, and how long it took until every key was there again.
+type Lost struct {
+	Round int     `json:"round"`
+	Cause string  `json:"cause"`
+	Keys  int64   `json:"keys"`
+	Wall  Seconds `json:"wall_s"` // until every key was there
+	Run   Seconds `json:"run_s"`  // a run of the job after it, which finds all as it was
+}
+
+// Causes of a loss.
+const (
+	LostByFlush   = "flush"
+	LostByRestart = "restart"
+)
+
 // Traced is what runs take whose traces are exported, in runs that make none: medians of pairs in one process.
 type Traced struct {
 	Round int     `json:"round"`
@@ -144,8 +160,8 @@ type Micro struct {
 
 // Empty reports whether nothing at all was measured.
 func (r *Report) Empty() bool {
-	return len(r.Samples)+len(r.Latency)+len(r.Reruns)+len(r.Memory)+len(r.Scopes)+len(r.Traced)+len(r.Lags)+
-		len(r.Writers)+len(r.Builds) == 0 &&
+	return len(r.Samples)+len(r.Latency)+len(r.Reruns)+len(r.Memory)+len(r.Scopes)+len(r.Lost)+len(r.Traced)+
+		len(r.Lags)+len(r.Writers)+len(r.Builds) == 0 &&
 		r.Load == nil &&
 		r.Micro == nil
 }
