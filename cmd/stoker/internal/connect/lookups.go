@@ -76,7 +76,7 @@ func (s *Servers) reportLookups(ctx context.Context) error {
 }
 
 // lastReport is how long the end of a process may wait for its last report.
-const lastReport = 200 * time.Millisecond
+const lastReport = 2 * time.Second
 
 // reportLast tells what is left, of a command that ends, too.
 func (s *Servers) reportLast() {

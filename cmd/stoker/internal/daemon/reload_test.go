@@ -159,7 +159,7 @@ func (r *rig) until(what string, is func() bool) time.Duration {
 		if time.Since(begun) > 30*time.Second {
 			r.t.Fatalf("not within 30 s: %s\n%s", what, r.log)
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
 	}
 	return time.Since(begun)
 }
@@ -220,7 +220,7 @@ func TestSpecIsReplacedAHundredTimes(t *testing.T) {
 				select {
 				case <-stop:
 					return
-				case <-time.After(50 * time.Millisecond):
+				case <-time.After(250 * time.Millisecond):
 				}
 				if status, body := r.get(path); status != http.StatusOK {
 					failed.Add(1)
