@@ -24,23 +24,22 @@ demo: build servers ## see it work: a shop on private throw-away servers, until 
 	@exec bin/stoker demo
 
 test: go ## vet, staticcheck, and every test with the race detector, on private servers
-	@$(MAKE) --no-print-directory -j2 lint prepare
-	@$(MAKE) --no-print-directory -j2 test-product test-deploy
+	@$(MAKE) --no-print-directory -j3 lint test-product test-deploy
 
 prepare: tools
 
-# Most tests wait for servers, so that more packages are tested at a time than there are processors. lint has vetted
-# them; without what only debuggers read, test binaries are linked in half the time.
+# Most tests wait for servers, so that more packages are tested at a time than there are processors, and lint is done
+# beside them. It vets them; without what only debuggers read, test binaries are linked in half the time.
 TESTFLAGS = -vet=off -ldflags='-s -w' -timeout 14m
 
 # They take minutes, and begin first: the last of a package, alone, would leave processors idle.
 LONG = ./cmd/stoker ./cmd/soak/internal/checker ./worker ./store/cache ./cmd/stoker/internal/daemon
 
-test-product: go
+test-product: go prepare
 	CGO_ENABLED=1 $(GO) test -race -p 3 $(TESTFLAGS) $(LONG) ./...
 
 # What they build is of the other module, which Go does not look at when it keeps the result of a test.
-test-deploy: go
+test-deploy: go prepare
 	$(GO) -C deploy test -count 1 $(TESTFLAGS) ./...
 
 bench: build servers ## our goals, measured (ROUNDS, SCALE, SECONDS, ONLY, JSON=file, MICRO=0, BEFORE=binary of an older build); BENCH=pattern: Go benchmarks alone (OUT=file)
@@ -67,7 +66,7 @@ alerts: go ## let every alert fire and clear, with promtool (some minutes, the f
 lint: go ## gofmt, vet, staticcheck, go mod tidy
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
-	$(GO) tool staticcheck ./...
+	GOGC=400 $(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 	$(GO) -C deploy vet ./...
 	$(GO) -C deploy mod tidy -diff
