@@ -106,6 +106,8 @@ func (b *bench) measureAll(ctx context.Context) (err error) {
 		{partMemory, b.memory},
 		{partScopes, b.scopes},
 		{partLost, b.lost},
+		{partKilled, b.killed},
+		{partForeground, b.foreground},
 		{partTraces, b.traces},
 	}, func(p part) bool { return !b.wants(p.name) })
 	if len(parts) == 0 {

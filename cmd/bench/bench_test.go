@@ -25,7 +25,7 @@ func TestBench(t *testing.T) {
 	var said lines
 	status := execute(t.Context(), []string{
 		"-stoker", binary, "-scale", "0.001", "-rounds", "1", "-json", file,
-		"-only", "products, reader,reruns,memory,scopes,lost",
+		"-only", "products, reader,reruns,memory,scopes,lost,killed,foreground",
 	}, &out, &said)
 	if status != exitOK {
 		t.Fatalf("status %d\n%s", status, said.String())
@@ -76,6 +76,14 @@ func wantReport(t *testing.T, r report.Report) {
 	for _, s := range r.Scopes {
 		if s.Keys != 1000 || s.Wall <= 0 || s.Old > 0 || s.Left > 0 {
 			t.Errorf("%+v", s)
+		}
+	}
+	if len(r.Killed) != 1 || r.Killed[0].Keys != 500 || len(r.Foreground) != 3 {
+		t.Errorf("%+v %+v", r.Killed, r.Foreground)
+	}
+	for _, f := range r.Foreground {
+		if f.TPS <= 0 || f.P50 <= 0 || f.P99 < f.P50 || f.State != report.ForegroundAlone && f.Written <= 0 {
+			t.Errorf("%+v", f)
 		}
 	}
 	if len(r.Lost) != 2 || r.Lost[0].Cause == r.Lost[1].Cause {

@@ -112,6 +112,8 @@ type runRecord struct {
 	State string    `json:"state"`
 	End   time.Time `json:"end"`
 	Rows  int64     `json:"rows"`
+	Keys  int64     `json:"keys"`
+	Kept  int64     `json:"kept"`
 	Epoch uint64    `json:"epoch"`
 	Error string    `json:"error"`
 }

@@ -14,7 +14,7 @@ import (
 const lostRows = 200_000
 
 // lostLimit is when a cache counts as lost for good.
-const lostLimit = 2 * time.Minute
+const lostLimit = 30 * time.Second
 
 // lost measures how long it takes until a cache that has lost everything is whole again: by a flush, and by a restart
 // of Redis. The queue is in the same Redis, so that it is lost too.
@@ -36,7 +36,7 @@ func (b *bench) lost(ctx context.Context) (err error) {
 		for _, cause := range []string{report.LostByFlush, report.LostByRestart} {
 			l := report.Lost{Round: round + 1, Cause: cause, Keys: rows}
 			if l.Wall, err = b.recovery(ctx, server, cause, d.job.Prefix, rows); err != nil {
-				return fmt.Errorf("after a %s: %w", cause, err)
+				return failure("after a "+cause, err, logText(daemon.log))
 			}
 			if err := server.awaitQuiet(ctx); err != nil {
 				return err

@@ -25,19 +25,21 @@ type options struct {
 
 // partNames in the order they are done.
 var partNames = []string{partProducts, partAccounts, partReader, partReruns, partMemory, partScopes, partLost,
-	partTraces, partChanges, partMicro}
+	partKilled, partForeground, partTraces, partChanges, partMicro}
 
 const (
-	partProducts = "products"
-	partAccounts = "accounts"
-	partReader   = "reader"
-	partReruns   = "reruns"
-	partMemory   = "memory"
-	partScopes   = "scopes"
-	partLost     = "lost"
-	partTraces   = "traces"
-	partChanges  = "changes"
-	partMicro    = "micro"
+	partProducts   = "products"
+	partAccounts   = "accounts"
+	partReader     = "reader"
+	partReruns     = "reruns"
+	partMemory     = "memory"
+	partScopes     = "scopes"
+	partLost       = "lost"
+	partKilled     = "killed"
+	partForeground = "foreground"
+	partTraces     = "traces"
+	partChanges    = "changes"
+	partMicro      = "micro"
 )
 
 func parse(args []string, out io.Writer) (options, error) {

@@ -62,6 +62,8 @@ func (r *Report) Conclude() {
 	r.memory()
 	r.scopes()
 	r.lost()
+	r.killed()
+	r.foreground()
 	r.traced()
 	r.changes()
 	r.builds()
@@ -178,6 +180,17 @@ func (r *Report) lost() {
 			r.goal(Goal{Unit: "s", Limit: AtMost, Target: 3, Aim: 2}, "lost: "+count(keys)+" keys whole after a "+cause,
 				float64(Median(walls)))
 		}
+	}
+}
+
+// killed holds what is sent after a kill at nine tenths to little more than what was left.
+func (r *Report) killed() {
+	var sent []float64
+	for _, k := range r.Killed {
+		sent = append(sent, 100*float64(k.Sent)/float64(k.Keys))
+	}
+	if len(sent) > 0 {
+		r.goal(Goal{Unit: "%", Limit: AtMost, Target: 12}, "killed: keys sent after a kill at 90 %", Median(sent))
 	}
 }
 

@@ -23,20 +23,22 @@ type Report struct {
 	Took     Seconds      `json:"took_s"`
 	Others   float64      `json:"others_share"` // of the processors' time while contenders ran: what disturbed them
 
-	Data    []Data    `json:"data"`
-	Samples []Sample  `json:"samples"`
-	Latency []Latency `json:"latency"`
-	Reruns  []Rerun   `json:"reruns"`
-	Memory  []Memory  `json:"memory"`
-	Scopes  []Scope   `json:"scopes,omitempty"`
-	Lost    []Lost    `json:"lost,omitempty"`
-	Traced  []Traced  `json:"traced,omitempty"`
-	Lags    []Lag     `json:"lags"`
-	Load    *Load     `json:"load,omitempty"`
-	Writers []Writer  `json:"writers"`
-	Builds  []Build   `json:"builds,omitempty"`
-	Goals   []Goal    `json:"goals"`
-	Micro   *Micro    `json:"micro,omitempty"`
+	Data       []Data       `json:"data"`
+	Samples    []Sample     `json:"samples"`
+	Latency    []Latency    `json:"latency"`
+	Reruns     []Rerun      `json:"reruns"`
+	Memory     []Memory     `json:"memory"`
+	Scopes     []Scope      `json:"scopes,omitempty"`
+	Lost       []Lost       `json:"lost,omitempty"`
+	Killed     []Killed     `json:"killed,omitempty"`
+	Foreground []Foreground `json:"foreground,omitempty"`
+	Traced     []Traced     `json:"traced,omitempty"`
+	Lags       []Lag        `json:"lags"`
+	Load       *Load        `json:"load,omitempty"`
+	Writers    []Writer     `json:"writers"`
+	Builds     []Build      `json:"builds,omitempty"`
+	Goals      []Goal       `json:"goals"`
+	Micro      *Micro       `json:"micro,omitempty"`
 }
 
 // Seconds is a duration; 0 where it is not known.
@@ -135,6 +137,14 @@ const (
 	LostByRestart = "restart"
 )
 
+// Killed is a run whose daemon was killed, and the run that went on.
+type Killed struct {
+	Round int   `json:"round"`
+	Keys  int64 `json:"keys"`  // of the result
+	There int64 `json:"there"` // in Redis when the daemon was killed, with some of Stoker's own
+	Sent  int64 `json:"sent"`  // by the next run
+}
+
 // Traced is what runs take whose traces are exported, in runs that make none: medians of pairs in one process.
 type Traced struct {
 	Round int     `json:"round"`
@@ -160,8 +170,8 @@ type Micro struct {
 
 // Empty reports whether nothing at all was measured.
 func (r *Report) Empty() bool {
-	return len(r.Samples)+len(r.Latency)+len(r.Reruns)+len(r.Memory)+len(r.Scopes)+len(r.Lost)+len(r.Traced)+
-		len(r.Lags)+len(r.Writers)+len(r.Builds) == 0 &&
+	return len(r.Samples)+len(r.Latency)+len(r.Reruns)+len(r.Memory)+len(r.Scopes)+len(r.Lost)+len(r.Killed)+
+		len(r.Foreground)+len(r.Traced)+len(r.Lags)+len(r.Writers)+len(r.Builds) == 0 &&
 		r.Load == nil &&
 		r.Micro == nil
 }
