@@ -112,9 +112,12 @@ func (s *Scheduler) follow(ctx context.Context, job *jobs.Job, since time.Time) 
 		defer renewing.Wait()
 	}
 	if job.Schedule == nil {
-		s.awaitFirstRun(ctx, job)
+		s.awaitFirstRun(ctx, job, start)
 		return
 	}
+	var first sync.WaitGroup
+	first.Go(func() { s.awaitFirstRun(ctx, job, start) })
+	defer first.Wait()
 	var uncounted missing
 	for due, passed := range ticks(ctx, job.Schedule, start) {
 		s.metrics.due.WithLabelValues(job.Name).Add(float64(1 + passed))
@@ -130,21 +133,32 @@ func (s *Scheduler) follow(ctx context.Context, job *jobs.Job, since time.Time) 
 	}
 }
 
-// firstRunEvery is how often a job that no tick runs is looked at, until it has been run once.
-const firstRunEvery = 10 * time.Minute
+// How soon, and how seldom at last, it is looked whether a job has been run once.
+const (
+	firstRunSoon  = 2 * time.Second
+	firstRunEvery = 10 * time.Minute
+)
 
-// awaitFirstRun enqueues a job without a schedule again for as long as no run of it is on record: its task may be
-// lost, or given up because only workers with an older spec were there.
-func (s *Scheduler) awaitFirstRun(ctx context.Context, job *jobs.Job) {
-	for store.Sleep(ctx, firstRunEvery) {
+// awaitFirstRun enqueues a job again for as long as no run of it is on record, and none is going on: its task may be
+// lost, as by a flush that nobody was there to notice, or given up because only workers with an older spec were there.
+// From the first tick after start on, the ticks do that.
+func (s *Scheduler) awaitFirstRun(ctx context.Context, job *jobs.Job, start time.Time) {
+	for pause := firstRunSoon; store.Sleep(ctx, pause); pause = min(2*pause, firstRunEvery) {
+		if job.Schedule != nil && !time.Now().Before(job.Schedule.Next(start)) {
+			return
+		}
 		runs, err := s.ledger.Runs(ctx, job.Name, 1)
+		holder := ""
+		if err == nil && len(runs) == 0 {
+			holder, _, err = s.ledger.Holder(ctx, job.Name)
+		}
 		switch {
 		case err != nil:
 			s.log.Warn("cannot tell whether a job has been run", jobs.LogJob, job.Name, jobs.LogErr, err)
 		case len(runs) > 0:
 			return
-		default:
-			s.catchUp(ctx, job, time.Now())
+		case holder == "":
+			s.catchUp(ctx, job, start)
 		}
 	}
 }

@@ -60,7 +60,8 @@ func (b *bench) killAndGoOn(ctx context.Context, server *redisServer) (k report.
 
 // awaitKeys waits until the server has so many keys.
 func (r *redisServer) awaitKeys(ctx context.Context, least int64) (n int64, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, lostLimit, fmt.Errorf("there are no %d keys after %s", least, lostLimit))
+	ctx, cancel := context.WithTimeoutCause(ctx, lostLimit,
+		fmt.Errorf("there are no %d keys after %s", least, lostLimit))
 	defer cancel()
 	for {
 		n, err := r.client.DBSize(ctx).Result()

@@ -209,6 +209,17 @@ func closeOnce(name string, stop func() error) {
 	}
 }
 
+// checkpointer is the process of the server that a recovery replaces; 0 while there is none.
+func checkpointer(ctx context.Context, server *testserver.Postgres) (pid int, err error) {
+	conn, err := pgx.Connect(ctx, server.URL("postgres"))
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close(ctx)
+	err = conn.QueryRow(ctx, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'").Scan(&pid)
+	return pid, err
+}
+
 // Crash kills a session of the server, and waits until the server has recovered by itself.
 func Crash(t testing.TB, server *testserver.Postgres) {
 	t.Helper()
@@ -217,16 +228,17 @@ func Crash(t testing.TB, server *testserver.Postgres) {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
+	before, err := checkpointer(t.Context(), server)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := syscall.Kill(int(conn.PgConn().PID()), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	gone := false
+	// A server that has not noticed the crash yet takes connections, to end them a moment later.
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if gone = gone || conn.Ping(t.Context()) != nil; gone {
-			again, err := pgx.Connect(t.Context(), server.URL("postgres"))
-			if err == nil && again.Close(t.Context()) == nil {
-				return
-			}
+		if now, err := checkpointer(t.Context(), server); err == nil && now != before {
+			return
 		}
 		if time.Now().After(deadline) {
 			t.Fatal("postgres does not recover from a crash")
